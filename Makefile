@@ -1,0 +1,88 @@
+# `make demo` and `make test` each do all their own set-up: Python 3.10-3.12, make, a C compiler (one dependency of viser
+# comes as source) and a package index are all they need. `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format typecheck pytest bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# newer than every file that says what is installed <=> the environment is up to date
+STAMP := $(VENV)/.installed
+
+# The interpreter for a new environment: the first that runs, is in range and can make one (a pyenv shim may exist and fail).
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
+	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' >/dev/null 2>&1; \
+	then echo "$$p"; break; fi; done)
+
+# glibc maps and unmaps large tensors at every step; keeping them took 18-25 % off CPU training.
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := 100000000000
+# ns-render looks for ffmpeg on PATH; it is linked into the environment from imageio-ffmpeg.
+export PATH := $(abspath $(BIN)):$(PATH)
+# GPU libraries are hundreds of megabytes each.
+export UV_HTTP_TIMEOUT ?= 600
+
+SOURCE ?= a red ball
+TARGET ?= a blue ball
+DEMO_OUTPUT ?= outputs/demo
+# One test process per core, and one thread in each: more threads than cores only wait for each other.
+JOBS ?= auto
+PYTEST_ARGS ?=
+
+help:
+	@echo 'make demo [SOURCE="a red ball"] [TARGET="a blue ball"]   capture -> edited video, under $(DEMO_OUTPUT)/'
+	@echo 'make test        ruff, pyright, pytest'
+	@echo 'make install     only the environment in $(VENV) [PYTHON=python3.11]'
+	@echo 'make format      rewrite the sources as ruff wants them'
+	@echo 'make bench       timed benchmarks'
+	@echo 'make lock        resolve requirements-dev.lock again from pyproject.toml'
+	@echo 'make clean       remove the environment (outputs/ stays)'
+
+install: $(STAMP)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'No Python 3.10-3.12 with venv and ensurepip found (Debian: apt-get install python3-venv).' \
+		'Name one: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# An environment that something else made may lack pip (uv's do); pip only serves to get uv. Where only pip knows the index
+# (a mirror in pip.conf), uv fails and pip installs the same lock, more slowly.
+$(STAMP): requirements-dev.lock pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { \
+		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade; \
+		$(BIN)/python -m pip install --quiet "uv>=0.5"; }
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -r requirements-dev.lock \
+		|| { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade; \
+		$(BIN)/python -m pip install -r requirements-dev.lock; }
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@ln -sf "$$($(BIN)/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" $(BIN)/ffmpeg
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m blending_nerf_ns.demo --source "$(SOURCE)" --target "$(TARGET)" --output "$(DEMO_OUTPUT)"
+
+test: lint typecheck pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(STAMP)
+	$(BIN)/pyright
+
+pytest: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest --benchmark-only benchmarks
+
+lock: | $(BIN)/python
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --upgrade --output-file requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV)

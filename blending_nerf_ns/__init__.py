@@ -1,0 +1,1 @@
+"""Blending-NeRF for nerfstudio: change one thing in a captured scene by naming it, and leave the rest alone."""

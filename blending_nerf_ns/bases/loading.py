@@ -1,0 +1,191 @@
+"""A finished nerfstudio run of nerfacto as a base: read without starting anything, checked, rebuilt as it was.
+
+nerfstudio's `eval_setup` would start the run's datamanager and look for its files from the folder in which it was
+trained. Here everything comes from the run's own folder, wherever that lies now: config.yml, the newest checkpoint
+(scene box and number of images are in its weights), dataparser_transforms.json.
+"""
+
+import copy
+import json
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from jaxtyping import Float
+from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig, DataparserOutputs
+from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.models.nerfacto import NerfactoModel
+from torch import Tensor
+
+from blending_nerf_ns.bases.checkpoint import newest_checkpoint, read_checkpoint, trained_implementation
+from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
+from blending_nerf_ns.bases.weights import fingerprint, load_base_state
+from blending_nerf_ns.errors import BlendingNerfError
+
+TRANSFORM_TOLERANCE = 1e-4
+"""Two dataparser transforms of one capture differ by rounding only; one frame more moves the origin by far more."""
+
+
+@dataclass(frozen=True)
+class BaseRun:
+    """What a finished nerfacto run holds of its scene; nothing here refers to the run's files any more."""
+
+    config_path: Path
+    """The config.yml that it was read from."""
+    model_config: NerfactoBaseConfig
+    """The run's model options; `implementation` is what the checkpoint was really trained with."""
+    state: dict[str, Tensor]
+    """The model's weights by name, on the CPU (see `weights.base_weights`)."""
+    aabb: Float[Tensor, "2 3"]
+    """Scene box of the run, in scene coordinates."""
+    num_images: int
+    """Training images of the run: rows of its appearance embedding and camera optimiser."""
+    dataparser_config: DataParserConfig
+    """How the run read its capture; `data` is the path it was given, perhaps relative to a folder of then."""
+    transform: Float[Tensor, "3 4"]
+    """Dataparser transform of the run, applied before the scale."""
+    scale: float
+    """Dataparser scale of the run."""
+    step: int
+    """Training step of the checkpoint."""
+    fingerprint: str
+    """See `weights.fingerprint`."""
+
+
+def read_base_run(config_yml: Path) -> BaseRun:
+    """Read a finished run of nerfstudio's nerfacto, or the base of a run of ours.
+
+    Only checkpoints are safe to read from strangers (`weights_only` stays on): nerfstudio's config.yml is YAML that can
+    construct any Python object, so name only runs that you trust.
+
+    Args:
+        config_yml: the run's config.yml, or the folder that holds it. The run may have been moved.
+
+    Raises:
+        BlendingNerfError: no such file, a broken one, a method other than nerfacto, a tinycudann base where tinycudann
+            is missing.
+    """
+    path = _config_path(Path(config_yml))
+    config, model_config = _read_config(path)
+    checkpoint = newest_checkpoint(path.parent / config.relative_model_dir)
+    state, step = read_checkpoint(checkpoint)
+    transform, scale = _read_transform(path.parent / "dataparser_transforms.json")
+    return BaseRun(
+        config_path=path,
+        model_config=_model_config(model_config, trained_implementation(state, checkpoint)),
+        state=state,
+        aabb=state["field.aabb"].clone(),
+        num_images=_num_images(state),
+        dataparser_config=_dataparser_config(config.pipeline.datamanager),
+        transform=transform,
+        scale=scale,
+        step=step,
+        fingerprint=fingerprint(state),
+    )
+
+
+def build_base(config: NerfactoBaseConfig, aabb: Float[Tensor, "2 3"], num_images: int) -> NerfactoBase:
+    """An untrained base for a scene box in scene coordinates and a number of training images."""
+    return config.setup(scene_box=SceneBox(aabb=aabb.clone()), num_train_data=num_images)
+
+
+def load_base(run: BaseRun) -> NerfactoBase:
+    """The run's model with its weights, frozen, on the CPU: it renders what nerfstudio renders from that run."""
+    base = build_base(copy.deepcopy(run.model_config), run.aabb, run.num_images)
+    load_base_state(base, run.state)
+    return base.freeze()
+
+
+def check_same_capture(run: BaseRun, outputs: DataparserOutputs) -> None:
+    """Refuse data whose scene coordinates are not the base's.
+
+    nerfstudio computes origin, orientation and scale of a scene from all frames of its capture, so another capture, or
+    other frames or options of the same one, gives other coordinates, and the base would be seen from wrong places.
+    (Captures whose dataparser changes nothing, as Blender's, cannot be told apart by this.)
+
+    Raises:
+        BlendingNerfError: with both transforms and both scales.
+    """
+    transform, scale = outputs.dataparser_transform.detach().cpu().double(), float(outputs.dataparser_scale)
+    same = torch.allclose(transform, run.transform.double(), rtol=TRANSFORM_TOLERANCE, atol=TRANSFORM_TOLERANCE)
+    if same and abs(scale - run.scale) <= TRANSFORM_TOLERANCE * abs(run.scale):
+        return
+    raise BlendingNerfError(
+        f"The base run {run.config_path} was trained on another capture, or on other frames or dataparser options of "
+        f"this one. The base: {_written(run.transform, run.scale)}. This data: {_written(transform, scale)}. "
+        f"Use the data of the base ({run.dataparser_config.data}) with its options, or train a base on this data."
+    )
+
+
+def _config_path(path: Path) -> Path:
+    path = path.expanduser()
+    path = path / "config.yml" if path.is_dir() else path
+    if not path.is_file():
+        raise BlendingNerfError(
+            f"No base run at {path}. Give the config.yml that `ns-train nerfacto` wrote, or the folder that holds it."
+        )
+    return path
+
+
+def _read_config(path: Path) -> tuple[Any, Any]:
+    """The trainer configuration of a run, and the model configuration of its nerfacto."""
+    text = path.read_text(encoding="utf8")
+    try:
+        config = yaml.load(text, Loader=yaml.Loader)  # runs constructors: nerfstudio has no other format
+        method, model_config = config.method_name, config.pipeline.model
+    except Exception as error:  # constructors of plugins that are not installed fail in any way
+        named = re.search(r"^method_name:\s*(\S+)", text, re.MULTILINE)
+        method = f" of method '{named[1]}'" if named else ""
+        raise BlendingNerfError(
+            f"{path} does not read as the configuration of a nerfstudio run{method}: {error}. A base must be a run of "
+            "nerfacto; its file must be whole."
+        ) from error
+    model_config = getattr(model_config, "base", model_config)  # a run of ours keeps its nerfacto under `base`
+    target = getattr(model_config, "_target", None)
+    if target not in (NerfactoModel, NerfactoBase):
+        raise BlendingNerfError(
+            f"{path} is a run of method '{method}' (model {getattr(target, '__name__', target)}), but a base must be a "
+            "run of nerfacto. Train one with `ns-train nerfacto --data ...`, or leave the base run out: it is then "
+            "trained first."
+        )
+    return config, model_config
+
+
+def _model_config(config: Any, implementation: Literal["tcnn", "torch"]) -> NerfactoBaseConfig:
+    """The same options for our class; an option that an older run does not have keeps its default."""
+    names = [item.name for item in fields(NerfactoBaseConfig) if item.name != "_target"]
+    options = {name: copy.deepcopy(getattr(config, name)) for name in names if hasattr(config, name)}
+    return NerfactoBaseConfig(**{**options, "implementation": implementation})
+
+
+def _dataparser_config(datamanager: Any) -> DataParserConfig:
+    config = copy.deepcopy(datamanager.dataparser)
+    if datamanager.data is not None:  # as nerfstudio's datamanagers do when they start
+        config.data = Path(datamanager.data)
+    return config
+
+
+def _read_transform(path: Path) -> tuple[Float[Tensor, "3 4"], float]:
+    try:
+        content = json.loads(path.read_text(encoding="utf8"))
+        return torch.tensor(content["transform"], dtype=torch.float64).reshape(3, 4).float(), float(content["scale"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise BlendingNerfError(
+            f"{path} cannot be read ({error}). ns-train writes it when training starts; without it nobody can tell "
+            "whether the base belongs to this capture."
+        ) from error
+
+
+def _num_images(state: dict[str, Tensor]) -> int:
+    for key in ("field.embedding_appearance.embedding.weight", "camera_optimizer.pose_adjustment"):
+        if key in state:
+            return len(state[key])
+    return 1  # nothing depends on it
+
+
+def _written(transform: Tensor, scale: float) -> str:
+    rows = [[round(float(value), 4) for value in row] for row in transform]
+    return f"transform {rows}, scale {scale:.6g}"

@@ -1,0 +1,63 @@
+"""What nerfstudio 1.1.5 needs to run today: one function per shim, each with its versions, its reason and its end.
+
+`tests/test_compat.py` holds one test per shim that fails on the day the shim is no longer needed; delete both then.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def allow_nerfstudio_checkpoints() -> None:
+    """Let `torch.load` read nerfstudio's checkpoints while `weights_only` stays on.
+
+    Versions: nerfstudio 1.1.5 with torch >= 2.6.
+    Why: torch 2.6 made `weights_only=True` the default, and nerfstudio's scheduler state holds numpy scalars, so every
+    nerfstudio checkpoint is refused (nerfstudio#3683). numpy's scalar constructor and float dtype hold plain numbers
+    and run no code of the file's, so they are allowed; everything else stays refused. numpy 1 and 2 write the
+    constructor under different module names, hence once per name.
+    Goes when: nerfstudio saves Python floats, or loads its own files by itself.
+
+    Call it once before any checkpoint is loaded; calling it again changes nothing.
+    """
+    scalar: Any = np.float64(0.0).__reduce__()[0]  # numpy's constructor of a scalar, private under a name that moved
+    torch.serialization.add_safe_globals(
+        [
+            (scalar, "numpy.core.multiarray.scalar"),  # written by numpy 1
+            (scalar, "numpy._core.multiarray.scalar"),  # written by numpy 2
+            (np.dtype, "numpy.dtype"),
+            type(np.dtype(np.float64)),  # the class of dtype('float64'), whose state the file sets
+        ]
+    )
+
+
+@contextmanager
+def without_lpips() -> Iterator[None]:
+    """Inside this context `NerfactoModel` builds no LPIPS network: no download, nothing in the module tree.
+
+    Versions: nerfstudio 1.1.5 (any torchmetrics).
+    Why: `NerfactoModel.populate_modules` builds torchmetrics' LPIPS whether or not it is ever used, which downloads
+    AlexNet (offline, every ns-* command dies) and adds 10 MB to every checkpoint.
+    Goes when: nerfstudio builds LPIPS on first use.
+
+    The model's `lpips` becomes a function that returns NaN; whoever reports metrics leaves that one out.
+    """
+    from torchmetrics.image import lpip
+
+    original = lpip.LearnedPerceptualImagePatchSimilarity
+    _set(lpip, "LearnedPerceptualImagePatchSimilarity", lambda *_, **__: _absent_lpips)
+    try:
+        yield
+    finally:
+        _set(lpip, "LearnedPerceptualImagePatchSimilarity", original)
+
+
+def _absent_lpips(*_: Any, **__: Any) -> float:
+    return float("nan")
+
+
+def _set(module: Any, name: str, value: Callable) -> None:
+    setattr(module, name, value)

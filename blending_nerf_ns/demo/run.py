@@ -1,0 +1,180 @@
+"""The demo from beginning to end: capture, ns-train, ns-render, figures, contact sheet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blending_nerf_ns.demo.capture import (
+    CaptureShape,
+    demo_capture_scene,
+    find_subject,
+    object_name,
+    write_capture,
+)
+from blending_nerf_ns.demo.commands import environment, program, run
+from blending_nerf_ns.demo.path import camera_path
+from blending_nerf_ns.demo.report import (
+    PICTURES,
+    clip_figures,
+    demo_sheet,
+    masks,
+    pick_distractor,
+    picture_figures,
+    read_held_out,
+)
+from blending_nerf_ns.errors import BlendingNerfError
+
+MARKER = ".blending-nerf-demo"
+"""Lies in a folder that a demo filled, and that the next one may therefore empty."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What to edit, how, and where everything goes."""
+
+    source: str = "a red ball"
+    """The object of the demo's scene that is edited."""
+    target: str = "a blue ball"
+    """What it becomes."""
+    output: Path = Path("outputs/demo")
+    """Folder of everything; emptied first."""
+    method: str = "blending-nerf-cpu"
+    """Method configuration."""
+    shape: CaptureShape = field(default_factory=CaptureShape)
+    """The capture."""
+    video_size: int = 112
+    """Width and height of one half of the video, in pixels."""
+    video_frames: int = 60
+    """Frames of the video."""
+    train_arguments: Sequence[str] = ()
+    """More flags for ns-train."""
+
+    @property
+    def capture(self) -> Path:
+        """The capture's folder."""
+        return self.output / "capture"
+
+    @property
+    def run_folder(self) -> Path:
+        """Where nerfstudio puts the run."""
+        return self.output / "train" / "demo" / self.method / "run"
+
+
+def start_afresh(folder: Path) -> None:
+    """Empty a demo's folder, or make one.
+
+    Raises:
+        BlendingNerfError: the folder holds something that no demo put there.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise BlendingNerfError(f"{folder} holds files that no demo wrote; name another folder with --output")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+
+
+def run_demo(demo: Demo) -> dict[str, object]:
+    """Do all of it.
+
+    Returns:
+        The report, which is also in `report.json`.
+
+    Raises:
+        BlendingNerfError: the source text names no object of the scene, or a command failed.
+    """
+    started = time.perf_counter()
+    scene = demo_capture_scene()
+    subject = find_subject(scene, demo.source)
+    distractor = pick_distractor(scene, subject)
+    start_afresh(demo.output)
+    write_capture(demo.capture, scene, subject, demo.shape)
+    seconds = {"data": time.perf_counter() - started}
+
+    env = environment(demo.output / "bin")
+    train(demo, env)
+    stages = json.loads((demo.run_folder / "stages.json").read_text())
+    seconds |= {name: stages[f"{name}_seconds"] for name in ("base", "region", "edit")}
+    seconds["render"] = render(demo, env)
+
+    measuring = time.perf_counter()
+    views = read_held_out(demo.capture, demo.output / "renders")
+    demo_sheet(views).save(demo.output / "contact_sheet.png")
+    subject_mask, distractor_mask = (masks(demo.capture, scene, i, views.names) for i in (subject, distractor))
+    from blending_nerf_ns.demo.exactness import measure_exactness  # imports nerfstudio's trainer, which takes seconds
+
+    figures = {
+        **picture_figures(views, subject_mask, distractor_mask, demo.target),
+        **measure_exactness(demo.run_folder / "config.yml"),
+        **clip_figures(views, demo.source, demo.target),
+    }
+    seconds["measure"] = time.perf_counter() - measuring
+    total = time.perf_counter() - started
+    seconds["start_up"] = total - sum(seconds.values())
+    seconds["total"] = total
+    report = {
+        "source": demo.source,
+        "target": demo.target,
+        "subject": object_name(scene.things[subject]),
+        "distractor": object_name(scene.things[distractor]),
+        "method": demo.method,
+        "held_out_views": len(views.names),
+        "smallest_subject_share": float(subject_mask.mean(axis=(1, 2)).min()),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        **figures,
+    }
+    (demo.output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def train(demo: Demo, env: dict[str, str]) -> None:
+    """Base, region and edit in one ns-train."""
+    run(
+        [
+            program("ns-train"),
+            demo.method,
+            *("--data", str(demo.capture)),
+            *("--output-dir", str(demo.output / "train")),
+            *("--experiment-name", "demo"),
+            *("--timestamp", "run"),
+            *("--vis", "tensorboard"),
+            *("--pipeline.source-text", demo.source),
+            *("--pipeline.target-text", demo.target),
+            *demo.train_arguments,
+        ],
+        env,
+    )
+
+
+def render(demo: Demo, env: dict[str, str]) -> float:
+    """Held-out views as pictures and arrays, and the video; seconds of both."""
+    config = str(demo.run_folder / "config.yml")
+    names = [*PICTURES, "region_overlay", *(f"raw-{name}" for name in PICTURES)]
+    views = run(
+        [
+            *(program("ns-render"), "dataset"),
+            *("--load-config", config),
+            *("--output-path", str(demo.output / "renders")),
+            *("--split", "test"),
+            *("--image-format", "png"),
+            *("--rendered-output-names", *names),
+        ],
+        env,
+    )
+    path = demo.output / "camera_path.json"
+    path.write_text(json.dumps(camera_path(demo.run_folder, demo.shape, demo.video_size, demo.video_frames), indent=1))
+    video = run(
+        [
+            *(program("ns-render"), "camera-path"),
+            *("--load-config", config),
+            *("--camera-path-filename", str(path)),
+            *("--output-path", str(demo.output / "before_after.mp4")),
+            *("--rendered-output-names", "original", "rgb"),
+        ],
+        env,
+    )
+    return views + video

@@ -1,0 +1,157 @@
+"""The editable field g_phi: a hash grid over the region's box, with view direction (design sections 1 and 3)."""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Type
+
+import torch
+from jaxtyping import Float
+from nerfstudio.configs.base_config import InstantiateConfig
+from nerfstudio.field_components.encodings import HashEncoding, SHEncoding
+from nerfstudio.field_components.mlp import MLP
+from nerfstudio.utils.external import TCNN_EXISTS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NO_EDIT_DENSITY = -6.0
+NO_EDIT_DENSITY_RATIO = -4.0
+NO_EDIT_COLOR_RATIO = -2.0
+"""Biases before the activations: training starts at the original, and a colour moves first."""
+
+
+@dataclass
+class EditFieldConfig(InstantiateConfig):
+    """Size of the editable field. It covers the region's box only, so it is small."""
+
+    _target: Type = field(default_factory=lambda: EditField)
+    """Target class to instantiate."""
+    num_levels: int = 8
+    """Levels of the hash grid."""
+    base_res: int = 8
+    """Coarsest resolution, in cells along the region's box."""
+    max_res: int = 256
+    """Finest resolution, in cells along the region's box."""
+    log2_hashmap_size: int = 15
+    """Log2 of the entries per level."""
+    features_per_level: int = 4
+    """Features per entry."""
+    hidden_dim: int = 32
+    """Width of the two small networks behind the grid."""
+    density_scale: float = 10.0
+    """Density that an activation of 1 stands for, in units of 1 / (longest side of the region's box)."""
+    implementation: Literal["auto", "tcnn", "torch"] = "auto"
+    """tinycudann where it imports and a GPU is used, else torch; or one of the two by name."""
+
+
+class FieldOutputs(NamedTuple):
+    """The editable field at some points."""
+
+    density: Float[Tensor, " points"]
+    rgb: Float[Tensor, "points 3"]
+    density_ratio: Float[Tensor, " points"]
+    color_ratio: Float[Tensor, " points"]
+
+
+class EditField(nn.Module):
+    """Density, colour and the two blend ratios of an edit, in the region's box.
+
+    Args:
+        config: sizes.
+        use_cuda: whether tinycudann may be chosen by `implementation="auto"`.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    open_levels: Tensor
+
+    def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        implementation = resolve_implementation(config.implementation, use_cuda)
+        self.grid = HashEncoding(
+            num_levels=config.num_levels,
+            min_res=config.base_res,
+            max_res=config.max_res,
+            log2_hashmap_size=config.log2_hashmap_size,
+            features_per_level=config.features_per_level,
+            implementation=implementation,
+        )
+        features = config.num_levels * config.features_per_level
+        self.trunk = MLP(
+            in_dim=features,
+            num_layers=2,
+            layer_width=config.hidden_dim,
+            out_dim=config.hidden_dim,
+            activation=nn.ReLU(),
+            out_activation=nn.ReLU(),
+            implementation=implementation,
+        )
+        self.shape_head = nn.Linear(config.hidden_dim, 3)
+        self.direction = SHEncoding(levels=3, implementation="torch")
+        self.color_head = MLP(
+            in_dim=config.hidden_dim + self.direction.get_out_dim(),
+            num_layers=2,
+            layer_width=config.hidden_dim,
+            out_dim=3,
+            activation=nn.ReLU(),
+            out_activation=nn.Sigmoid(),
+            implementation=implementation,
+        )
+        self.register_buffer("lower", -torch.ones(3))
+        self.register_buffer("upper", torch.ones(3))
+        self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Back to "no edit": small ratios, almost no density."""
+        biases = torch.tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
+        self.shape_head.weight.mul_(0.1)
+        self.shape_head.bias.copy_(biases)
+
+    def set_box(self, lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> None:
+        """Put the grid over this box of grid coordinates."""
+        self.lower.copy_(lower)
+        self.upper.copy_(upper)
+
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
+        """Features at points in grid coordinates; levels that are not open yet are 0 (coarse to fine)."""
+        unit = ((points - self.lower) / (self.upper - self.lower)).clamp(0.0, 1.0)
+        encoded = self.grid(unit).float()
+        level = torch.arange(self.config.num_levels, device=points.device)
+        gate = (self.open_levels - level).clamp(0.0, 1.0).repeat_interleave(self.config.features_per_level)
+        return self.trunk(encoded * gate).float()
+
+    def forward(self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]) -> FieldOutputs:
+        """Evaluate the field.
+
+        Args:
+            points: grid coordinates.
+            directions: unit viewing directions in scene coordinates.
+        """
+        hidden = self.features(points)
+        density, density_ratio, color_ratio = self._shape(hidden)
+        rgb = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
+        return FieldOutputs(density, rgb.float(), density_ratio, color_ratio)
+
+    def density_ratio(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Only the share of the original density that is removed."""
+        return self._shape(self.features(points))[1]
+
+    def _shape(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        density, density_ratio, color_ratio = self.shape_head(hidden).unbind(dim=-1)
+        scale = self.config.density_scale / (self.upper - self.lower).max()
+        return scale * F.softplus(density), torch.sigmoid(density_ratio), torch.sigmoid(color_ratio)
+
+
+def resolve_implementation(wanted: str, use_cuda: bool) -> Literal["tcnn", "torch"]:
+    """tinycudann where it imports and a GPU is at hand; nerfstudio would fall back silently."""
+    if wanted == "tcnn" and not TCNN_EXISTS:
+        from blending_nerf_ns.errors import BlendingNerfError
+
+        raise BlendingNerfError(
+            "implementation 'tcnn' was asked for, but tinycudann does not import here; "
+            "install it (see nerfstudio's installation page) or use 'torch'"
+        )
+    if wanted == "auto":
+        return "tcnn" if TCNN_EXISTS and use_cuda else "torch"
+    return "tcnn" if wanted == "tcnn" else "torch"

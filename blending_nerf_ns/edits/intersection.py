@@ -1,0 +1,99 @@
+"""Where rays meet the region, and the edit's own intervals there (design section 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.edits.region import Region
+
+FAR_PROBES = 192
+"""Points tested along a ray where the region reaches into contracted space and a slab test would be wrong."""
+
+
+class RegionIntervals(NamedTuple):
+    """The edit's intervals on the rays that meet the region."""
+
+    rays: Int[Tensor, " hits"]
+    """Which rays of the bundle meet it."""
+    edges: Float[Tensor, "hits n+1"]
+    """Ascending distances along those rays."""
+    positions: Float[Tensor, "hits n 3"]
+    """Midpoints in grid coordinates."""
+    region: Float[Tensor, "hits n"]
+    """Region weight at the midpoints, exactly 0 where nothing may change."""
+
+
+def ray_box(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    lower: Float[Tensor, "3"],
+    upper: Float[Tensor, "3"],
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """Distances at which rays enter and leave an axis-aligned box; leave <= enter where they miss (slab test)."""
+    tiny = torch.full_like(directions, 1e-12)
+    inverse = 1.0 / torch.where(directions.abs() < 1e-12, tiny, directions)
+    one, two = (lower - origins) * inverse, (upper - origins) * inverse
+    return torch.minimum(one, two).amax(dim=-1), torch.maximum(one, two).amin(dim=-1)
+
+
+def ray_contracted_box(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    lower: Float[Tensor, "3"],
+    upper: Float[Tensor, "3"],
+    to_grid: Callable[[Tensor], Tensor],
+    far: float,
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """The same for a box of contracted coordinates, by testing points: dense near the camera, sparse far away."""
+    steps = torch.linspace(0.0, 1.0, FAR_PROBES, device=origins.device)
+    distances = torch.where(steps < 0.5, 4.0 * steps, 2.0 / (1.0 - (steps - 0.5) / 0.5 * (1.0 - 2.0 / max(far, 2.1))))
+    points = to_grid(origins[:, None] + distances[:, None] * directions[:, None])
+    cell = (upper - lower) * 0.05
+    inside: Bool[Tensor, "rays probes"] = ((points >= lower - cell) & (points <= upper + cell)).all(dim=-1)
+    first = inside.float().argmax(dim=-1)
+    last = FAR_PROBES - 1 - inside.flip(-1).float().argmax(dim=-1)
+    enter, leave = distances[(first - 1).clamp_min(0)], distances[(last + 1).clamp_max(FAR_PROBES - 1)]
+    return enter, torch.where(inside.any(dim=-1), leave, torch.zeros_like(leave))
+
+
+def intersect_region(
+    region: Region,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    to_grid: Callable[[Tensor], Tensor],
+    contracted: bool,
+    near: float | Float[Tensor, " rays"],
+    far: float | Float[Tensor, " rays"],
+    num_intervals: int,
+) -> RegionIntervals:
+    """Intervals of equal length across the region's box, on the rays that meet the region itself.
+
+    Args:
+        region: where the edit may act.
+        origins: scene coordinates.
+        directions: unit vectors.
+        to_grid: scene to grid coordinates.
+        contracted: whether grid coordinates are contracted ones.
+        near: nothing in front of this distance is edited (the base's near plane).
+        far: nor behind this one.
+        num_intervals: intervals per ray.
+    """
+    lower, upper = region.bounds()
+    if contracted and bool((torch.cat([-lower, upper]) > 1.0).any()):
+        enter, leave = ray_contracted_box(origins, directions, lower, upper, to_grid, float(torch.as_tensor(far).max()))
+    else:
+        enter, leave = ray_box(origins, directions, lower, upper)
+    enter, leave = enter.clamp(min=near), leave.clamp(max=far)  # type: ignore[arg-type]
+    rays = torch.nonzero(leave > enter).squeeze(-1)
+    share = torch.linspace(0.0, 1.0, num_intervals + 1, device=origins.device)
+    edges = enter[rays, None] + (leave - enter)[rays, None] * share
+    middle = 0.5 * (edges[:, 1:] + edges[:, :-1])
+    positions = to_grid(origins[rays, None] + middle[..., None] * directions[rays, None])
+    weight = region.weight_at(positions)
+    met = (weight > 0).any(dim=-1)
+    return RegionIntervals(rays[met], edges[met], positions[met], weight[met])

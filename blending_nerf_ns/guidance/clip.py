@@ -1,0 +1,193 @@
+"""CLIP as a guide: texts and images to features of length 1, with gradients to the images.
+
+Models come through open_clip, by name and pretrained tag, from a local path, or from this package ("embedded").
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import Any, Callable, List, Optional, Sequence, Union
+
+import torch
+from jaxtyping import Float
+from torch import LongTensor, Tensor
+from torch.nn import functional
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.preprocess import transform_of_open_clip
+from blending_nerf_ns.guidance.templates import fill_templates
+
+EMBEDDED = "embedded"
+"""Name of the small model that ships with the package."""
+
+Tokenize = Callable[[List[str], int], LongTensor]
+"""From texts and a context length to token ids [B, length]."""
+
+
+class GuidanceWarning(UserWarning):
+    """A prompt that the guide will not read as it was meant."""
+
+
+def warn_unknown_words(text: str) -> None:
+    """Warns (GuidanceWarning) about the words of a prompt that the embedded models do not know, naming them."""
+    from blending_nerf_ns.guidance.embedded import unknown_words
+
+    if words := unknown_words(text):
+        warnings.warn(
+            f"The embedded guidance does not know {', '.join(map(repr, words))} in the prompt {text!r} and reads only "
+            "the rest. Use words of its model card, or a real CLIP model.",
+            GuidanceWarning,
+            stacklevel=4,
+        )
+
+
+class ClipGuide:
+    """A frozen CLIP. A plain object and not a Module, so that no checkpoint carries its weights.
+
+    Example:
+        >>> guide = load_clip("embedded")
+        >>> text = guide.encode_prompt("a red ball", guide.templates)
+        >>> loss = global_loss(guide.encode_images(images), text)
+    """
+
+    def __init__(self, model: Any, tokenize: Tokenize, name: str, templates: Sequence[str], embedded: bool = False):
+        self.name = name
+        """Model and weights, for reports."""
+        self.templates = tuple(templates)
+        """Prompt templates that suit this model."""
+        self.embedded = embedded
+        """Whether this is the small model of this package, which knows few words."""
+        self.transform = transform_of_open_clip(model)
+        """What turns images in [0, 1] into the model's input."""
+        self._model = model.eval().requires_grad_(False)
+        self._tokenize = tokenize
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square image the model sees, in pixels (the shorter side if it is not square)."""
+        return min(self.transform.size)
+
+    @property
+    def context_length(self) -> int:
+        """Longest text in tokens, start and end included."""
+        return int(self._model.context_length)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self._model.parameters()).device
+
+    def to(self, device: Union[str, torch.device]) -> "ClipGuide":
+        """Moves the model; returns itself."""
+        self._model.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "B D"]:
+        """Features of texts, L2-normalised, without gradient.
+
+        Warns (GuidanceWarning) about a text that is longer than the context, whose end the model does not read, and
+        about words that the embedded model does not know.
+        """
+        texts = list(texts)
+        self._warn_about_words(texts)
+        tokens = self._tokenize(texts, self.context_length)
+        self._warn_about_length(texts, tokens)
+        return functional.normalize(self._model.encode_text(tokens.to(self.device)).float(), dim=-1)
+
+    def encode_prompt(self, text: str, templates: Optional[Sequence[str]] = None) -> Float[Tensor, "D"]:
+        """Feature of one prompt: the normalised mean of its features over templates.
+
+        Args:
+            text: the prompt with its article, such as "a red ball".
+            templates: sentences with a "{}"; those that suit the model if not given.
+
+        Raises:
+            BlendingNerfError: the prompt is empty or a template is unusable.
+        """
+        self._warn_about_words([text])
+        with warnings.catch_warnings():  # one warning about the prompt instead of one per template
+            warnings.simplefilter("ignore", GuidanceWarning)
+            features = self.encode_text(fill_templates(text, self.templates if templates is None else templates))
+        self._warn_about_length([text], self._tokenize([text], self.context_length))
+        return functional.normalize(features.mean(0), dim=-1)
+
+    def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
+        """Features of images in [0, 1], L2-normalised, differentiable; any size is resized as open_clip does it.
+
+        Raises:
+            BlendingNerfError: the tensor is not a batch of RGB images.
+        """
+        return functional.normalize(self._model.encode_image(self.transform(images)).float(), dim=-1)
+
+    def _warn_about_words(self, texts: List[str]) -> None:
+        for text in texts if self.embedded else ():
+            warn_unknown_words(text)
+
+    def _warn_about_length(self, texts: List[str], tokens: LongTensor) -> None:
+        length = tokens.shape[1]
+        longer = self._tokenize(texts, 2 * length)  # a text that fits gives the same tokens and padding behind
+        cut = (longer[:, :length] != tokens).any(1) | (longer[:, length] != longer[:, -1])
+        for text, is_cut in zip(texts, cut.tolist()):
+            if is_cut:
+                warnings.warn(
+                    f"The text {text!r} is longer than the {length} tokens that {self.name} reads; its end is ignored.",
+                    GuidanceWarning,
+                    stacklevel=3,
+                )
+
+
+def check_prompts_differ(
+    source: str, target: str, source_feature: Float[Tensor, "D"], target_feature: Float[Tensor, "D"]
+) -> None:
+    """Refuses a pair of prompts that give the edit no direction.
+
+    Raises:
+        BlendingNerfError: both prompts have the same feature.
+    """
+    if (source_feature - target_feature).norm() < 1e-3:
+        raise BlendingNerfError(
+            f"The source text {source!r} and the target text {target!r} mean the same to the guide, so there is "
+            "nothing to edit. Describe in the target what shall be different, in words that the guide knows."
+        )
+
+
+def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, torch.device] = "cpu") -> ClipGuide:
+    """A frozen CLIP from open_clip.
+
+    Args:
+        model: an open_clip name ("ViT-B-16", "hf-hub:owner/name"), a local folder with an open_clip_config.json, or
+            "embedded", the small model of this package.
+        pretrained: a pretrained tag of that name ("openai"), or a path to weights (.safetensors, or a PyTorch state
+            dict, read without executing pickled code). OpenAI's own weights by path want the name with "-quickgelu".
+            Not used with a folder, an hf-hub name or "embedded".
+        device: where the model goes.
+
+    Raises:
+        BlendingNerfError: the model is not known, its weights are not found here nor downloadable, or do not fit it.
+    """
+    if model == EMBEDDED:
+        return _load_embedded().to(device)
+    from blending_nerf_ns.guidance import open_clip_source
+    from blending_nerf_ns.guidance.templates import PHOTO
+
+    network, tokenizer = open_clip_source.load(model, pretrained)
+
+    def tokenize(texts: List[str], length: int) -> LongTensor:
+        return tokenizer(texts, context_length=length)
+
+    name = f"{model} ({pretrained})" if pretrained else model
+    return ClipGuide(network, tokenize, name, PHOTO).to(device)
+
+
+def _load_embedded() -> ClipGuide:
+    from blending_nerf_ns.guidance import embedded
+    from blending_nerf_ns.guidance.templates import EMBEDDED as TEMPLATES
+
+    for path in (embedded.MINI_CLIP_CONFIG, embedded.MINI_CLIP_WEIGHTS, embedded.mini_clipseg_path()):
+        if not path.exists():
+            raise BlendingNerfError(f"{path}, a part of the embedded guidance, is missing: install the package again")
+    model, _ = embedded.load_mini_clip()
+    tokenizer = lru_cache(maxsize=None)(embedded.mini_tokenizer)
+    return ClipGuide(model, lambda texts, length: tokenizer(length)(texts), EMBEDDED, TEMPLATES, embedded=True)

@@ -1,0 +1,69 @@
+"""Two tiny models shipped with the package, so that everything runs offline: a mini CLIP and a mini CLIPSeg.
+
+They know the few words of `procedural.words` and were trained on procedural pictures only; see MODEL_CARD.md. They load
+through the same doors as the real models: open_clip and transformers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, List, Tuple
+
+if TYPE_CHECKING:
+    import open_clip
+    from torch import LongTensor
+
+EMBEDDED_DIR: Path = Path(__file__).parent
+MINI_CLIP_NAME = "mini_clip"
+MINI_CLIP_CONFIG: Path = EMBEDDED_DIR / "mini_clip.json"
+MINI_CLIP_WEIGHTS: Path = EMBEDDED_DIR / "mini_clip.safetensors"
+
+
+def load_mini_clip() -> Tuple["open_clip.CLIP", Callable[[List[str]], "LongTensor"]]:
+    """The mini CLIP, frozen and in eval mode, and its tokenizer.
+
+    Images: [B, 3, 64, 64], normalised with OpenAI CLIP's mean and std.
+
+    Returns:
+        The open_clip model (float32) and a function from texts to token ids [B, context].
+
+    Example:
+        >>> model, tokenize = load_mini_clip()
+        >>> text_features = model.encode_text(tokenize(["a red ball"]), normalize=True)
+    """
+    import open_clip
+
+    open_clip.add_model_config(MINI_CLIP_CONFIG)
+    model = open_clip.create_model(MINI_CLIP_NAME, pretrained=str(MINI_CLIP_WEIGHTS), precision="fp32")
+    return model.float().eval().requires_grad_(False), mini_tokenizer(model.context_length)
+
+
+def mini_tokenizer(context_length: int) -> Callable[[List[str]], "LongTensor"]:
+    """The word-level tokenizer that both mini models share: a function from texts to ids [B, context_length]."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(mini_clipseg_path())
+
+    def tokenize(texts: List[str]) -> "LongTensor":
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        batch = tokenizer(texts, padding="max_length", truncation=True, max_length=context_length, return_tensors="pt")
+        return batch.input_ids
+
+    return tokenize
+
+
+def mini_clipseg_path() -> Path:
+    """Folder of the mini CLIPSeg, for `from_pretrained` of CLIPSegForImageSegmentation and of AutoProcessor."""
+    return EMBEDDED_DIR / "mini_clipseg"
+
+
+def unknown_words(text: str) -> List[str]:
+    """Words of the text that the mini models do not know, in order, each once.
+
+    Example:
+        >>> unknown_words("a red fox on the floor")
+        ['fox']
+    """
+    from blending_nerf_ns.procedural.words import VOCABULARY, split_words
+
+    return list(dict.fromkeys(word for word in split_words(text) if word not in VOCABULARY))

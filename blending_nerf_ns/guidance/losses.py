@@ -1,0 +1,99 @@
+"""Losses between CLIP features. Pure functions; every feature is an L2-normalised vector.
+
+Global and directional loss follow the overview figure of Blending-NeRF (arXiv 2308.11974) and StyleGAN-NADA; the
+budgets and the contrast between prompts are ours (design section 4).
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+SMALLEST_STEP = 0.02
+"""Softness of a direction: image changes shorter than this (features have length 1) have no direction to speak of."""
+
+
+def global_loss(images: Float[Tensor, "B D"], text: Float[Tensor, "D"]) -> Float[Tensor, ""]:
+    """How far images are from saying a text: mean of 1 - cosine.
+
+    Returns:
+        Scalar in [0, 2], for vectors of length 1.
+    """
+    return (1.0 - images @ text).mean()
+
+
+def soft_direction(step: Float[Tensor, "*batch D"], softness: float = SMALLEST_STEP) -> Float[Tensor, "*batch D"]:
+    """A difference of features scaled to length 1, or less if it is not much longer than `softness`.
+
+    The true direction of a vanishing difference has an infinite gradient; this one is smooth at 0, where its gradient
+    is the identity divided by `softness`.
+    """
+    return step / (step.square().sum(-1, keepdim=True) + softness**2).sqrt()
+
+
+def directional_loss(
+    original: Float[Tensor, "B D"],
+    edited: Float[Tensor, "B D"],
+    source: Float[Tensor, "D"],
+    target: Float[Tensor, "D"],
+    softness: float = SMALLEST_STEP,
+) -> Float[Tensor, ""]:
+    """Whether images changed the way the text did: mean of 1 - cos(edited - original, target - source).
+
+    An image that has not changed costs 1, with a finite gradient towards the target. If both texts are the same there
+    is no direction: the loss is 1 and without gradient.
+
+    Args:
+        original, edited: features of the same views before and after.
+        source, target: features of the two prompts.
+        softness: see `soft_direction`.
+
+    Returns:
+        Scalar in [0, 2].
+    """
+    text_direction = functional.normalize(target - source, dim=-1)
+    return (1.0 - soft_direction(edited - original, softness) @ text_direction).mean()
+
+
+def prompt_contrast_loss(
+    images: Float[Tensor, "B D"],
+    target: Float[Tensor, "D"],
+    others: Float[Tensor, "K D"],
+    temperature: float = 0.05,
+) -> Float[Tensor, ""]:
+    """Cross entropy of reading the target among other prompts, such as the source (ours).
+
+    Unlike the global loss it goes quiet once an image is clearly read as the target, and it does not reward what target
+    and source share.
+
+    Args:
+        images: features.
+        target: feature of the wanted prompt.
+        others: features of the prompts it must win against.
+        temperature: cosine difference that counts as one unit of evidence.
+
+    Returns:
+        Scalar >= 0; 0 if there is no other prompt.
+    """
+    prompts = torch.cat([target[None], others])
+    logits = images @ prompts.T / temperature
+    return (torch.logsumexp(logits, dim=-1) - logits[:, 0]).mean()
+
+
+def budget_loss(mean_opacity: Float[Tensor, "*batch"], budget: Union[float, Tensor]) -> Float[Tensor, ""]:
+    """What an operation uses beyond its budget: hinge max(0, mean opacity - budget), averaged.
+
+    A hinge and not a constant pull to zero, which was seen to erase colour edits.
+
+    Args:
+        mean_opacity: mean of E_add, E_remove or E_change inside the region's silhouette, in [0, 1], per view.
+        budget: share that is free, in [0, 1].
+
+    Returns:
+        Scalar in [0, 1].
+    """
+    return functional.relu(mean_opacity - budget).mean()

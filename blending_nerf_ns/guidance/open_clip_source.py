@@ -1,0 +1,167 @@
+"""open_clip models by name, tag, hub name or local path, with one clear error for each way this can fail."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights, reachable, summary
+
+HUB_PREFIX = "hf-hub:"
+FOLDER_CONFIG = "open_clip_config.json"
+FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+LOCAL_PATH = "give the path of a local file as pretrained (.safetensors, .pt or .bin, for this model)"
+
+
+def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
+    """The open_clip model with its weights, on the CPU in float32, and its tokenizer.
+
+    Raises:
+        BlendingNerfError: see `clip.load_clip`.
+    """
+    import open_clip
+
+    settings: Dict[str, Any] = {}
+    pretrained = os.path.expanduser(pretrained) if pretrained else None
+    if folder := _folder(model, pretrained):
+        model, pretrained, settings = _register_folder(folder)
+    elif not model.startswith(HUB_PREFIX):
+        model = _known_name(model)
+        _check_pretrained(model, pretrained)
+    with hub_or_cache() as hub:
+        if not Path(pretrained or "").is_file():
+            _download(model, pretrained, hub)
+        tokenizer = _tokenizer(model, hub)
+        try:
+            network = open_clip.create_model(model, pretrained=pretrained or None, force_preprocess_cfg=settings)
+        except Exception as error:  # unpickling, safetensors and load_state_dict each raise their own
+            raise _unusable(model, pretrained, error) from error
+    return network, tokenizer
+
+
+def _folder(model: str, pretrained: Optional[str]) -> Optional[Path]:
+    """The local open_clip folder that one of the two names, if any."""
+    for place in filter(None, (pretrained, model)):
+        if (Path(place) / FOLDER_CONFIG).is_file():
+            return Path(place)
+    return None
+
+
+def _register_folder(folder: Path) -> Tuple[str, str, Dict[str, Any]]:
+    """Makes a folder's architecture known to open_clip: its name there, its weights file, its preprocessing."""
+    import open_clip
+
+    weights = next((folder / name for name in FOLDER_WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        raise BlendingNerfError(f"the folder {folder} has a {FOLDER_CONFIG} but no {' or '.join(FOLDER_WEIGHTS)}")
+    try:
+        config = json.loads((folder / FOLDER_CONFIG).read_text(encoding="utf-8"))
+        architecture = config["model_cfg"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BlendingNerfError(f"{folder / FOLDER_CONFIG} is not an open_clip config: {summary(error)}") from error
+    name = f"folder--{folder.resolve().name}"
+    with tempfile.TemporaryDirectory() as temporary:  # open_clip reads it once and keeps it
+        path = Path(temporary) / f"{name}.json"
+        path.write_text(json.dumps(architecture), encoding="utf-8")
+        open_clip.add_model_config(path)
+    if open_clip.get_model_config(name) is None:
+        raise BlendingNerfError(f"{folder / FOLDER_CONFIG} lacks embed_dim, vision_cfg or text_cfg in its model_cfg")
+    return name, str(weights), dict(config.get("preprocess_cfg", {}))
+
+
+def _known_name(model: str) -> str:
+    """open_clip's spelling of a model name."""
+    import open_clip
+
+    name, known = model.replace("/", "-"), open_clip.list_models()
+    if name in known:
+        return name
+    by_lower = {k.lower(): k for k in known}
+    near = [by_lower[k] for k in difflib.get_close_matches(name.lower(), list(by_lower), n=5, cutoff=0.4)]
+    hint = f"Close names: {', '.join(near)}. " if near else ""
+    raise BlendingNerfError(
+        f"open_clip has no model {model!r}. {hint}Give one of open_clip.list_models(), {HUB_PREFIX}owner/name, a folder with "
+        f"an {FOLDER_CONFIG}, or 'embedded'."
+    )
+
+
+def _check_pretrained(model: str, pretrained: Optional[str]) -> None:
+    """Refuses what is neither an existing file nor a tag of the model."""
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    known = f"Tags of {model}: {', '.join(tags) if tags else 'none'}."
+    if not pretrained:
+        raise BlendingNerfError(f"The model {model!r} needs weights: a pretrained tag or the path of a file. {known}")
+    if open_clip.is_pretrained_cfg(model, pretrained) or os.path.isfile(pretrained):
+        return
+    if os.path.isdir(pretrained):
+        raise BlendingNerfError(f"The folder {pretrained} has no {FOLDER_CONFIG}; give the weights file. {known}")
+    if os.sep in pretrained or Path(pretrained).suffix in (".pt", ".pth", ".bin", ".safetensors", ".ckpt"):
+        places = (str(Path(pretrained).expanduser().absolute()),)
+        raise missing_weights(f"model {model!r} at the path {pretrained!r}", places, LOCAL_PATH)
+    near = difflib.get_close_matches(pretrained, tags, n=3, cutoff=0.4)
+    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise BlendingNerfError(f"{pretrained!r} is neither a pretrained tag of {model} nor a file. {hint}{known}")
+
+
+def _download(model: str, pretrained: Optional[str], hub: Hub) -> None:
+    """Fetches weights into the cache, before the time for building the model is spent."""
+    import open_clip
+
+    if model.startswith(HUB_PREFIX):
+        repository = model[len(HUB_PREFIX) :]
+        try:
+            open_clip.download_pretrained({"hf_hub": f"{repository}/"})
+        except Exception as error:  # the hub's clients raise their own, urllib's, OSError ...
+            raise missing_weights(f"model {model!r}", hub.places(repository), LOCAL_PATH, error) from error
+        return
+    config = open_clip.get_pretrained_cfg(model, pretrained or "")
+    what = f"model {model!r} with pretrained={pretrained!r}"
+    cached = Path("~/.cache/clip").expanduser() / Path(config.get("url", "")).name
+    repository = config.get("hf_hub", "").strip("/")
+    places = hub.places(repository) if repository else (str(cached), config.get("url", ""))
+    if not repository and not cached.is_file() and not reachable(config.get("url", "")):
+        raise missing_weights(what, places, LOCAL_PATH, ConnectionError("no connection"))
+    try:
+        open_clip.download_pretrained(config)
+    except Exception as error:
+        raise missing_weights(what, places, LOCAL_PATH, error) from error
+
+
+def _tokenizer(model: str, hub: Hub) -> Any:
+    """The model's tokenizer; most come with open_clip, some have files of their own on the hub."""
+    import open_clip
+
+    try:
+        return open_clip.get_tokenizer(model)
+    except Exception as error:
+        text = (open_clip.get_model_config(model) or {}).get("text_cfg", {})
+        repository = str(text.get("hf_tokenizer_name", model))
+        places = hub.places(repository)
+        raise missing_weights(f"the tokenizer of {model!r}", places, LOCAL_PATH, error) from error
+
+
+def _unusable(model: str, pretrained: Optional[str], error: Exception) -> BlendingNerfError:
+    """The error for weights that were found and cannot be used."""
+    what = f"The weights {pretrained!r} cannot be used for the model {model!r}"
+    message = str(error)
+    if "TorchScript" in message:
+        return BlendingNerfError(
+            f"{what}: the file is a TorchScript archive, which is a program and not only weights. Save its state dict "
+            "(torch.save or safetensors) once and give that file."
+        )
+    if "state_dict" in message or isinstance(error, AssertionError):
+        return BlendingNerfError(
+            f"{what}: they belong to another architecture. Give the open_clip model name that they were trained with. "
+            f"{summary(error)}"
+        )
+    return BlendingNerfError(
+        f"{what}: the file cannot be read as plain weights (damaged, incomplete, or with pickled code in it). "
+        f"{summary(error)}"
+    )

@@ -1,0 +1,103 @@
+"""Where rays went through: the free space that a view proves."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from blending_nerf_ns.edits.intersection import ray_box, ray_contracted_box
+from blending_nerf_ns.localization.evidence import ToGrid
+
+RAYS_AT_ONCE = 16384
+"""Rays followed at a time: bounds the memory."""
+
+Box = Tuple[Float[Tensor, "3"], Float[Tensor, "3"]]
+"""(lower, upper) in grid coordinates."""
+
+
+def passed_light(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    ends: Float[Tensor, " rays"],
+    box: Box,
+    to_grid: ToGrid,
+    contracted: bool,
+    resolution: int,
+) -> Float[Tensor, " voxels"]:
+    """Length of the free parts of all rays in each voxel, in voxels.
+
+    Args:
+        origins: scene coordinates.
+        directions: unit vectors.
+        ends: distance at which each ray's free part ends.
+        box: of the grid.
+        to_grid: scene to grid coordinates.
+        contracted: whether these are contracted.
+        resolution: voxels along each side; the result is flat, in the order [z, y, x].
+    """
+    out = ends.new_zeros(resolution**3)
+    # each ray starts elsewhere within the first step, by the golden ratio, so that neighbours meet different voxels
+    starts = torch.frac(torch.arange(ends.shape[0], device=ends.device) * 0.6180339887)
+    for first in range(0, ends.shape[0], RAYS_AT_ONCE):
+        part = slice(first, first + RAYS_AT_ONCE)
+        index, length = _free_points(
+            origins[part], directions[part], ends[part], starts[part], box, to_grid, contracted, resolution
+        )
+        out.index_add_(0, index, length)
+    return out
+
+
+def _free_points(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    ends: Float[Tensor, " rays"],
+    starts: Float[Tensor, " rays"],
+    box: Box,
+    to_grid: ToGrid,
+    contracted: bool,
+    resolution: int,
+) -> Tuple[Int[Tensor, " points"], Float[Tensor, " points"]]:
+    """Flat voxel index of points along the free parts of rays, and the length of ray, in voxels, each stands for."""
+    lower, upper = box
+    beyond_unit = contracted and bool((torch.cat([-lower, upper]) > 1.0).any())
+    if beyond_unit:
+        enter, leave = ray_contracted_box(origins, directions, lower, upper, to_grid, float(ends.max()) + 1.0)
+    else:
+        enter, leave = ray_box(origins, directions, lower, upper)
+    enter, leave = enter.clamp_min(0.0), torch.minimum(leave, ends)
+    hits = torch.nonzero(leave > enter).squeeze(-1)
+    origins, directions, ends, starts = (values[hits, None] for values in (origins, directions, ends, starts))
+    # contracted rays slow down far away: equal steps there are equal steps of disparity
+    span = torch.stack([enter[hits], leave[hits]], dim=-1)
+    first, last = (_slowed(span) if beyond_unit else span).split(1, dim=-1)
+    steps = torch.arange(resolution, device=ends.device)  # as many points as the grid has voxels along a side
+    distances = first + (last - first) * (steps + starts) / resolution
+    distances = _unslowed(distances) if beyond_unit else distances
+
+    scale = resolution / (upper - lower)
+    places = (to_grid(origins + distances[..., None] * directions) - lower) * scale
+    stop = (to_grid(origins + ends[..., None] * directions) - lower) * scale
+    length = torch.linalg.norm(places[:, 1:] - places[:, :-1], dim=-1)
+    length = torch.cat([length, length[:, -1:]], dim=-1)
+    index = places.floor().long()
+    # the surface may lie anywhere in the last voxel
+    free = torch.linalg.norm(stop - places, dim=-1) > 1.0
+    free &= ((index >= 0) & (index < resolution)).all(dim=-1)
+    return flat_index(index[free], resolution), length[free]
+
+
+def _slowed(distance: Tensor) -> Tensor:
+    return torch.where(distance < 1, distance, 2 - 1 / distance)
+
+
+def _unslowed(place: Tensor) -> Tensor:
+    return torch.where(place < 1, place, 1 / (2 - place))
+
+
+def flat_index(index: Int[Tensor, "*points 3"], resolution: int) -> Int[Tensor, "*points"]:
+    """Place of voxel (x, y, z) in a flat grid [z, y, x]."""
+    x, y, z = index.unbind(-1)
+    return (z * resolution + y) * resolution + x

@@ -1,0 +1,181 @@
+"""Fuse what a localiser says of many views into one probability grid (design section 3; the rules are ours).
+
+Several grids are filled from the same evidence: coarse ones that find where the object is, then the final one.
+
+- A voxel's probability is the mean over the pixels that show it, weighted by the base's rendering weights.
+- Rays also say where nothing is: from the camera to just before they end, space is FREE.
+- A voxel is SEEN (a surface) if enough of the light that came to it stopped in it, FREE if light went through, HIDDEN
+  if none came there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from blending_nerf_ns.edits.box import HEADROOM
+from blending_nerf_ns.edits.region import Region, region_from_probability
+from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape, diagonal, keep_parts
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.evidence import Evidence, ToGrid, gather_evidence, join_evidence
+from blending_nerf_ns.localization.free_space import Box, flat_index, passed_light
+
+__all__ = ["Evidence", "VoxelGrid", "fill_grid", "focus", "fuse", "gather_evidence", "join_evidence"]
+
+STOPPED_LIGHT = 0.05
+"""Rendering weight that a voxel must have received to count as seen, in rays."""
+STOPPED_SHARE = 0.15
+"""...and the share that it must have of the light that came to it: haze lets nearly everything through."""
+PASSED_LIGHT = 0.05
+"""Length of rays, in voxels, that must have passed a voxel to call it free."""
+GAP_VOXELS = 2
+"""Gaps between rays up to twice this wide are closed."""
+FOCUS_THRESHOLDS = (0.5, 0.8)
+"""The coarse passes look for the object at these shares of the threshold: large voxels mix it with its surroundings."""
+COARSE_RAYS = 65536
+"""Rays that the coarse passes follow through free space; large voxels need no more."""
+
+
+class VoxelGrid(NamedTuple):
+    """Evidence on a grid."""
+
+    probability: Float[Tensor, "z y x"]
+    """In [0, 1]; 0 where no surface was seen."""
+    state: UInt8[Tensor, "z y x"]
+    """shape.HIDDEN, FREE or SEEN."""
+    lower: Float[Tensor, "3"]
+    upper: Float[Tensor, "3"]
+
+
+def fuse(
+    evidence: Evidence,
+    grid_box: Box,
+    to_grid: ToGrid,
+    contracted: bool,
+    shape: RegionShape = DEFAULT_SHAPE,
+    resolution: int = 96,
+    coarse_resolution: int = 64,
+) -> Region:
+    """The region that the evidence describes, on a grid of its own size.
+
+    The grid's box is found by looking twice with a coarse grid, first over the whole scene. It leaves room for the
+    margin to be moved later; a threshold moved far below the one given here may find the object cut off at the box.
+
+    Args:
+        evidence: of all views.
+        grid_box: the whole scene's (lower, upper), in grid coordinates.
+        to_grid: scene to grid coordinates.
+        contracted: whether these are contracted.
+        shape: threshold, margin and the like.
+        resolution: voxels along each side of the region's grid.
+        coarse_resolution: the same for the passes that look for it.
+
+    Raises:
+        BlendingNerfError: nothing reaches the threshold; the message has the highest probability met.
+    """
+    shape = shape.checked()
+    box: Box = (grid_box[0].to(evidence.points), grid_box[1].to(evidence.points))
+    scene = box
+    for share in FOCUS_THRESHOLDS:
+        coarse = fill_grid(evidence, box, to_grid, contracted, coarse_resolution, most_rays=COARSE_RAYS)
+        box = focus(coarse, shape, share, scene)
+    grid = fill_grid(evidence, box, to_grid, contracted, resolution)
+    return region_from_probability(grid.probability, grid.state, grid.lower, grid.upper, shape)
+
+
+def fill_grid(
+    evidence: Evidence, box: Box, to_grid: ToGrid, contracted: bool, resolution: int, most_rays: Optional[int] = None
+) -> VoxelGrid:
+    """Evidence on a grid over a box.
+
+    Args:
+        evidence: of all views.
+        box: (lower, upper), in grid coordinates.
+        to_grid: scene to grid coordinates.
+        contracted: whether these are contracted.
+        resolution: voxels along each side.
+        most_rays: follow about this many rays through free space, evenly chosen, to stand for all; None for all.
+    """
+    lower, upper = box
+    cube = (resolution, resolution, resolution)
+    places = (evidence.points - lower) * (resolution / (upper - lower))  # in voxels; centres at .5
+    stopped, belongs = splat(
+        places, torch.stack([evidence.weights, evidence.weights * evidence.probabilities]), resolution
+    )
+    every = 1 if most_rays is None else -(-evidence.ends.shape[0] // most_rays)
+    rays = evidence.origins[::every], evidence.directions[::every], evidence.ends[::every]
+    passed = every * passed_light(*rays, box, to_grid, contracted, resolution)
+    seen = (stopped >= STOPPED_LIGHT) & (stopped >= STOPPED_SHARE * (stopped + passed))
+    free = ~seen & (passed >= PASSED_LIGHT)
+    free = close_gaps(free.view(cube), seen.view(cube)).flatten()
+    state = torch.full_like(seen, HIDDEN, dtype=torch.uint8).masked_fill_(free, FREE).masked_fill_(seen, SEEN)
+    probability = torch.where(seen, belongs / stopped.clamp_min(1e-12), torch.zeros_like(belongs)).clamp(0.0, 1.0)
+    return VoxelGrid(probability.view(cube), state.view(cube), lower, upper)
+
+
+def close_gaps(free: Bool[Tensor, "z y x"], seen: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:
+    """Free space without the gaps between sparse rays.
+
+    A voxel becomes free if no surface is among its 26 neighbours and a third of them are free: next to a surface the
+    inside of a thing would be taken for a gap.
+    """
+    touching = F.max_pool3d(seen[None].float(), kernel_size=3, stride=1, padding=1)[0] > 0
+    for _ in range(GAP_VOXELS):
+        share = F.avg_pool3d(free[None].float(), kernel_size=3, stride=1, padding=1)[0]
+        free = free | (~touching & (share >= 1 / 3))
+    return free
+
+
+def focus(grid: VoxelGrid, shape: RegionShape, share: float, scene: Box) -> Box:
+    """The box around everything that reaches a share of the threshold, with room for the margin.
+
+    Args:
+        grid: a coarse look.
+        shape: threshold and margin.
+        share: of the threshold, in (0, 1].
+        scene: the result does not reach beyond this box.
+    """
+    state, probability = grid.state.cpu().numpy(), grid.probability.cpu().numpy()
+    shell = (state == SEEN) & (probability >= share * shape.threshold)
+    if not shell.any():
+        raise BlendingNerfError(
+            f"nothing reaches the threshold of {shape.threshold:.3g}: the highest probability that the views "
+            f"agree on is {float(probability.max()):.3g}. Lower the threshold, describe the object in other words, or "
+            "give a box"
+        )
+    core = keep_parts(shell, shape.keep)
+    voxel = (grid.upper - grid.lower) / core.shape[0]
+    z, y, x = voxel.flip(0).cpu().tolist()
+    room = (shape.margin + shape.soft_edge + HEADROOM) * diagonal(core, (z, y, x)) + 1.5 * voxel
+    index = torch.nonzero(torch.from_numpy(core)).flip(-1).to(voxel)
+    lower = grid.lower + index.amin(0) * voxel - room
+    upper = grid.lower + (index.amax(0) + 1) * voxel + room
+    return torch.maximum(lower, scene[0]), torch.minimum(upper, scene[1])
+
+
+def splat(
+    places: Float[Tensor, "points 3"], values: Float[Tensor, "channels points"], resolution: int
+) -> Float[Tensor, "channels voxels"]:
+    """Add values to the 8 voxels around each place, with trilinear shares; what falls outside the grid is lost.
+
+    Args:
+        places: (x, y, z) in voxels, where the centre of voxel i lies at i + 0.5.
+        values: what each point adds.
+        resolution: voxels along each side; the result is flat, in the order [z, y, x].
+    """
+    out = values.new_zeros(values.shape[0], resolution**3)
+    near = ((places > -0.5) & (places < resolution + 0.5)).all(dim=-1)
+    places, values = places[near] - 0.5, values[:, near]
+    first = places.floor()
+    beyond, first = places - first, first.long()
+    for corner in range(8):
+        step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2 & 1], device=places.device)
+        share = torch.where(step.bool(), beyond, 1.0 - beyond).prod(dim=-1)
+        index = first + step
+        inside = ((index >= 0) & (index < resolution)).all(dim=-1)
+        out.index_add_(1, flat_index(index.clamp(0, resolution - 1), resolution), values * (share * inside))
+    return out

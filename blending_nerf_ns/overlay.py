@@ -1,0 +1,32 @@
+"""The picture with the region on it, so that a person sees where an edit may act before it is trained."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+TINT = (1.0, 0.55, 0.0)
+OUTLINE = (1.0, 1.0, 1.0)
+
+
+def region_overlay(
+    rgb: Float[Tensor, "height width 3"],
+    region: Float[Tensor, "height width 1"],
+    silhouette: Float[Tensor, "height width 1"],
+) -> Float[Tensor, "height width 3"]:
+    """Tint what belongs to the region, and outline everything that an edit may touch, free space included.
+
+    Args:
+        rgb: the original picture in [0, 1].
+        region: share of what a pixel sees that lies in the region, in [0, 1].
+        silhouette: largest region weight along the pixel's ray, in [0, 1].
+
+    Source: ours.
+    """
+    tinted = rgb + 0.5 * region * (rgb.new_tensor(TINT) - rgb)
+    inside = (silhouette > 0).to(rgb.dtype).permute(2, 0, 1)[None]
+    grown = F.max_pool2d(inside, 3, stride=1, padding=1)
+    outline = (grown - inside)[0].permute(1, 2, 0)
+    return torch.where(outline > 0, rgb.new_tensor(OUTLINE), tinted)

@@ -1,0 +1,38 @@
+"""A progress bar per stage, and the time that each took."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from tqdm import tqdm
+
+
+class StageBar:
+    """The progress bar of one stage, which may begin in its middle after a resume.
+
+    Args:
+        name: what is going on.
+        total: steps of the whole stage.
+        done: steps that an earlier run did.
+    """
+
+    def __init__(self, name: str, total: int, done: int) -> None:
+        self.bar = tqdm(total=total, initial=done, desc=name, dynamic_ncols=True, mininterval=1.0)
+        self.started = time.perf_counter()
+
+    def step(self, **shown: Any) -> None:
+        """One step further; numbers are shown beside the bar."""
+        self.bar.set_postfix({key: f"{float(value):.3f}" for key, value in shown.items()}, refresh=False)
+        self.bar.update(1)
+
+    def close(self) -> float:
+        """End the bar; seconds that the stage took in this process."""
+        self.bar.close()
+        return time.perf_counter() - self.started
+
+
+def write_stage_times(folder: Optional[Path], times: Dict[str, float]) -> None:
+    """Write `stages.json` beside config.yml, where there is one."""
+    if folder is not None and folder.is_dir():
+        (folder / "stages.json").write_text(json.dumps(times, indent=2) + "\n")

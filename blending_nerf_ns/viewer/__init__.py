@@ -1,0 +1,1 @@
+"""What the web viewer shows: it reads and sets plain state, which the next render or training step applies."""

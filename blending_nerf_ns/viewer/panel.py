@@ -1,0 +1,43 @@
+"""The edit's panel in nerfstudio's viewer: prompts, and the three blend ratios."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerSlider, ViewerText
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.pipeline import BlendingPipeline
+
+
+class EditPanel:
+    """Prompts and strengths. nerfstudio finds these elements by walking the pipeline's attributes.
+
+    Args:
+        pipeline: whose model and edit they steer.
+    """
+
+    def __init__(self, pipeline: BlendingPipeline) -> None:
+        self._pipeline = pipeline
+        config, model = pipeline.config, pipeline.model
+        training = pipeline.test_mode == "val"
+        note = None if training else "As it was trained: without a trainer a prompt cannot be changed."
+        self.source_text = ViewerText("Source text", config.source_text, disabled=not training, hint=note)
+        self.target_text = ViewerText("Target text", config.target_text, disabled=not training, hint=note)
+        if training:
+            self.apply = ViewerButton("Apply target text", cb_hook=self._apply)
+        self.add = self._ratio("Blend ratio: add", "add", model.config.strength_add, "density that the edit grew")
+        self.remove = self._ratio("Blend ratio: remove", "remove", model.config.strength_remove, "density it took away")
+        self.change = self._ratio("Blend ratio: change", "change", model.config.strength_change, "colour it replaced")
+
+    def _ratio(self, name: str, operation: str, value: float, meaning: str) -> ViewerSlider:
+        unused = operation not in self._pipeline.config.operations
+        hint = "This edit does not use it." if unused else f"How much of the {meaning} is shown: 0 off, 1 as trained."
+
+        def moved(element: ViewerSlider) -> None:
+            self._pipeline.model.set_strengths(**{operation: float(element.value)})
+
+        return ViewerSlider(name, value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint)
+
+    def _apply(self, _: ViewerButton) -> None:
+        self._pipeline.wanted_texts = (self.source_text.value, self.target_text.value)

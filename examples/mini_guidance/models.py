@@ -1,0 +1,151 @@
+"""The two architectures, their tokenizer, and the files they are shipped as."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Dict, List
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_CLIP_NAME
+from blending_nerf_ns.procedural.words import END, PAD, START, UNKNOWN, VOCABULARY, split_words
+
+IMAGE_SIZE, CONTEXT = 64, 24
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+"""OpenAI CLIP's, which open_clip assumes unless told otherwise."""
+
+_IDS = {word: i for i, word in enumerate(VOCABULARY)}
+
+
+def tokenize(texts: List[str], length: int = 0) -> Tensor:
+    """Token ids [B, length], padded to the longest text if no length is given. Equals the exported tokenizer."""
+    rows = [[_IDS[START], *(_IDS.get(w, _IDS[UNKNOWN]) for w in split_words(t)), _IDS[END]] for t in texts]
+    length = length or max(map(len, rows))
+    out = torch.full((len(rows), length), _IDS[PAD])
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = torch.tensor(row[: length - 1] + [_IDS[END]] if len(row) > length else row)
+    return out
+
+
+def normalize(images: Tensor) -> Tensor:
+    """RGB in [0, 1] to what both models expect, [B, 3, H, W]."""
+    return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def clip_config() -> Dict:
+    """open_clip's description of the mini CLIP.
+
+    A small ModifiedResNet, whose pixel gradients are smooth, and a tiny text transformer, since the language is tiny.
+    """
+    return {
+        "embed_dim": 256,
+        "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 2, 2, 1], "width": 32},
+        "text_cfg": {"context_length": CONTEXT, "vocab_size": len(VOCABULARY), "width": 128, "heads": 4, "layers": 2},
+    }
+
+
+def write_clip_config(folder: Path = EMBEDDED_DIR) -> Path:
+    """Write mini_clip.json and return its path."""
+    path = folder / f"{MINI_CLIP_NAME}.json"
+    path.write_text(json.dumps(clip_config(), indent=2) + "\n")
+    return path
+
+
+def build_clip():
+    """A fresh mini CLIP, made by open_clip from the config."""
+    import open_clip
+
+    open_clip.add_model_config(write_clip_config())
+    return open_clip.create_model(MINI_CLIP_NAME)
+
+
+def build_clipseg(patch: int = 8, width: int = 192, layers: int = 4):
+    """A fresh mini CLIPSeg: transformers' own classes at a small size."""
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+    config = CLIPSegConfig(
+        text_config={
+            "vocab_size": len(VOCABULARY), "hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "max_position_embeddings": CONTEXT, "pad_token_id": _IDS[PAD],
+            "bos_token_id": _IDS[START], "eos_token_id": _IDS[END],
+        },
+        vision_config={
+            "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers,
+            "num_attention_heads": 4, "image_size": IMAGE_SIZE, "patch_size": patch,
+        },
+        projection_dim=96, extract_layers=[layers // 2 - 1, layers - 1], reduce_dim=96, decoder_num_attention_heads=4,
+        decoder_intermediate_size=192,
+    )  # fmt: skip
+    model = CLIPSegForImageSegmentation(config)
+    embeddings = model.clip.vision_model.embeddings
+    with torch.no_grad():  # sines tell the tokens where they are from the first step on
+        embeddings.position_embedding.weight[1:] = 0.3 * sine_positions(IMAGE_SIZE // patch, width)
+        embeddings.patch_embedding.weight.normal_(std=(3 * patch * patch) ** -0.5)
+    return model
+
+
+def sine_positions(side: int, width: int) -> Tensor:
+    """2D sine-cosine position codes [side * side, width]."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    quarter = width // 4
+    frequency = 1.0 / 100 ** (torch.arange(quarter) / quarter)
+    codes = [f(axis.reshape(-1, 1) * frequency) for axis in (x, y) for f in (torch.sin, torch.cos)]
+    return torch.cat(codes, 1)
+
+
+def build_tokenizer():
+    """The word-level tokenizer of both models, as a transformers tokenizer."""
+    from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(WordLevel(dict(_IDS), unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(Regex(r"[^\p{L}\p{N}]+"), " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=[(START, _IDS[START]), (END, _IDS[END])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNKNOWN, bos_token=START, eos_token=END,
+        model_max_length=CONTEXT, model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def export_clip(state: Dict[str, Tensor], folder: Path = EMBEDDED_DIR) -> None:
+    """Write mini_clip.json and mini_clip.safetensors (float16)."""
+    write_clip_config(folder)
+    half = {k: v.detach().half().contiguous() if v.is_floating_point() else v.clone() for k, v in state.items()}
+    save_file(half, folder / f"{MINI_CLIP_NAME}.safetensors")
+    _readable(folder)
+
+
+def export_clipseg(model, folder: Path = EMBEDDED_DIR / "mini_clipseg") -> None:
+    """Write the folder that transformers loads a CLIPSeg and its processor from (float16 weights)."""
+    import copy
+
+    from transformers import CLIPSegProcessor, ViTImageProcessor
+
+    folder.mkdir(parents=True, exist_ok=True)
+    copy.deepcopy(model).half().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["dtype"] = "float32"  # stored in half, but meant to be used in full precision
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    images = ViTImageProcessor(
+        size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, image_mean=list(MEAN), image_std=list(STD), do_resize=True,
+        do_normalize=True, do_rescale=True,
+    )  # fmt: skip
+    CLIPSegProcessor(image_processor=images, tokenizer=build_tokenizer()).save_pretrained(folder)
+    images.save_pretrained(folder)
+    _readable(folder)
+
+
+def _readable(folder: Path) -> None:
+    # safetensors writes files that only their owner may read
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)

@@ -1,0 +1,125 @@
+"""Held-out figures of both models."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blending_nerf_ns.procedural import captions, words
+from blending_nerf_ns.procedural.batches import Batch, Painter
+from blending_nerf_ns.procedural.captions import Item
+
+from . import models
+from .queries import draw_queries, query_masks
+
+PAIRS = [(c, s) for c in range(len(words.COLOUR_NAMES)) for s in range(len(words.PRIMITIVES))]
+
+
+def plain_text(item: Item) -> str:
+    """ "a red ball", "a purple toy", "a cone"."""
+    parts = ["a"]
+    if item.finish >= 0:
+        parts.append(words.FINISHES[item.finish])
+    if item.colour >= 0:
+        parts.append(words.COLOUR_NAMES[item.colour])
+    parts.append(words.PRIMITIVES[item.shape] if item.shape >= 0 else "toy")
+    return " ".join(parts).replace("a orange", "an orange")
+
+
+def encode(model, texts) -> Tensor:
+    """Unit text features [T, D] of an open_clip model."""
+    return F.normalize(model.encode_text(models.tokenize(texts, models.CONTEXT)), dim=-1)
+
+
+@torch.no_grad()
+def clip_scores(model, source: Painter, pictures: int = 2000) -> Dict[str, float]:
+    """Top-1 accuracies on pictures of exactly one visible object (and nothing half visible).
+
+    `pair`: colour and shape among the 60 captions, primitives only. `colour`: among 12 "a <colour> toy", all objects.
+    `shape`: among 5 "a <shape>", primitives only.
+    """
+    sixty = encode(model, [plain_text(Item(c, s)) for c, s in PAIRS])
+    twelve = encode(model, [plain_text(Item(c)) for c in range(len(words.COLOUR_NAMES))])
+    five = encode(model, [plain_text(Item(shape=s)) for s in range(len(words.PRIMITIVES))])
+    right: Dict[str, list] = {"pair": [], "colour": [], "colour_of_toys": [], "shape": []}
+    for _ in range(pictures // 128):
+        batch = source.draw(128)
+        f = batch.facts
+        single = ((f.seen == 1).sum(1) == 1) & ((f.seen == -1).sum(1) == 0)
+        k = (f.seen == 1).float().argmax(1)
+        rows = torch.arange(len(k))
+        colour, shape = f.colour[rows, k], f.shape[rows, k]
+        image = F.normalize(model.encode_image(models.normalize(batch.images)), dim=-1)
+        primitive = single & (shape < len(words.PRIMITIVES))
+        pair = (image @ sixty.T).argmax(1) == colour * len(words.PRIMITIVES) + shape
+        right["pair"] += pair[primitive].tolist()
+        named = (image @ twelve.T).argmax(1) == colour
+        right["colour"] += named[single].tolist()
+        right["colour_of_toys"] += named[single & ~primitive].tolist()
+        right["shape"] += ((image @ five.T).argmax(1) == shape)[primitive].tolist()
+    return {name: float(np.mean(values)) for name, values in right.items()}
+
+
+@torch.no_grad()
+def clipseg_scores(model, source: Painter, pictures: int = 1000) -> Dict[str, float]:
+    """Mean IoU of (picture, query) pairs whose query is in the picture, at 0.5, and silence on the others.
+
+    Queries are plain texts: full ("a red ball", "a purple toy" for figures), colour only ("a red toy"), shape only,
+    generic ("a toy"), and for the absent ones the description of an object with a word changed.
+    """
+    rng = np.random.default_rng(3)
+    iou: Dict[str, list] = {"full": [], "colour": [], "shape": [], "generic": []}
+    absent, loud = [], []
+    for _ in range(pictures // 64):
+        batch = source.draw(64)
+        pixels = models.normalize(batch.images)
+        queries, rows = [], []
+        for b, things in enumerate(torch.stack([batch.facts.colour, batch.facts.shape, batch.facts.seen], -1).tolist()):
+            for colour, shape, seen in things:
+                if seen != 1:
+                    continue
+                shape = shape if shape < len(words.PRIMITIVES) else -1
+                options = {
+                    "full": Item(colour, shape),
+                    "colour": Item(colour),
+                    "shape": Item(shape=shape),
+                    "generic": Item(),
+                }
+                if shape == -1:
+                    del options["shape"]
+                for kind in options if rng.random() < 0.3 else ("full",):
+                    queries.append((kind, options[kind]))
+                    rows.append(b)
+            _, (wrong,) = draw_queries(_one_picture(batch.facts, b), 3, rng)
+            queries.append(("absent", wrong[2]))
+            rows.append(b)
+        ids = models.tokenize([plain_text(item) for _, item in queries])
+        out = model(input_ids=ids, pixel_values=pixels[rows], attention_mask=(ids != 0).long()).logits.sigmoid() > 0.5
+        everything = [[item] for _, item in queries]
+        target = query_masks(_pictures(batch, rows), everything)[:, 0] > 0.5
+        both, either = (out & target).sum((1, 2)), (out | target).sum((1, 2))
+        for (kind, _), i, u, o, t in zip(
+            queries, both.tolist(), either.tolist(), out.float().mean((1, 2)).tolist(), target.sum((1, 2)).tolist()
+        ):
+            if kind == "absent" and t == 0:
+                absent.append(o)
+                loud.append(o > 0.01)
+            elif kind != "absent" and t > 0:
+                iou[kind].append(i / u)
+    scores = {f"iou_{kind}": float(np.mean(values)) for kind, values in iou.items()}
+    scores["iou"] = float(np.mean([v for values in iou.values() for v in values]))
+    scores["absent_pixels"], scores["absent_pictures_marked"] = float(np.mean(absent)), float(np.mean(loud))
+    return scores
+
+
+def _one_picture(facts, b: int):
+    return captions.Facts(*(getattr(facts, name)[b : b + 1] for name in ("colour", "shape", "finish", "seen", "on")))
+
+
+def _pictures(batch: Batch, rows) -> Batch:
+    facts = captions.Facts(*(getattr(batch.facts, name)[rows] for name in ("colour", "shape", "finish", "seen", "on")))
+    return Batch(batch.images[rows], batch.masks[rows], facts)

@@ -1,0 +1,140 @@
+"""What both trainings share: data on disk, a schedule in minutes, an average of the weights, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Dict, Iterator
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+from torch import Tensor, nn
+
+from blending_nerf_ns.procedural.backgrounds import texture_bank
+from blending_nerf_ns.procedural.batches import Painter
+from blending_nerf_ns.procedural.stock import load_stock, make_stock
+
+TRAIN_SEED, HELD_OUT_SEED = 7, 991
+HELD_OUT_SCENES = 2000
+
+
+def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: int = 96) -> None:
+    """Trace the training and held-out scenes and make the textures, unless they are there. Minutes, once."""
+    for name, count, seed in (("val", HELD_OUT_SCENES, HELD_OUT_SEED), ("train", scenes, TRAIN_SEED)):
+        if not (folder / name / "done").exists():
+            make_stock(folder / name, count, side, seed, progress=lambda it, n=name: track(list(it), f"tracing {n}"))
+            (folder / name / "done").touch()
+        bank = folder / f"textures_{name}.npy"
+        if not bank.exists():
+            np.save(bank, texture_bank(textures if name == "train" else 400, 128, seed))
+
+
+def painter(folder: Path, name: str, seed: int) -> Painter:
+    """Source of batches from the "train" or "val" scenes, each with textures of its own."""
+    bank = np.load(folder / f"textures_{name}.npy")
+    return Painter(load_stock(folder / name), bank, seed)
+
+
+def learning_rate(done: float, peak: float, warmup: float = 0.02) -> float:
+    """Linear warm-up, then a cosine to 1 % of the peak; `done` is the share of the training that is over."""
+    if done < warmup:
+        return peak * (done + 1e-4) / warmup
+    along = min(1.0, (done - warmup) / (1 - warmup))
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))
+
+
+class Average:
+    """Exponential moving average of a module's parameters and buffers."""
+
+    def __init__(self, model: nn.Module, decay: float = 0.998):
+        self.decay, self.steps = decay, 0
+        self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take one step towards the model's present weights."""
+        self.steps += 1
+        decay = min(self.decay, self.steps / (self.steps + 10))
+        for key, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)
+
+
+def decay_groups(modules: nn.Module, weight_decay: float) -> list:
+    """Optimiser groups: matrices decay, vectors (norms, biases, scales) do not."""
+    matrices = [p for p in modules.parameters() if p.ndim >= 2]
+    vectors = [p for p in modules.parameters() if p.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+class Run:
+    """Counts steps and minutes over interruptions, and saves everything needed to go on."""
+
+    def __init__(self, path: Path, minutes: float, parts: Dict[str, object]):
+        self.path, self.minutes, self.parts = path, minutes, parts
+        self.step, self.spent = 0, 0.0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            saved = torch.load(path, weights_only=True)
+            self.step, self.spent = saved["step"], saved["spent"]
+            for name, part in parts.items():
+                if isinstance(part, Average):
+                    part.state, part.steps = saved[name], saved["step"]
+                else:
+                    part.load_state_dict(saved[name])
+            print(f"resumed {path} at step {self.step}, {self.spent / 60:.1f} min")
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is over."""
+        return self.spent / (60 * self.minutes)
+
+    def save(self) -> None:
+        """Write a checkpoint; the old one stays until the new one is complete."""
+        states = {k: p.state if isinstance(p, Average) else p.state_dict() for k, p in self.parts.items()}
+        new = self.path.with_suffix(".new")
+        torch.save({"step": self.step, "spent": self.spent, **states}, new)
+        new.replace(self.path)
+
+    def steps(self) -> Iterator[int]:
+        """Yield step numbers until the minutes are over; time between yields counts as spent."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(*columns, refresh_per_second=0.5) as bar:
+            task = bar.add_task("training", total=60 * self.minutes, completed=self.spent)
+            while self.spent < 60 * self.minutes:
+                start = time.time()
+                yield self.step
+                self.step += 1
+                self.spent += time.time() - start
+                bar.update(task, completed=self.spent)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Use this learning rate from now on."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def soft_targets(truth: Tensor) -> Tensor:
+    """Truth in {1, 0, -1} to rows that share 1 among the true entries, [R, C]."""
+    positive = (truth == 1).float()
+    return positive / positive.sum(-1, keepdim=True).clamp_min(1)
+
+
+def many_positives(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross entropy of each row against all of its true entries; undecided entries are left out of the comparison.
+
+    Args:
+        logits: [R, C].
+        truth: [R, C], 1 true, 0 false, -1 undecided. Rows without a true entry do not count.
+    """
+    rows = (truth == 1).any(-1)
+    if not rows.any():
+        return logits.sum() * 0
+    logits, truth = logits[rows], truth[rows]
+    log_share = logits.masked_fill(truth == -1, -1e4).log_softmax(-1)
+    return -(soft_targets(truth) * log_share).sum(-1).mean()

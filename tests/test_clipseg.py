@@ -1,0 +1,181 @@
+"""CLIPSeg as a localiser: a real, small transformers CLIPSeg with random weights, loaded by path, and its errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.clipseg import load_clipseg
+
+VOCABULARY = ["<|startoftext|>", "<|endoftext|>", "<|pad|>", *"abcdefghijklmnopqrstuvwxyz"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIPSeg of a few thousand weights with a byte-pair tokenizer of single letters, saved as transformers saves them."""
+    from transformers import (
+        CLIPSegConfig,
+        CLIPSegForImageSegmentation,
+        CLIPSegProcessor,
+        CLIPTokenizer,
+        ViTImageProcessor,
+    )
+
+    path = tmp_path_factory.mktemp("clipseg")
+    words = VOCABULARY + [f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    (path / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (path / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer.from_pretrained(path, pad_token="<|pad|>")
+    torch.manual_seed(0)
+    tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
+    text = {
+        "vocab_size": len(words),
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 2,
+        "max_position_embeddings": 24,
+    }
+    config = CLIPSegConfig(
+        text_config={**tower, **text},
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        projection_dim=24,
+        extract_layers=[0, 1, 2],
+        reduce_dim=16,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=32,
+        initializer_factor=10.0,  # so that random weights say something
+    )
+    CLIPSegForImageSegmentation(config).save_pretrained(path)
+    images = ViTImageProcessor(
+        size={"height": 48, "width": 48}, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]
+    )
+    CLIPSegProcessor(images, tokenizer).save_pretrained(path)
+    return path
+
+
+def picture(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def test_same_as_transformers_own_path(folder: Path):
+    from transformers import AutoProcessor, CLIPSegForImageSegmentation
+
+    model = CLIPSegForImageSegmentation.from_pretrained(folder).eval()
+    processor: Any = AutoProcessor.from_pretrained(folder)
+    inputs = processor(text=["a red ball"], images=[Image.fromarray(picture())], return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs).logits.reshape(1, 1, 48, 48).sigmoid()
+    expected = functional.interpolate(expected, size=(40, 60), mode="bilinear", align_corners=False)[0, 0]
+    got = load_clipseg(str(folder)).probability(torch.from_numpy(picture()) / 255, "a red ball", templates=("{}",))
+    assert got.shape == (40, 60)
+    assert expected.std() > 0.01  # not flat: the comparison means something
+    assert torch.allclose(got, expected, atol=0.02)  # the processor's image is rounded to 8 bits
+    assert (got - expected).abs().mean() < 0.002
+
+
+def test_batches_templates_and_range(folder: Path):
+    localizer = load_clipseg(str(folder))
+    images = torch.stack([torch.from_numpy(picture(seed=s)) / 255 for s in range(3)])
+    maps = localizer.probabilities(images, "a ball")
+    assert maps.shape == (3, 40, 60)
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+    assert not maps.requires_grad
+    assert torch.allclose(maps[1], localizer.probability(images[1], "a ball"), atol=1e-5)
+    one, two = (localizer.probabilities(images, "a ball", (t,)) for t in ("{}", "the {}"))
+    assert not torch.allclose(one, two, atol=1e-4)  # it reads the text
+    assert torch.allclose(localizer.probabilities(images, "a ball", ("{}", "the {}")), (one + two) / 2, atol=1e-5)
+
+
+def test_weights_stay_frozen_and_long_texts_pass(folder: Path):
+    localizer = load_clipseg(str(folder))
+    assert localizer.probability(torch.rand(20, 20, 3), "a ball " * 40).shape == (20, 20)
+    owner = torch.nn.Module()
+    owner.localizer = localizer
+    assert owner.state_dict() == {}
+
+
+def test_errors_of_use(folder: Path):
+    localizer = load_clipseg(str(folder))
+    with pytest.raises(BlendingNerfError, match="prompt ' ' is empty"):
+        localizer.probability(torch.rand(8, 8, 3), " ")
+    with pytest.raises(BlendingNerfError, match=r"\[B, H, W, 3\], got \(1, 3, 8, 8\)"):
+        localizer.probabilities(torch.rand(1, 3, 8, 8), "a ball")
+    bad = torch.rand(8, 8, 3)
+    bad[4, 4] = float("nan")
+    with pytest.raises(BlendingNerfError, match="gives NaN for 'a ball'"):
+        localizer.probability(bad, "a ball")
+
+
+def test_folders_that_are_no_clipseg(folder: Path, tmp_path: Path):
+    with pytest.raises(BlendingNerfError, match="weights of CLIPSeg") as caught:
+        load_clipseg(str(tmp_path))
+    for part in (str(tmp_path), "local folder", "embedded guidance"):
+        assert part in str(caught.value)
+    with pytest.raises(BlendingNerfError, match="were not found"):
+        load_clipseg(str(tmp_path / "nowhere"))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    with pytest.raises(BlendingNerfError, match="is a 'clip' model; the localiser wants a CLIPSeg"):
+        load_clipseg(str(tmp_path))
+
+
+def test_damaged_weights(folder: Path, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    state = load_file(copy / "model.safetensors")
+    del state["decoder.film_mul.weight"]
+    save_file(state, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BlendingNerfError, match=r"lack 1 tensors of a CLIPSeg \(decoder\.film_mul\.weight\)"):
+        load_clipseg(str(copy))
+    whole = (folder / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BlendingNerfError, match="Last error"):
+        load_clipseg(str(copy))
+
+
+def test_half_precision_weights_are_computed_in_full(folder: Path, tmp_path: Path):
+    from transformers import CLIPSegForImageSegmentation
+
+    copy = tmp_path / "half"
+    shutil.copytree(folder, copy)
+    CLIPSegForImageSegmentation.from_pretrained(folder).half().save_pretrained(copy)
+    image = torch.from_numpy(picture()) / 255
+    half, full = (load_clipseg(str(path)).probability(image, "a ball") for path in (copy, folder))
+    assert half.dtype == torch.float32
+    assert torch.allclose(half, full, atol=0.02)
+
+
+def test_offline_says_what_was_looked_for_without_retries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    from huggingface_hub import constants
+
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody answers
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(BlendingNerfError) as caught:
+        load_clipseg("CIDAS/no-such-clipseg")
+    for part in (
+        "CIDAS/no-such-clipseg",
+        str(tmp_path / "hub"),
+        "127.0.0.1:9",
+        "no connection",
+        "local folder",
+        "embedded",
+    ):
+        assert part in str(caught.value)
+    output = capfd.readouterr()
+    assert "Retrying" not in output.out + output.err

@@ -1,0 +1,134 @@
+"""The model on random fields: identity, exact locality, and gradients to the edit alone (design sections 1 and 2)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_run import rays_towards_middle, tiny_model
+
+from blending_nerf_ns.bases.base import BaseSamples
+from blending_nerf_ns.edits.intersection import intersect_region, ray_box, ray_contracted_box
+from blending_nerf_ns.rendering.blending import Strengths
+
+
+@pytest.mark.parametrize("contracted", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+@torch.no_grad()
+def test_rays_that_miss_the_region_are_the_base_bit_for_bit(contracted: bool, seed: int) -> None:
+    model, rays = tiny_model(contracted, seed), rays_towards_middle(200, seed)
+    alone = model.base(rays_towards_middle(200, seed))
+    outputs = model(rays)
+    missed = torch.ones(200, dtype=torch.bool)
+    missed[model.intersect(rays).rays] = False
+    assert 20 < int(missed.sum()) < 180, "the test's rays must both meet and miss the region"
+    for mine, theirs in (("rgb", "rgb"), ("original", "rgb"), ("depth", "depth"), ("accumulation", "accumulation")):
+        assert torch.equal(outputs[mine][missed], alone[theirs][missed]), mine
+    assert torch.equal(outputs["original"], alone["rgb"])
+    assert not torch.equal(outputs["rgb"][~missed], alone["rgb"][~missed]), "a random edit must show"
+
+
+@pytest.mark.parametrize("contracted", [True, False])
+@torch.no_grad()
+def test_all_strengths_zero_give_the_original_without_a_short_cut(contracted: bool) -> None:
+    model, rays = tiny_model(contracted), rays_towards_middle(200)
+    render = model.base.render(rays)
+    met = model.intersect(rays)
+    base = BaseSamples(*(value[met.rays] for value in render.samples))
+    proposal = model.base.slice_proposal(render.proposal, met.rays)
+    pixels, removed, _ = model.blend(rays[met.rays], base, proposal, met, Strengths(0.0, 0.0, 0.0))
+    assert float((pixels.rgb - render.outputs["rgb"][met.rays]).abs().max()) <= 1e-5
+    assert float((pixels.accumulation - render.outputs["accumulation"][met.rays, 0]).abs().max()) <= 1e-5
+    assert float(removed.abs().max()) == 0.0
+
+
+@torch.no_grad()
+def test_the_models_short_cut_at_strength_zero_is_the_original_with_its_depth() -> None:
+    model, rays = tiny_model(), rays_towards_middle(100)
+    model.set_strengths(0.0, 0.0, 0.0)
+    outputs = model(rays)
+    alone = model.base(rays_towards_middle(100))
+    assert torch.equal(outputs["rgb"], alone["rgb"]) and torch.equal(outputs["depth"], alone["depth"])
+
+
+@pytest.mark.parametrize("operation", ["add", "remove", "change"])
+@torch.no_grad()
+def test_an_operation_that_was_not_chosen_does_nothing(operation: str) -> None:
+    others = tuple(name for name in ("add", "remove", "change") if name != operation)
+    outputs = tiny_model(operations=others)(rays_towards_middle(150))
+    amount = {"add": "added", "remove": "removed", "change": "changed"}
+    assert float(outputs[amount[operation]].max()) == 0.0
+    for other in others:
+        assert float(outputs[amount[other]].max()) > 0.0
+
+
+@torch.no_grad()
+def test_outputs_are_named_shaped_and_in_range() -> None:
+    outputs = tiny_model()(rays_towards_middle(64))
+    for name in ("rgb", "original", "edit"):
+        assert outputs[name].shape == (64, 3)
+    for name in ("region", "added", "removed", "changed", "depth", "accumulation"):
+        assert outputs[name].shape == (64, 1)
+    for name in set(outputs) - {"depth"}:
+        assert float(outputs[name].min()) >= 0.0 and float(outputs[name].max()) <= 1.0 + 1e-6, name
+
+
+def test_gradients_reach_the_edit_and_never_the_base() -> None:
+    model, rays = tiny_model(), rays_towards_middle(100)
+    render = model.base.render(rays)
+    met = model.intersect(rays)
+    base = BaseSamples(*(value[met.rays] for value in render.samples))
+    proposal = model.base.slice_proposal(render.proposal, met.rays)
+    pixels, removed, _ = model.blend(rays[met.rays], base, proposal, met, Strengths())
+    (pixels.rgb.sum() + pixels.edit_rgb.sum() + removed.sum() + pixels.added.sum()).backward()
+    for name, parameter in model.edit.field.named_parameters():
+        assert parameter.grad is not None and bool(torch.isfinite(parameter.grad).all()), name
+        assert float(parameter.grad.abs().sum()) > 0.0, name
+    assert all(parameter.grad is None for parameter in model.base.parameters())
+
+
+@torch.no_grad()
+def test_a_full_removal_shows_what_lies_behind_with_samples_of_its_own() -> None:
+    model, rays = tiny_model(operations=("remove",)), rays_towards_middle(200, spread=0.2)
+    model.edit.field.shape_head.weight.zero_()
+    model.edit.field.shape_head.bias.copy_(torch.tensor([-20.0, 20.0, -20.0]))
+    met = model.intersect(rays if model.base.collider is None else model.base.collider(rays))
+    outputs = model(rays)
+    removed = outputs["removed"][met.rays, 0]
+    assert float(removed.max()) > 0.02, "the test's base must have something to remove"
+    changed = (outputs["rgb"] - outputs["original"]).abs().amax(dim=-1)[met.rays]
+    assert float(changed[removed > 0.02].max()) > 1e-4
+    assert float(changed[removed == 0.0].max() if bool((removed == 0.0).any()) else 0.0) <= 1e-5
+
+
+def test_slab_test_by_hand() -> None:
+    origins = torch.tensor([[-2.0, 0.0, 0.0], [-2.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    directions = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    enter, leave = ray_box(origins, directions, torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([1.0, 1.0, 3.0]))
+    assert enter[0] == 1.0 and leave[0] == 3.0
+    assert leave[1] <= enter[1], "a ray beside the box misses it"
+    assert enter[2] == -1.0 and leave[2] == 3.0
+
+
+@torch.no_grad()
+def test_a_box_of_contracted_space_is_found_where_a_slab_test_would_be_wrong() -> None:
+    model = tiny_model(contracted=True)
+    lower, upper = (
+        torch.tensor([1.4, -0.2, -0.2]),
+        torch.tensor([1.6, 0.2, 0.2]),
+    )  # x from 1 / 0.6 to 1 / 0.4 in the scene
+    origins, directions = torch.tensor([[-1.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]])
+    enter, leave = ray_contracted_box(origins, directions, lower, upper, model.base.to_grid, far=1000.0)
+    assert float(enter) <= 1.0 + 1.0 / 0.6 and float(leave) >= 1.0 + 1.0 / 0.4
+    assert float(leave - enter) < 3.0, "not the whole ray"
+    away = ray_contracted_box(origins, -directions, lower, upper, model.base.to_grid, far=1000.0)
+    assert float(away[1]) <= float(away[0])
+
+
+@torch.no_grad()
+def test_intervals_lie_in_the_region_and_before_the_far_plane() -> None:
+    model, rays = tiny_model(contracted=False), rays_towards_middle(100)
+    met = intersect_region(
+        model.edit.region, rays.origins, rays.directions, model.base.to_grid, False, 0.5, torch.full((100,), 1.4), 16
+    )
+    assert float(met.edges.min()) >= 0.5 and float(met.edges.max()) <= 1.4 + 1e-6
+    assert bool((met.edges.diff(dim=-1) >= 0).all()) and bool((met.region.amax(dim=-1) > 0).all())

@@ -1,0 +1,83 @@
+"""The stages' own step counts, what a resume takes over, and one guided step on a tiny model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import tiny_model
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.overlay import region_overlay
+from blending_nerf_ns.pipeline import BlendingPipelineConfig, check_texts
+from blending_nerf_ns.schedule import exponential, set_rate
+from blending_nerf_ns.trainer import take_where_default
+from blending_nerf_ns.view_pool import scene_box_of_region
+
+
+def test_rates_fall_over_a_stage_and_not_beyond() -> None:
+    assert exponential(0, 100, 0.01) == 1.0
+    assert exponential(50, 100, 0.01) == pytest.approx(0.1)
+    assert exponential(1000, 100, 0.01) == pytest.approx(0.01)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    for factor in (0.1, 0.2):
+        set_rate(optimizer, factor)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1), "of the configured rate, not of the last one"
+
+
+@dataclass
+class _Inner:
+    steps: int = 10
+
+
+@dataclass
+class _Config:
+    text: str = ""
+    scale: float = 1.0
+    inner: _Inner = field(default_factory=_Inner)
+
+
+def test_a_resume_takes_what_was_not_given_from_the_run_before() -> None:
+    given, saved = _Config(text="a new target"), _Config(text="old", scale=0.25, inner=_Inner(7))
+    taken = take_where_default(given, saved, _Config())
+    assert given == _Config(text="a new target", scale=0.25, inner=_Inner(7))
+    assert taken == ["scale=0.25", "inner.steps=7"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target_text": " "}, "target-text is empty"),
+        ({"target_text": "a blue ball"}, "source-text is empty"),
+        ({"target_text": "a blue ball", "source_text": "a ball", "operations": ()}, "choose among"),
+        ({"target_text": "a blue ball", "source_text": "a ball", "operations": ("paint",)}, "paint"),
+    ],
+)
+def test_a_useless_edit_is_refused_before_a_base_is_trained(changes: dict, message: str) -> None:
+    with pytest.raises(BlendingNerfError, match=message):
+        check_texts(BlendingPipelineConfig(**changes))
+
+
+def test_base_run_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
+    from blending_nerf_ns.bases.loading import read_base_run
+
+    with pytest.raises(BlendingNerfError, match="nowhere"):
+        read_base_run(tmp_path / "nowhere" / "config.yml")
+
+
+def test_overlay_outlines_the_silhouette_and_tints_the_region() -> None:
+    rgb = torch.zeros(8, 8, 3)
+    silhouette, region = torch.zeros(8, 8, 1), torch.zeros(8, 8, 1)
+    silhouette[3:5, 3:5], region[3, 3] = 0.1, 1.0
+    out = region_overlay(rgb, region, silhouette)
+    assert out[2, 2].tolist() == [1.0, 1.0, 1.0] and out[3, 2].tolist() == [1.0, 1.0, 1.0]
+    assert out[3, 3].tolist() == pytest.approx([0.5, 0.275, 0.0])
+    assert float(out[0, 0].sum()) == 0.0 and float(out[4, 4].sum()) == 0.0
+
+
+def test_box_of_a_region_in_a_contracted_scene_is_one_of_the_scene() -> None:
+    lower, upper = scene_box_of_region(tiny_model(contracted=True))
+    assert bool((lower < torch.tensor([-0.15, -0.25, -0.25])).all()) and bool((lower > -0.6).all())
+    assert bool((upper > torch.tensor([0.35, 0.25, 0.25])).all()) and bool((upper < 0.8).all())
