@@ -12,6 +12,7 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -71,6 +72,8 @@ class BlendingModel(Model):
         super().populate_modules()
         self.collider = None  # the base brings its own
         device = str(self.kwargs.get("device", "cpu"))
+        if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
+            self.config.base.implementation = "torch"  # nerfstudio would do the same, but config.yml would not say so
         self.base: NerfactoBase = self.config.base.setup(
             scene_box=self.scene_box,
             num_train_data=self.config.base_num_images or self.num_train_data,
@@ -83,6 +86,12 @@ class BlendingModel(Model):
         self.register_buffer("edit_ready", torch.tensor(False))
         self.operations: Tuple[str, ...] = OPERATIONS
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
+
+    @property
+    def implementations(self) -> str:
+        """One line: what the fields run on."""
+        found = "tinycudann imports" if TCNN_EXISTS else "tinycudann does not import"
+        return f"Fields: base in {self.config.base.implementation}, edit in {self.edit.field.implementation} ({found})."
 
     # -- what the user moves ------------------------------------------------------------------------------------
 

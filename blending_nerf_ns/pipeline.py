@@ -82,6 +82,8 @@ class BlendingPipeline(VanillaPipeline):
         super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
         self.model.operations = tuple(config.operations)
+        if test_mode == "val":
+            CONSOLE.print(self.model.implementations)
         if run is not None:
             check_same_capture(run, self.datamanager.train_dataparser_outputs)
             load_base_state(self.model.base, run.state)
@@ -127,7 +129,8 @@ class BlendingPipeline(VanillaPipeline):
             self.editing.set_texts(*self.wanted_texts)
             self.wanted_texts = None
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
-        losses, metrics = self.editing.step(int(self.progress[1]), self.config.edit_steps, scale)
+        with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
+            losses, metrics = self.editing.step(int(self.progress[1]), self.config.edit_steps, scale)
         return {}, losses, metrics  # type: ignore[return-value]
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:

@@ -21,9 +21,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import models, training
+from mini_guidance.queries import cell_targets
 from mini_guidance.scores import clip_scores
 
 from blending_nerf_ns.procedural import captions, words
+from blending_nerf_ns.procedural.batches import Batch
 from blending_nerf_ns.procedural.captions import Item, Phrase
 
 COLOURS, SHAPES = len(words.COLOUR_NAMES), len(words.SHAPE_NAMES)
@@ -45,11 +47,11 @@ class Settings:
     """Length of the training; the learning rate reaches its end then."""
     data: Path = Path("/tmp/mini_guidance")
     """Folder for traced scenes, textures and checkpoints (about 3 GB)."""
-    scenes: int = 40
-    """Scenes shaded per step; each gives two pictures."""
-    texts: int = 48
+    scenes: int = 24
+    """Scenes shaded per step; each gives three pictures."""
+    texts: int = 32
     """Captions of the batch's own pictures per step, beside the fixed ones."""
-    peak: float = 1.5e-3
+    peak: float = 1.0e-3
     """Highest learning rate."""
     save_every: float = 5.0
     """Minutes between checkpoints."""
@@ -60,10 +62,12 @@ class Settings:
 class Heads(nn.Module):
     """Plain questions asked during training only: which colours, shapes and pairs are in the picture, and where."""
 
-    def __init__(self, width: int, middle: int):
+    def __init__(self, width: int, fine: int, coarse: int):
         super().__init__()
         self.whole = nn.Linear(width, COLOURS * SHAPES + COLOURS + SHAPES)
-        self.cells = nn.Conv2d(middle, COLOURS + SHAPES, 1)
+        self.fine = nn.Conv2d(fine, 2 + COLOURS + SHAPES, 1)
+        self.coarse = nn.Conv2d(coarse, 2 + COLOURS + SHAPES, 1)
+        self.text = nn.Linear(width, 2 + COLOURS + PRIMITIVES)
 
 
 def present(facts: captions.Facts) -> Tuple[Tensor, Tensor]:
@@ -82,11 +86,30 @@ def present(facts: captions.Facts) -> Tuple[Tensor, Tensor]:
     return tuple(torch.cat(parts, -1))
 
 
-def where(facts: captions.Facts, masks: Tensor, side: int) -> Tensor:
-    """Coverage of each colour and shape on a side x side grid, [B, 12 + 6, side, side]."""
-    cover = F.adaptive_avg_pool2d(masks, side)
-    hot = torch.cat([F.one_hot(facts.colour.clamp_min(0), COLOURS), F.one_hot(facts.shape.clamp_min(0), SHAPES)], -1)
-    return torch.einsum("bkhw,bkc->bchw", cover, hot.float()).clamp(0, 1)
+def cell_loss(answer: Tensor, batch: Batch) -> Tensor:
+    """Cross entropy of the colour and shape (or nothing) in each cell of a grid, cells with objects counting most.
+
+    Knowing where to look is most of what a picture's shape words ask for, and this teaches it directly.
+    """
+    answer = answer.flatten(2).transpose(1, 2)
+    colours, shapes = cell_targets(batch, int(answer.shape[1] ** 0.5))
+    losses = [
+        -(target * part.log_softmax(-1)).sum(-1)
+        for target, part in ((colours, answer[..., : 1 + COLOURS]), (shapes, answer[..., 1 + COLOURS :]))
+    ]
+    weight = 1.2 - colours[..., 0]
+    return ((losses[0] + losses[1]) * weight).sum() / weight.sum()
+
+
+def word_loss(answer: Tensor, phrases: List[Phrase]) -> Tensor:
+    """Cross entropy of the first item's colour and shape (or none) told from the text features.
+
+    Without it the shape words stay as one for long: nothing pulls them apart before the pictures' shapes are read, and
+    nothing makes the pictures' shapes be read before the words differ.
+    """
+    first = [p.items[0] if p.items else Item() for p in phrases]
+    colours, shapes = torch.tensor([i.colour + 1 for i in first]), torch.tensor([i.shape + 1 for i in first])
+    return F.cross_entropy(answer[:, : 1 + COLOURS], colours) + F.cross_entropy(answer[:, 1 + COLOURS :], shapes)
 
 
 def main(settings: Settings) -> None:
@@ -99,10 +122,12 @@ def main(settings: Settings) -> None:
 
     model = models.build_clip().to(memory_format=torch.channels_last)
     resnet = model.visual
-    heads = Heads(model.visual.output_dim, resnet.layer3[-1].conv3.out_channels)
+    channels = [layer[-1].conv3.out_channels for layer in (resnet.layer2, resnet.layer3)]
+    heads = Heads(resnet.output_dim, *channels)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
     middle: List[Tensor] = []
-    resnet.layer3.register_forward_hook(lambda module, args, out: middle.append(out))
+    for layer in (resnet.layer2, resnet.layer3):
+        layer.register_forward_hook(lambda module, args, out: middle.append(out))
     both = nn.ModuleList([model, heads])
     optimizer = torch.optim.AdamW(training.decay_groups(both, 0.05), lr=1e-4, betas=(0.9, 0.98))
     average = training.Average(model)
@@ -118,17 +143,21 @@ def main(settings: Settings) -> None:
     for step in run.steps():
         model.train()
         training.set_learning_rate(optimizer, training.learning_rate(run.done, settings.peak))
-        batch = source.draw(settings.scenes, views=2)
+        source.ease = training.ease(run.done)
+        batch = source.draw(settings.scenes, views=3)
         owners = rng.choice(len(batch.images), settings.texts, replace=False)
         phrases = FIXED + [captions.true_phrase(batch.facts, int(i), rng) for i in owners]
         truth = captions.holds(batch.facts, phrases)
-        tokens = models.tokenize([captions.say(p, rng) for p in phrases])
+        # the fixed ones without leads and tails: short texts are cheap
+        short = models.tokenize([captions.name(p.items[0], rng) if p.items else "nothing" for p in FIXED])
+        long = models.tokenize([captions.say(p, rng) for p in phrases[len(FIXED) :]])
 
         middle.clear()
         pixels = models.normalize(batch.images).contiguous(memory_format=torch.channels_last)
         features = model.encode_image(pixels)
         images = F.normalize(features, dim=-1)
-        texts = F.normalize(encode_text(model, tokens), dim=-1)
+        words_read = torch.cat([encode_text(model, short), encode_text(model, long)])
+        texts = F.normalize(words_read, dim=-1)
         logits = model.logit_scale.exp().clamp_max(100) * images @ texts.T
         pairs, colours = slice(0, COLOURS * PRIMITIVES), slice(COLOURS * PRIMITIVES, COLOURS * PRIMITIVES + COLOURS)
         loss_clip = training.many_positives(logits, truth) + 0.5 * training.many_positives(logits.T, truth.T)
@@ -137,11 +166,10 @@ def main(settings: Settings) -> None:
 
         target, certain = present(batch.facts)
         answer = heads.whole(features)
-        loss_whole = F.binary_cross_entropy_with_logits(answer, target, certain, reduction="sum") / len(target) / 10
-        cells = heads.cells(middle[0])
-        wanted = where(batch.facts, batch.masks, cells.shape[-1])
-        loss_cells = F.binary_cross_entropy_with_logits(cells, wanted, reduction="none").mean() * 4
-        loss = loss_clip + loss_blocks + loss_whole + loss_cells
+        loss_whole = F.binary_cross_entropy_with_logits(answer, target, certain, reduction="sum") / len(target) / 4
+        loss_cells = cell_loss(heads.fine(middle[0]), batch) + cell_loss(heads.coarse(middle[1]), batch)
+        loss_words = word_loss(heads.text(words_read), phrases)
+        loss = loss_clip + loss_blocks + loss_whole + 0.7 * loss_cells + loss_words
 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -150,10 +178,10 @@ def main(settings: Settings) -> None:
         with torch.no_grad():
             model.logit_scale.clamp_(0, 4.6052)
         average.update(model)
-        seen.append([loss_clip.item(), loss_blocks.item(), loss_whole.item(), loss_cells.item()])
+        seen.append([loss_clip.item(), loss_blocks.item(), loss_whole.item(), loss_cells.item(), loss_words.item()])
         if (step + 1) % 100 == 0:
             means = " ".join(f"{x:.3f}" for x in np.mean(seen[-100:], 0))
-            print(f"step {step + 1} {run.spent / 60:.1f} min  clip blocks whole cells: {means}", flush=True)
+            print(f"step {step + 1} {run.spent / 60:.1f} min  clip blocks whole cells words: {means}", flush=True)
         if run.spent - saved >= 60 * settings.save_every:
             saved = run.spent
             finish(run, average, held_out)

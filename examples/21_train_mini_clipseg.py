@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import List
 
 import numpy as np
 import torch
@@ -21,11 +21,10 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import models, training
-from mini_guidance.queries import draw_queries, query_masks
+from mini_guidance.queries import cell_targets, draw_queries, query_masks
 from mini_guidance.scores import clipseg_scores
 
 from blending_nerf_ns.procedural import words
-from blending_nerf_ns.procedural.batches import Batch
 
 COLOURS, SHAPES = len(words.COLOUR_NAMES), len(words.SHAPE_NAMES)
 
@@ -38,14 +37,14 @@ class Settings:
     """Length of the training; the learning rate reaches its end then."""
     data: Path = Path("/tmp/mini_guidance")
     """Folder for traced scenes, textures and checkpoints (about 3 GB)."""
-    scenes: int = 20
-    """Scenes shaded per step; each gives two pictures."""
-    queries: int = 4
+    scenes: int = 16
+    """Scenes shaded per step; each gives three pictures."""
+    queries: int = 3
     """Texts per picture."""
     patch: int = 8
     width: int = 192
     layers: int = 4
-    peak: float = 1.5e-3
+    peak: float = 1.0e-3
     """Highest learning rate."""
     save_every: float = 5.0
     """Minutes between checkpoints."""
@@ -76,17 +75,6 @@ def segment(model, states: List[Tensor], texts: Tensor, queries: int) -> Tensor:
 def text_features(model, tokens: Tensor) -> Tensor:
     """Projected text features [T, D]."""
     return model.clip.text_projection(model.clip.text_model(tokens).pooler_output)
-
-
-def cell_targets(batch: Batch, side: int) -> Tuple[Tensor, Tensor]:
-    """Shares of (nothing, each colour) and (nothing, each shape) on a grid, [B, side * side, 1 + n] summing to 1."""
-    cover = F.adaptive_avg_pool2d(batch.masks, side).flatten(2)
-    out = []
-    for index, size in ((batch.facts.colour, COLOURS), (batch.facts.shape, SHAPES)):
-        shares = torch.einsum("bkn,bkc->bnc", cover, F.one_hot(index.clamp_min(0), size).float())
-        shares = torch.cat([(1 - shares.sum(-1, keepdim=True)).clamp_min(0), shares], -1)
-        out.append(shares / shares.sum(-1, keepdim=True))
-    return out[0], out[1]
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -136,7 +124,8 @@ def main(settings: Settings) -> None:
     for step in run.steps():
         model.train()
         training.set_learning_rate(optimizer, training.learning_rate(run.done, settings.peak))
-        batch = source.draw(settings.scenes, views=2)
+        source.ease = training.ease(run.done)
+        batch = source.draw(settings.scenes, views=3)
         texts, items = draw_queries(batch.facts, settings.queries, rng)
         target = query_masks(batch, items)
         states = vision(model, models.normalize(batch.images))

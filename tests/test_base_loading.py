@@ -22,6 +22,8 @@ from blending_nerf_ns.bases.nerfacto import NerfactoBase
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import BlendingNerfError
 
+pytestmark = pytest.mark.slow  # one real training run, about half a minute of one core
+
 STEPS = 6
 
 NERFSTUDIO = """

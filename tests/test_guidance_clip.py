@@ -96,13 +96,14 @@ def test_full_size_path(tmp_path: Path):
 def test_same_features_as_open_clip_gives(tiny: Path):
     import open_clip
 
+    model: Any
+    preprocess: Any
     model, _, preprocess = open_clip.create_model_and_transforms("tiny", str(tiny / "trained.pt"))
     model.eval()
     guide = load_clip("tiny", str(tiny / "trained.pt"))
     picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
     with torch.no_grad():
-        transformed: Any = preprocess(Image.fromarray(picture))
-        expected = model.encode_image(transformed[None], normalize=True)
+        expected = model.encode_image(preprocess(Image.fromarray(picture))[None], normalize=True)
         texts = model.encode_text(open_clip.get_tokenizer("tiny")(["a red ball", "a toy"]), normalize=True)
     got = guide.encode_images(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255)
     assert (got * expected).sum() >= 0.9999
@@ -134,7 +135,7 @@ def test_guide_is_frozen_and_in_no_checkpoint(tiny: Path):
     gradient = guidance_step(guide)
     assert bool(torch.isfinite(gradient).all())
     assert gradient.abs().max() > 0
-    owner = torch.nn.Module()
+    owner: Any = torch.nn.Module()
     owner.guide = guide  # a plain attribute: neither parameters nor state
     assert list(owner.parameters()) == []
     assert owner.state_dict() == {}

@@ -49,12 +49,12 @@ def test_same_as_open_clips_transform(name: str, mode: str, interpolation: str):
     from open_clip import image_transform
 
     mean, std = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
-    own = image_transform(
+    own: Any = image_transform(
         96, is_train=False, mean=mean, std=std, resize_mode=mode, interpolation=interpolation, fill_color=30
     )
     ours = ImageTransform((96, 96), mean, std, interpolation, mode, fill=30 / 255)
     picture = pictures()[name]
-    expected: Any = own(Image.fromarray(picture))
+    expected = own(Image.fromarray(picture))
     got = ours(as_tensor(picture))[0]
     assert got.shape == expected.shape
     difference = (got - expected).abs() * torch.tensor(std)[:, None, None]
@@ -78,7 +78,8 @@ def test_non_square_target_as_open_clip():
     from open_clip import image_transform
 
     picture = pictures()["noise"]
-    expected: Any = image_transform((64, 96), is_train=False, mean=(0.0,) * 3, std=(1.0,) * 3)(Image.fromarray(picture))
+    own: Any = image_transform((64, 96), is_train=False, mean=(0.0,) * 3, std=(1.0,) * 3)
+    expected = own(Image.fromarray(picture))
     got = ImageTransform((64, 96), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(as_tensor(picture))[0]
     assert (got - expected).abs().max() <= ROUNDING
 

@@ -126,7 +126,7 @@ def test_pale_lavender_is_purple():
 
 
 def test_unknown_colour_says_which_are_known():
-    with pytest.raises(ValueError, match="'mauve'.*red, orange"):
+    with pytest.raises(ValueError, match=r"'mauve'.*red, orange"):
         words.sample_rgb("mauve", np.random.default_rng(0))
 
 

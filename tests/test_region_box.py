@@ -31,9 +31,11 @@ class TestBox:
         np.testing.assert_allclose(region.weight_at(inside), torch.ones(3), atol=1e-6, rtol=0)
         assert torch.equal(region.weight_at(outside), torch.zeros(3))
 
+    @pytest.mark.filterwarnings("ignore:To copy construct")
     def test_euler_angles_are_those_of_nerfstudios_crop_box(self):
         centre, size, degrees = (0.1, -0.2, 0.05), (0.6, 0.3, 0.2), (20.0, -35.0, 50.0)
-        crop = OrientedBox.from_params(centre, tuple(math.radians(angle) for angle in degrees), size)
+        roll, pitch, yaw = (math.radians(angle) for angle in degrees)
+        crop = OrientedBox.from_params(centre, (roll, pitch, yaw), size)
         points = torch.rand(5000, 3) * 2 - 1
         ours = inside_box(points, torch.tensor(centre), torch.tensor(size), rotation_matrix(degrees))
         assert torch.equal(ours, crop.within(points))

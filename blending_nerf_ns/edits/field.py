@@ -66,7 +66,7 @@ class EditField(nn.Module):
     def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:
         super().__init__()
         self.config = config
-        implementation = resolve_implementation(config.implementation, use_cuda)
+        implementation = self.implementation = resolve_implementation(config.implementation, use_cuda)
         self.grid = HashEncoding(
             num_levels=config.num_levels,
             min_res=config.base_res,

@@ -1,0 +1,121 @@
+"""The embedded models behind the same two doors as the real ones: what the edit relies on, on pictures made here."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Tuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance import embedded, templates
+from blending_nerf_ns.guidance.clip import GuidanceWarning, load_clip
+from blending_nerf_ns.guidance.losses import global_loss
+from blending_nerf_ns.localization.clipseg import load_clipseg
+
+COLOURS = {
+    "red": (0.9, 0.1, 0.1),
+    "green": (0.1, 0.75, 0.15),
+    "blue": (0.1, 0.2, 0.9),
+    "yellow": (0.95, 0.85, 0.1),
+    "purple": (0.55, 0.15, 0.75),
+}
+
+needs_clip = pytest.mark.skipif(
+    not embedded.MINI_CLIP_WEIGHTS.exists(),
+    reason=f"the mini CLIP is not trained yet: no {embedded.MINI_CLIP_WEIGHTS.name}",
+)
+needs_clipseg = pytest.mark.skipif(
+    not (embedded.mini_clipseg_path() / "model.safetensors").exists(), reason="the mini CLIPSeg is not trained yet"
+)
+
+
+def paint_ball(
+    image: Tensor, color: Tuple[float, float, float], row: float, column: float, radius: float
+) -> Tuple[Tensor, Tensor]:
+    """A shaded ball painted into an image [3, H, W]; places in shares of the side. Also the pixels it covers [H, W]."""
+    y, x = torch.meshgrid(*(torch.linspace(0, 1, n) for n in image.shape[1:]), indexing="ij")
+    dx, dy = (x - column) / radius, (y - row) / radius
+    depth = (1 - dx**2 - dy**2).clamp_min(0).sqrt()
+    light = 0.45 + 0.55 * (-0.4 * dx - 0.5 * dy + 0.75 * depth).clamp_min(0)
+    inside = dx**2 + dy**2 < 1
+    return torch.where(inside, torch.tensor(color)[:, None, None] * light, image), inside
+
+
+def floor(size: int = 64) -> Tensor:
+    """A plain, gray, slightly shaded background [3, H, W]."""
+    return (0.55 + 0.1 * torch.linspace(0, 1, size))[None, :, None].expand(3, size, size)
+
+
+@needs_clip
+def test_clip_reads_colours():
+    guide = load_clip("embedded")
+    assert guide.templates == templates.EMBEDDED
+    texts = torch.stack([guide.encode_prompt(f"a {name} ball") for name in COLOURS])
+    pictures = torch.stack([paint_ball(floor(96), rgb, 0.5, 0.5, 0.28)[0] for rgb in COLOURS.values()])
+    assert (guide.encode_images(pictures) @ texts.T).argmax(-1).tolist() == list(range(len(COLOURS)))
+
+
+@needs_clip
+def test_following_the_gradient_paints_the_target():
+    """A few steps on the colour of the ball alone turn it from red towards blue: the guide's gradient is of use."""
+    guide = load_clip("embedded")
+    target = guide.encode_prompt("a blue ball")
+    picture, inside = paint_ball(floor(), COLOURS["red"], 0.5, 0.5, 0.3)
+    paint = torch.tensor(COLOURS["red"]).clamp(0.05, 0.95).logit()[:, None, None].requires_grad_()
+    optimizer = torch.optim.Adam([paint], lr=0.3)
+    light = (picture / torch.tensor(COLOURS["red"])[:, None, None]).mean(0)
+    losses = []
+    for _ in range(25):
+        loss = global_loss(guide.encode_images(torch.where(inside, paint.sigmoid() * light, picture)[None]), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    red, _, blue = paint.sigmoid().flatten().tolist()
+    assert losses[-1] < losses[0] - 0.1
+    assert blue > red + 0.3
+
+
+@needs_clip
+def test_unknown_words_are_named():
+    guide = load_clip("embedded")
+    with pytest.warns(GuidanceWarning, match=r"does not know 'fox', 'zebra' in the prompt 'a red fox and a zebra'"):
+        guide.encode_prompt("a red fox and a zebra")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for text in ("a red ball", "a purple toy"):
+            guide.encode_prompt(text)  # in all of its templates, too
+    with pytest.warns(GuidanceWarning, match=f"longer than the {guide.context_length} tokens"):
+        guide.encode_text(["a red ball on a table and " * 8])
+
+
+@needs_clipseg
+def test_clipseg_finds_the_object_that_is_asked_for():
+    localizer = load_clipseg("embedded")
+    assert localizer.templates == templates.EMBEDDED
+    picture, left = paint_ball(floor(96), COLOURS["red"], 0.55, 0.28, 0.2)
+    picture, right = paint_ball(picture, COLOURS["blue"], 0.55, 0.74, 0.2)
+    image = picture.permute(1, 2, 0)
+    red, blue = (localizer.probability(image, f"a {name} ball") for name in ("red", "blue"))
+    assert red.shape == (96, 96)
+    assert red[left].mean() > red[right].mean() + 0.3
+    assert blue[right].mean() > blue[left].mean() + 0.3
+    assert red[~(left | right)].mean() < 0.2
+
+
+@needs_clipseg
+def test_clipseg_names_unknown_words():
+    with pytest.warns(GuidanceWarning, match="does not know 'zebra'"):
+        load_clipseg("embedded").probability(torch.rand(16, 16, 3), "a zebra")
+
+
+def test_missing_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.setattr(embedded, "MINI_CLIP_WEIGHTS", tmp_path / "mini_clip.safetensors")
+    with pytest.raises(BlendingNerfError, match=r"mini_clip\.safetensors, a part of the embedded guidance, is missing"):
+        load_clip("embedded")
+    monkeypatch.setattr(embedded, "mini_clipseg_path", lambda: tmp_path)
+    with pytest.raises(BlendingNerfError, match="a part of the embedded guidance, is missing: install"):
+        load_clipseg("embedded")
