@@ -2,7 +2,7 @@
 # comes as source) and a package index are all they need. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format typecheck pytest bench lock clean
+.PHONY: help install demo test lint format typecheck pytest lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +34,6 @@ help:
 	@echo 'make test        ruff, pyright, pytest'
 	@echo 'make install     only the environment in $(VENV) [PYTHON=python3.11]'
 	@echo 'make format      rewrite the sources as ruff wants them'
-	@echo 'make bench       timed benchmarks'
 	@echo 'make lock        resolve requirements-dev.lock again from pyproject.toml'
 	@echo 'make clean       remove the environment (outputs/ stays)'
 
@@ -76,9 +75,6 @@ pytest: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-bench: $(STAMP)
-	$(BIN)/python -m pytest --benchmark-only benchmarks
 
 lock: | $(BIN)/python
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-annotate --no-header \

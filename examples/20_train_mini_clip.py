@@ -1,9 +1,11 @@
 """Train the mini CLIP that ships with the package, on procedural pictures, on one CPU core.
 
-    python examples/20_train_mini_clip.py --minutes 75 --data /tmp/mini
+    python examples/21_train_mini_clipseg.py --minutes 80 --data /tmp/mini
+    python examples/20_train_mini_clip.py --minutes 60 --data /tmp/mini
 
-The first call traces the scenes (a few minutes). Stop it whenever you like: the same command goes on where it was. The
-shipped files are rewritten at every checkpoint.
+It starts from the vision tower of the mini CLIPSeg that lies in the same folder (--start none: from nothing, which takes
+several times as long). Stop it whenever you like: the same command goes on where it was. The shipped files are rewritten at
+every checkpoint.
 """
 
 from __future__ import annotations
@@ -51,10 +53,12 @@ class Settings:
     """Scenes shaded per step; each gives three pictures."""
     texts: int = 32
     """Captions of the batch's own pictures per step, beside the fixed ones."""
-    peak: float = 1.0e-3
+    peak: float = 8e-4
     """Highest learning rate."""
     save_every: float = 5.0
     """Minutes between checkpoints."""
+    start: str = "mini_clipseg"
+    """Name of the CLIPSeg checkpoint in `data` to take the vision tower from, or "none"."""
     seed: int = 0
     threads: int = 1
 
@@ -62,11 +66,10 @@ class Settings:
 class Heads(nn.Module):
     """Plain questions asked during training only: which colours, shapes and pairs are in the picture, and where."""
 
-    def __init__(self, width: int, fine: int, coarse: int):
+    def __init__(self, width: int, tokens: int):
         super().__init__()
         self.whole = nn.Linear(width, COLOURS * SHAPES + COLOURS + SHAPES)
-        self.fine = nn.Conv2d(fine, 2 + COLOURS + SHAPES, 1)
-        self.coarse = nn.Conv2d(coarse, 2 + COLOURS + SHAPES, 1)
+        self.cells = nn.Linear(tokens, 2 + COLOURS + SHAPES)
         self.text = nn.Linear(width, 2 + COLOURS + PRIMITIVES)
 
 
@@ -87,11 +90,10 @@ def present(facts: captions.Facts) -> Tuple[Tensor, Tensor]:
 
 
 def cell_loss(answer: Tensor, batch: Batch) -> Tensor:
-    """Cross entropy of the colour and shape (or nothing) in each cell of a grid, cells with objects counting most.
+    """Answers [B, cells, 2 + 12 + 6]: cross entropy of the colour and shape (or nothing) in each cell of a grid, cells with objects counting most.
 
     Knowing where to look is most of what a picture's shape words ask for, and this teaches it directly.
     """
-    answer = answer.flatten(2).transpose(1, 2)
     colours, shapes = cell_targets(batch, int(answer.shape[1] ** 0.5))
     losses = [
         -(target * part.log_softmax(-1)).sum(-1)
@@ -120,14 +122,15 @@ def main(settings: Settings) -> None:
     held_out = training.painter(settings.data, "val", 1)
     rng = np.random.default_rng(settings.seed)
 
-    model = models.build_clip().to(memory_format=torch.channels_last)
-    resnet = model.visual
-    channels = [layer[-1].conv3.out_channels for layer in (resnet.layer2, resnet.layer3)]
-    heads = Heads(resnet.output_dim, *channels)
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+    model = models.build_clip()
+    heads = Heads(model.visual.output_dim, model.visual.conv1.out_channels)
+    if settings.start != "none" and not (settings.data / "mini_clip.pt").exists():
+        saved = torch.load(settings.data / f"{settings.start}.pt", weights_only=True)
+        models.start_from_clipseg(model, saved["average"])
+        heads.cells.load_state_dict(saved["heads"])
     middle: List[Tensor] = []
-    for layer in (resnet.layer2, resnet.layer3):
-        layer.register_forward_hook(lambda module, args, out: middle.append(out))
+    model.visual.transformer.resblocks[-2].register_forward_hook(lambda module, args, out: middle.append(out))
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
     both = nn.ModuleList([model, heads])
     optimizer = torch.optim.AdamW(training.decay_groups(both, 0.05), lr=1e-4, betas=(0.9, 0.98))
     average = training.Average(model)
@@ -153,8 +156,7 @@ def main(settings: Settings) -> None:
         long = models.tokenize([captions.say(p, rng) for p in phrases[len(FIXED) :]])
 
         middle.clear()
-        pixels = models.normalize(batch.images).contiguous(memory_format=torch.channels_last)
-        features = model.encode_image(pixels)
+        features = model.encode_image(models.normalize(batch.images))
         images = F.normalize(features, dim=-1)
         words_read = torch.cat([encode_text(model, short), encode_text(model, long)])
         texts = F.normalize(words_read, dim=-1)
@@ -167,9 +169,9 @@ def main(settings: Settings) -> None:
         target, certain = present(batch.facts)
         answer = heads.whole(features)
         loss_whole = F.binary_cross_entropy_with_logits(answer, target, certain, reduction="sum") / len(target) / 4
-        loss_cells = cell_loss(heads.fine(middle[0]), batch) + cell_loss(heads.coarse(middle[1]), batch)
+        loss_cells = cell_loss(heads.cells(middle[0][:, 1:]), batch)
         loss_words = word_loss(heads.text(words_read), phrases)
-        loss = loss_clip + loss_blocks + loss_whole + 0.7 * loss_cells + loss_words
+        loss = loss_clip + loss_blocks + loss_whole + loss_cells + loss_words
 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import models, training
+from mini_guidance.gates import learn_words, phrases, set_gates
 from mini_guidance.queries import cell_targets, draw_queries, query_masks
 from mini_guidance.scores import clipseg_scores
 
@@ -46,6 +47,8 @@ class Settings:
     layers: int = 4
     peak: float = 1.0e-3
     """Highest learning rate."""
+    gates_at: int = 1500
+    """Step at which the decoder is taught to read its text, see `mini_guidance.gates`: the heads are good enough then."""
     save_every: float = 5.0
     """Minutes between checkpoints."""
     name: str = "mini_clipseg"
@@ -122,6 +125,19 @@ def main(settings: Settings) -> None:
     seen: List[List[float]] = []
     saved = run.spent
     for step in run.steps():
+        if step == settings.gates_at:
+            fresh = models.build_clipseg(settings.patch, settings.width, settings.layers)
+            model.clip.text_model.load_state_dict(fresh.clip.text_model.state_dict())
+            model.clip.text_projection.load_state_dict(fresh.clip.text_projection.state_dict())
+            loss_words = learn_words(model, lambda texts: text_features(model, models.tokenize(texts)), 300, rng)
+            texts, gates, left_open = phrases(1500, rng)
+            with torch.no_grad():
+                features = text_features(model, models.tokenize(texts))
+            error = set_gates(model, heads, features, gates, left_open)
+            optimizer.state.clear()
+            average = training.Average(model)
+            run.parts["average"] = average
+            print(f"step {step} gates set: words {loss_words:.3f}, error of the gates {error:.3f}", flush=True)
         model.train()
         training.set_learning_rate(optimizer, training.learning_rate(run.done, settings.peak))
         source.ease = training.ease(run.done)

@@ -52,9 +52,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         reduce_dim=16,
         decoder_num_attention_heads=2,
         decoder_intermediate_size=32,
-        initializer_factor=4.0,  # so that random weights say something
+        initializer_factor=2.0,  # so that random weights listen to the text
     )
-    CLIPSegForImageSegmentation(config).save_pretrained(path)
+    model = CLIPSegForImageSegmentation(config)
+    with torch.no_grad():
+        model.decoder.transposed_convolution.weight *= 0.1  # and their probabilities are not all 0 and 1
+    model.save_pretrained(path)
     images = ViTImageProcessor(
         size={"height": 48, "width": 48}, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]
     )
@@ -66,20 +69,22 @@ def picture(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def test_same_as_transformers_own_path(folder: Path):
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (40, 60)])
+def test_same_as_transformers_own_path(folder: Path, height: int, width: int):
     from transformers import AutoProcessor, CLIPSegForImageSegmentation
 
     model = CLIPSegForImageSegmentation.from_pretrained(folder).eval()
     processor: Any = AutoProcessor.from_pretrained(folder)
-    inputs = processor(text=["a red ball"], images=[Image.fromarray(picture())], return_tensors="pt")
+    inputs = processor(text=["a red ball"], images=[Image.fromarray(picture(height, width))], return_tensors="pt")
     with torch.no_grad():
         expected = model(**inputs).logits.reshape(1, 1, 48, 48).sigmoid()
-    expected = functional.interpolate(expected, size=(40, 60), mode="bilinear", align_corners=False)[0, 0]
-    got = load_clipseg(str(folder)).probability(torch.from_numpy(picture()) / 255, "a red ball", templates=("{}",))
-    assert got.shape == (40, 60)
-    assert expected.std() > 0.01  # not flat: the comparison means something
-    assert torch.allclose(got, expected, atol=0.02)  # the processor's image is rounded to 8 bits
-    assert (got - expected).abs().mean() < 0.002
+    expected = functional.interpolate(expected, size=(height, width), mode="bilinear", align_corners=False)[0, 0]
+    image = torch.from_numpy(picture(height, width)) / 255
+    got = load_clipseg(str(folder)).probability(image, "a red ball", templates=("{}",))
+    assert got.shape == (height, width)
+    assert expected.std() > 0.05  # not flat: the comparison means something
+    # the processor rounds what it resizes to 8 bits, and random weights make much of that
+    assert (got - expected).abs().mean() < (1e-5 if (height, width) == (48, 48) else 0.01)
 
 
 def test_batches_templates_and_range(folder: Path):

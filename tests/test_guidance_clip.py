@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -163,6 +165,17 @@ def test_long_texts_warn(tiny: Path):
             guide.encode_text([" ".join(["red"] * count)])
     with pytest.warns(GuidanceWarning, match="longer than the 20 tokens"):
         guide.encode_prompt(" ".join(["red"] * 19))
+
+
+def test_importing_the_guidance_loads_no_network_library():
+    modules = "clip crops losses open_clip_source preprocess templates views weights"
+    imports = "; ".join(f"import blending_nerf_ns.guidance.{name}" for name in modules.split())
+    heavy = "('open_clip', 'transformers', 'huggingface_hub', 'viser', 'nerfstudio', 'torchvision')"
+    code = (
+        f"{imports}; import blending_nerf_ns.localization.clipseg, sys; print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_templates():

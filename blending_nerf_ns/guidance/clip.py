@@ -131,8 +131,9 @@ class ClipGuide:
         cut = (longer[:, :length] != tokens).any(1) | (longer[:, length] != longer[:, -1])
         for text, is_cut in zip(texts, cut.tolist()):
             if is_cut:
+                shown = text if len(text) <= 80 else f"{text[:77]}..."
                 warnings.warn(
-                    f"The text {text!r} is longer than the {length} tokens that {self.name} reads; its end is ignored.",
+                    f"The text {shown!r} is longer than the {length} tokens that {self.name} reads; its end is ignored.",
                     GuidanceWarning,
                     stacklevel=3,
                 )

@@ -56,6 +56,8 @@ class Painter:
 
     def __init__(self, stock: Stock, bank: UInt8[ndarray, "textures size size 3"], seed: int, size: int = 64):
         self.stock, self.size = stock, size
+        self.ease = 0.0
+        """0: the full difficulty; towards 1: closer crops, plainer backgrounds, less noise. A start for training."""
         self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.bank_shape = bank.shape
@@ -145,10 +147,10 @@ class Painter:
             bias=torch.where(negative, 1.0, 0.0) + self._uniform(-0.08, 0.08, count, 2, 3),
         )
 
-    def _composite(self, picture: Tensor, surface: Tensor, share: float = 0.25) -> None:
+    def _composite(self, picture: Tensor, surface: Tensor) -> None:
         """Put some of the pictures' objects on flat or noisy backgrounds, as guidance does (in place)."""
         count, pixels = surface.shape
-        chosen = (self._uniform(0, 1, count) < share).nonzero()[:, 0]
+        chosen = (self._uniform(0, 1, count) < 0.25 + 0.55 * self.ease).nonzero()[:, 0]
         if len(chosen) == 0:
             return
         n, side = len(chosen), self.stock.size
@@ -183,13 +185,13 @@ class Painter:
             bounds.append(torch.stack([low, high], 1) / side * 2 - 1)
         bounds = torch.stack(bounds, 1)  # [B, xy, low/high] in [-1, 1]
         extent = (bounds[..., 1] - bounds[..., 0]).amax(1) / 2
-        near = extent * torch.exp(self._uniform(np.log(0.75), np.log(2.8), count))
+        near = extent * torch.exp(self._uniform(np.log(0.75), np.log(2.8 - 1.2 * self.ease), count))
         anywhere = self._uniform(0.4, 1, count)
         whole = self._uniform(0.85, 1, count)
         mode = self._uniform(0, 1, count)
         has = score.amax(1) > 0
-        focus = (mode < 0.6) & has
-        half = torch.where(focus, near, torch.where(mode < 0.85, whole, anywhere)).clamp(0.22, 1.0)
+        focus = (mode < 0.6 + 0.3 * self.ease) & has
+        half = torch.where(focus, near, torch.where(mode < 0.85 + 0.1 * self.ease, whole, anywhere)).clamp(0.22, 1.0)
         jitter = self._uniform(-0.5, 0.5, count, 2) * half[:, None]
         centre = torch.where(focus[:, None], bounds.mean(-1) + jitter, self._uniform(-1, 1, count, 2))
         room = (1 - half)[:, None]
@@ -224,7 +226,7 @@ class Painter:
         """What cameras and blurry NeRFs do to a picture: blur, exposure, white balance, contrast, noise."""
         count = len(images)
         for share, kernel in ((0.3, (1, 2, 1)), (0.15, (1, 4, 6, 4, 1)), (0.08, (1, 1, 1, 1, 1))):
-            chosen = (self._uniform(0, 1, count) < share).nonzero()[:, 0]
+            chosen = (self._uniform(0, 1, count) < share * (1 - 0.8 * self.ease)).nonzero()[:, 0]
             if len(chosen):
                 k = torch.tensor(kernel, dtype=torch.float32) / sum(kernel)
                 pad = len(kernel) // 2
@@ -234,7 +236,7 @@ class Painter:
         gain = self._uniform(0.85, 1.15, count, 1, 1, 1) * (1 + self._uniform(-0.05, 0.05, count, 3, 1, 1))
         contrast = self._uniform(0.85, 1.12, count, 1, 1, 1)
         images = (images * gain - 0.5) * contrast + 0.5
-        level = self._uniform(-0.06, 0.06, count, 1, 1, 1).clamp_min(0)
+        level = self._uniform(-0.06, 0.06, count, 1, 1, 1).clamp_min(0) * (1 - 0.8 * self.ease)
         images = images + torch.randn(images.shape, generator=self.generator) * level
         return images.clamp_(0, 1)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from blending_nerf_ns.rendering.blending import BlendedSamples
 
@@ -43,7 +44,8 @@ def render_weights(
         weights in [0, 1] whose sum along a ray is its accumulation.
     """
     optical = density * deltas
-    before = torch.cumsum(optical, dim=-1) - optical
+    # not cumsum - optical: the last interval reaches to the far plane, and its thousands would swallow what came before
+    before = F.pad(torch.cumsum(optical[..., :-1], dim=-1), (1, 0))
     return torch.exp(-before) * -torch.expm1(-optical)
 
 

@@ -6,6 +6,7 @@ from typing import List, Tuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -73,3 +74,14 @@ def query_masks(batch: Batch, items: List[List[Item]]) -> Float[Tensor, "B Q S S
     fits = ((table[:, :, None] == ANY) | (table[:, :, None] == values[:, None])).all(-1)
     fits &= (batch.facts.seen != 0)[:, None]
     return torch.einsum("bqk,bkhw->bqhw", fits.float(), batch.masks).clamp(0, 1)
+
+
+def cell_targets(batch: Batch, side: int) -> Tuple[Tensor, Tensor]:
+    """Shares of (nothing, each colour) and (nothing, each shape) on a grid, [B, side * side, 1 + n] summing to 1."""
+    cover = F.adaptive_avg_pool2d(batch.masks, side).flatten(2)
+    out = []
+    for index, size in ((batch.facts.colour, COLOURS), (batch.facts.shape, len(words.SHAPE_NAMES))):
+        shares = torch.einsum("bkn,bkc->bnc", cover, F.one_hot(index.clamp_min(0), size).float())
+        shares = torch.cat([(1 - shares.sum(-1, keepdim=True)).clamp_min(0), shares], -1)
+        out.append(shares / shares.sum(-1, keepdim=True))
+    return out[0], out[1]

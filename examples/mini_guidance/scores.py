@@ -65,6 +65,64 @@ def clip_scores(model, source: Painter, pictures: int = 2000) -> Dict[str, float
 
 
 @torch.no_grad()
+def caption_scores(model, source: Painter, pictures: int = 2000) -> Dict[str, float]:
+    """Per kind of caption: how often a true caption beats a near miss (one word changed, or a relation turned round).
+
+    The picture is given, the two captions are compared; chance is one half. "empty" compares "nothing" with "an object".
+    """
+    rng = np.random.default_rng(4)
+    won: Dict[str, list] = {}
+    for _ in range(pictures // 128):
+        batch = source.draw(128)
+        pairs, rows, kinds = [], [], []
+        for b in range(len(batch.images)):
+            truth = captions.true_phrase(batch.facts, b, rng)
+            false = _near_miss(batch.facts, b, truth, rng)
+            if false is not None:
+                pairs += [captions.say(truth, rng), captions.say(false, rng)]
+                rows.append(b)
+                kinds.append(_kind(truth))
+        image = F.normalize(model.encode_image(models.normalize(batch.images[rows])), dim=-1)
+        texts = encode(model, pairs).view(len(rows), 2, -1)
+        score = (image[:, None] * texts).sum(-1)
+        for kind, better in zip(kinds, (score[:, 0] > score[:, 1]).tolist()):
+            won.setdefault(kind, []).append(better)
+    return {kind: float(np.mean(values)) for kind, values in sorted(won.items())}
+
+
+def _kind(phrase: captions.Phrase) -> str:
+    if phrase.kind != "one":
+        return phrase.kind
+    described = phrase.items[0]
+    parts = [
+        n for n, v in (("finish", described.finish), ("colour", described.colour), ("shape", described.shape)) if v >= 0
+    ]
+    return "one: " + (" + ".join(parts) or "generic")
+
+
+def _near_miss(facts, b: int, phrase: captions.Phrase, rng: np.random.Generator):
+    """A phrase that is false of picture b and differs little from a true one; None if none was found."""
+    if phrase.kind == "empty":
+        return captions.Phrase((Item(),))
+    for _ in range(20):
+        described = [[i.colour, i.shape, i.finish] for i in phrase.items]
+        if phrase.kind == "on" and rng.random() < 0.5:
+            described = described[::-1]
+        else:
+            one = described[rng.integers(len(described))]
+            options = [(0, len(words.COLOUR_NAMES)), (1, len(words.PRIMITIVES)), (2, len(words.FINISHES))]
+            options = [(k, n) for k, n in options if one[k] >= 0]
+            if not options:
+                return captions.Phrase((), "empty")
+            k, n = options[rng.integers(len(options))]
+            one[k] = int(rng.integers(1 if k == 2 else 0, n))
+        false = captions.Phrase(tuple(Item(*d) for d in described), phrase.kind)
+        if captions.holds(_one_picture(facts, b), [false])[0, 0] == 0:
+            return false
+    return None
+
+
+@torch.no_grad()
 def clipseg_scores(model, source: Painter, pictures: int = 1000) -> Dict[str, float]:
     """Mean IoU of (picture, query) pairs whose query is in the picture, at 0.5, and silence on the others.
 

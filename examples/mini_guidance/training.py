@@ -45,6 +45,11 @@ def learning_rate(done: float, peak: float, warmup: float = 0.02) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))
 
 
+def ease(done: float) -> float:
+    """How easy the pictures are: plain close-ups at first, the full difficulty from 60 % of the training on."""
+    return min(1.0, max(0.0, (0.6 - done) / 0.3))
+
+
 class Average:
     """Exponential moving average of a module's parameters and buffers."""
 
