@@ -1,7 +1,7 @@
 """One training step of one edit: view -> render -> guidance -> budgets -> gradients (design section 4)."""
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,15 @@ from torch import Tensor
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds, sample_boxes
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss
+from blending_nerf_ns.guidance.palette import palette, score_colors
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.view_pool import GuidanceView, ViewPool
 
+if TYPE_CHECKING:
+    from blending_nerf_ns.guidance.clip import ClipGuide
+
+PALETTE_VIEWS = 6
+"""Views on which plain colours are tried before training."""
 NEIGHBOURS = 1024
 """Pairs of points whose colours are compared in each step."""
 
@@ -63,6 +69,7 @@ class EditTraining:
         config: guidance and weights.
         model: with a frozen base and a region; its editable field is trained.
         cameras: the capture's training cameras.
+        guide: the frozen CLIP.
         source_text: what is there now.
         target_text: what it should become.
         seed: of views, crops and backgrounds.
@@ -73,22 +80,39 @@ class EditTraining:
         config: GuidanceConfig,
         model: BlendingModel,
         cameras: Cameras,
+        guide: "ClipGuide",
         source_text: str,
         target_text: str,
         seed: int,
     ) -> None:
-        from blending_nerf_ns.guidance.clip import load_clip
+        from blending_nerf_ns.guidance.clip import check_prompts_differ
 
-        self.config, self.model, self.seed = config, model, seed
-        self.guide = load_clip(config.model, config.pretrained, str(model.device))
+        self.config, self.model, self.seed, self.guide = config, model, seed, guide
         self.pool = ViewPool(model, cameras, config.image_size, config.views, seed)
         self.set_texts(source_text, target_text)
+        check_prompts_differ(source_text, target_text, self.source, self.target)
         self.shown: Dict[str, float] = {}
 
     def set_texts(self, source_text: str, target_text: str) -> None:
         """Guide towards other words from the next step on; without a source, "object" stands for it."""
         self.source = self.guide.encode_prompt(source_text or "an object")
         self.target = self.guide.encode_prompt(target_text)
+
+    def choose_first_color(self) -> Float[Tensor, "3"]:
+        """Start the field from the plain colour that the guide likes best for the target; call before the first step."""
+        generator = torch.Generator().manual_seed(self.seed)
+        size = self.guide.image_size
+        crops, coverages = [], []
+        for index in range(min(PALETTE_VIEWS, len(self.pool))):
+            view = self.pool[index]
+            boxes = sample_boxes(view.coverage, 2, generator)
+            crops.append(crop(_as_image(view.original), boxes, size))
+            coverages.append(crop(view.coverage[None], boxes, size))
+        colors = palette()
+        losses = score_colors(self.guide, torch.cat(crops), torch.cat(coverages), colors, self.source, self.target)
+        color = colors[int(losses.argmin())]
+        self.model.edit.field.start_from_color(color.to(self.model.device))
+        return color
 
     def step(self, step: int, steps: int, scale: float = 1.0) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
         """Accumulate the gradients of one view in the editable field.

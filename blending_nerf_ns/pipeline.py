@@ -3,10 +3,11 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type
+from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
 
 import torch
 import tyro
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -85,7 +86,7 @@ class BlendingPipeline(VanillaPipeline):
         if test_mode == "val":
             CONSOLE.print(self.model.implementations)
         if run is not None:
-            check_same_capture(run, self.datamanager.train_dataparser_outputs)
+            check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
             self.model.freeze_base()
             CONSOLE.print(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
@@ -190,21 +191,30 @@ class BlendingPipeline(VanillaPipeline):
         """Find the region unless the checkpoint brought it, and get the guidance ready."""
         if not self.config.target_text.strip():
             raise BlendingNerfError('there is nothing to edit towards: give --pipeline.target-text "a blue chair"')
+        assert self.datamanager.train_dataset is not None
         cameras = self.datamanager.train_dataset.cameras
+        from blending_nerf_ns.guidance.clip import load_clip
+
+        guidance = self.config.guidance
+        guide = load_clip(guidance.model, guidance.pretrained, str(self.device))
         if not bool(self.model.edit_ready):
             started = time.perf_counter()
-            build_region(self.config.region, self.model, cameras, self.config.source_text)
+            build_region(self.config.region, self.model, cameras, self.config.source_text, guide)
             self.model.edit.fit_field_to_region()
             self.model.edit_ready = torch.ones_like(self.model.edit_ready)
             self._times["region_seconds"] = time.perf_counter() - started
         self.editing = EditTraining(
-            self.config.guidance,
+            guidance,
             self.model,
             cameras,
+            guide,
             self.config.source_text,
             self.config.target_text,
             self.config.seed,
         )
+        if int(self.progress[1]) == 0 and {"add", "change"} & set(self.config.operations):
+            red, green, blue = self.editing.choose_first_color().tolist()
+            CONSOLE.print(f"Colour that the guide likes best to start from: {red:.2f} {green:.2f} {blue:.2f} (RGB).")
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

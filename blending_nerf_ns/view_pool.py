@@ -12,7 +12,7 @@ from torch import Tensor
 
 from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.bases.nerfacto import Proposal
-from blending_nerf_ns.edits.contraction import uncontract
+from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.edit import accumulated_region
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.guidance.views import region_views
@@ -120,10 +120,4 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
 
 def scene_box_of_region(model: BlendingModel) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
     """An axis-aligned box around the region in scene coordinates."""
-    lower, upper = model.edit.region.bounds()
-    if not model.base.contracted:
-        return lower, upper
-    choice = torch.cartesian_prod(*(torch.tensor([0, 1]) for _ in range(3))).to(lower.device)
-    corners = torch.where(choice.bool(), upper, lower)
-    scene = uncontract(corners)
-    return scene.amin(dim=0), scene.amax(dim=0)
+    return scene_box(*model.edit.region.bounds(), model.base.contracted)

@@ -35,6 +35,7 @@ def main(sweep: Sweep) -> None:
     allow_nerfstudio_checkpoints()
     _, pipeline, _, _ = eval_setup(sweep.config, test_mode="test")
     model = cast(BlendingModel, pipeline.model)
+    assert pipeline.datamanager.eval_dataset is not None
     camera = pipeline.datamanager.eval_dataset.cameras[sweep.view : sweep.view + 1].to(model.device)
     pictures = []
     for strength in sweep.strengths:

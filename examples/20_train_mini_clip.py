@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 import torch
@@ -86,7 +86,8 @@ def present(facts: captions.Facts) -> Tuple[Tensor, Tensor]:
         yes = (hot * (facts.seen == 1)[..., None]).amax(1)
         maybe = (hot * (facts.seen == -1)[..., None]).amax(1)
         parts.append(torch.stack([yes, 1 - maybe * (1 - yes)]))
-    return tuple(torch.cat(parts, -1))
+    target, certain = torch.cat(parts, -1)
+    return target, certain
 
 
 def cell_loss(answer: Tensor, batch: Batch) -> Tensor:
@@ -122,7 +123,7 @@ def main(settings: Settings) -> None:
     held_out = training.painter(settings.data, "val", 1)
     rng = np.random.default_rng(settings.seed)
 
-    model = models.build_clip()
+    model: Any = models.build_clip()
     heads = Heads(model.visual.output_dim, model.visual.conv1.out_channels)
     if settings.start != "none" and not (settings.data / "mini_clip.pt").exists():
         saved = torch.load(settings.data / f"{settings.start}.pt", weights_only=True)
@@ -141,7 +142,7 @@ def main(settings: Settings) -> None:
     source.rng = np.random.default_rng((settings.seed, run.step))
     source.generator.manual_seed(settings.seed + run.step)
 
-    seen: List[float] = []
+    seen: List[List[float]] = []
     saved = run.spent
     for step in run.steps():
         model.train()
@@ -203,7 +204,7 @@ def finish(run: training.Run, average: training.Average, held_out) -> None:
     """Save the checkpoint, export the averaged weights and print a few held-out figures."""
     run.save()
     models.export_clip(average.state)
-    model = models.build_clip()
+    model: Any = models.build_clip()
     model.load_state_dict(average.state)
     held_out.rng, _ = np.random.default_rng(5), held_out.generator.manual_seed(5)
     scores = clip_scores(model.eval(), held_out, pictures=512)

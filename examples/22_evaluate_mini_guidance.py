@@ -102,26 +102,26 @@ def main(settings: Settings) -> None:
     console = Console()
     clip, _ = load_mini_clip()
     clipseg = CLIPSegForImageSegmentation.from_pretrained(mini_clipseg_path()).eval()
-    results: Dict[str, Dict[str, float]] = {
-        "clip": clip_scores(clip, training.painter(settings.data, "val", 11), settings.pictures),
-        "clip_captions": caption_scores(clip, training.painter(settings.data, "val", 12), settings.pictures),
-        "clipseg": clipseg_scores(clipseg, training.painter(settings.data, "val", 13), settings.pictures // 2),
-        "megabytes": {
-            name: sum(f.stat().st_size for f in EMBEDDED_DIR.glob(pattern) if f.is_file()) / 1e6
-            for name, pattern in (("mini_clip", "mini_clip.*"), ("mini_clipseg", "mini_clipseg/*"))
-        },
-    }
+    results: Dict[str, Dict[str, float]] = {}
+
+    def report(title: str, figures: Dict[str, float]) -> None:
+        results[title] = figures
+        show(console, title.replace("_", " "), figures)
+        (settings.output / "evaluation.json").write_text(json.dumps(results, indent=2) + "\n")
+
+    sizes = {"mini_clip": "mini_clip.*", "mini_clipseg": "mini_clipseg/*"}
+    report("megabytes", {n: sum(f.stat().st_size for f in EMBEDDED_DIR.glob(p)) / 1e6 for n, p in sizes.items()})
+    report("clip", clip_scores(clip, training.painter(settings.data, "val", 11), settings.pictures))
+    report("clip_captions", caption_scores(clip, training.painter(settings.data, "val", 12), settings.pictures))
+    report("clipseg", clipseg_scores(clipseg, training.painter(settings.data, "val", 13), settings.pictures // 2))
     if settings.photos is not None:
         photos = sorted(p for p in settings.photos.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         if not photos:
             raise FileNotFoundError(f"no .jpg or .png in {settings.photos}")
-        results["photos_read_as"] = rank_colours(clip, photos, settings.crop)
+        report("photos_read_as", rank_colours(clip, photos, settings.crop))
         processor = AutoProcessor.from_pretrained(mini_clipseg_path())
         picked = photos[:: max(1, len(photos) // 32)][:32]
-        results["photos_found"] = overlays(clipseg, processor, picked, settings.query, settings.output / "overlays.png")
-    for title, figures in results.items():
-        show(console, title.replace("_", " "), figures)
-    (settings.output / "evaluation.json").write_text(json.dumps(results, indent=2) + "\n")
+        report("photos_found", overlays(clipseg, processor, picked, settings.query, settings.output / "overlays.png"))
     console.print(f"written to {settings.output}")
 
 

@@ -22,7 +22,7 @@ def _optimizers() -> dict:
         "proposal_networks": {"optimizer": AdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
         "fields": {"optimizer": AdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
         "camera_opt": {"optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-15), "scheduler": None},
-        "edit_field": {"optimizer": AdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
+        "edit_field": {"optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-15), "scheduler": None},
     }
 
 
@@ -145,7 +145,8 @@ blending_nerf_cpu = MethodSpecification(
                 eval_num_rays_per_chunk=2048,
             ),
             base_steps=1500,
-            edit_steps=500,
+            edit_steps=400,
+            region=RegionConfig(threshold=0.4),  # the small localiser is rarely sure
         ),
         machine=MachineConfig(device_type="cpu"),
         steps_per_save=100,

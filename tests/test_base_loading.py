@@ -14,8 +14,11 @@ import torch
 import yaml
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from nerfstudio.models.instant_ngp import InstantNGPModelConfig
+from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.external import TCNN_EXISTS
 from tiny_nerfacto import TINY, write_blank_alexnet, write_capture
+from tiny_run import TINY_FLAGS
+from tiny_run import run as run_command
 
 from blending_nerf_ns.bases.loading import check_same_capture, load_base, read_base_run
 from blending_nerf_ns.bases.nerfacto import NerfactoBase
@@ -294,3 +297,49 @@ def test_another_capture_is_refused_with_both_transforms(change: str, nerfacto_r
     message = str(caught.value)
     assert message.count("transform [[") == 2 and "scale 0.333333" in message
     assert f"scale {data.dataparser_scale:.6g}" in message
+
+
+def test_a_users_run_is_edited_and_still_renders_when_its_folder_is_gone(
+    nerfacto_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = torch.load(nerfacto_run.parents[3] / "theirs.pt")
+    moved = Path(shutil.copytree(nerfacto_run, tmp_path / "moved"))
+    shutil.copytree(nerfacto_run.parents[3] / "capture", tmp_path / "capture")
+    command = ["blending-nerf-cpu", "--data", "capture", "--output-dir", "out", "--timestamp", "edit"]
+    command += without_base(TINY_FLAGS)
+    texts = ["--pipeline.source-text", "a red ball", "--pipeline.target-text", "a blue ball"]
+    run_command("ns-train", *command, *texts, "--pipeline.base-run", moved / "config.yml", cwd=tmp_path)
+    shutil.rmtree(moved)
+
+    monkeypatch.chdir(tmp_path)
+    config_yml = next(tmp_path.glob("out/*/blending-nerf-cpu/edit/config.yml"))
+    _, pipeline, _, _ = eval_setup(config_yml, test_mode="inference")
+    assert pipeline.datamanager.train_dataset is not None
+    cameras = pipeline.datamanager.train_dataset.cameras
+    outputs = {}
+    for index, expected in enumerate(theirs["outputs"]):
+        outputs = pipeline.model.get_outputs_for_camera(cameras[index : index + 1])
+        assert float((outputs["original"] - expected["rgb"]).abs().max()) <= 1e-5
+    assert pipeline.stage == "done" and float(outputs["changed"].max()) > 0.0
+
+
+def test_the_base_of_another_capture_is_refused_by_ns_train(nerfacto_run: Path, tmp_path: Path) -> None:
+    write_capture(tmp_path / "other", images=6, radius=2.0)
+    done = run_command(
+        "ns-train", "blending-nerf-cpu", "--data", "other", "--output-dir", "out", *without_base(TINY_FLAGS),
+        "--pipeline.base-run", nerfacto_run / "config.yml", "--pipeline.source-text", "a ball",
+        "--pipeline.target-text", "a blue ball", cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0 and "BlendingNerfError" in done.stderr and "transform" in done.stderr
+
+
+def without_base(flags: list[str]) -> list[str]:
+    """The flags of a tiny run but for those of the base's architecture, which a base run brings itself."""
+    kept: list[str] = []
+    wanted = True
+    for flag in flags:
+        if flag.startswith("--"):
+            wanted = not flag.startswith("--pipeline.model.base.")
+        if wanted:
+            kept.append(flag)
+    return kept

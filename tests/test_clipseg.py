@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         decoder_intermediate_size=32,
         initializer_factor=2.0,  # so that random weights listen to the text
     )
-    model = CLIPSegForImageSegmentation(config)
+    model: Any = CLIPSegForImageSegmentation(config)
     with torch.no_grad():
         model.decoder.transposed_convolution.weight *= 0.1  # and their probabilities are not all 0 and 1
     model.save_pretrained(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -31,7 +32,7 @@ def test_exactness_is_measured_on_rays_that_miss_and_on_rays_that_meet(contracte
 
 def test_exactness_notices_a_base_that_the_edit_is_not_blended_into(monkeypatch):
     model = tiny_model()
-    honest = model.base.forward
+    honest: Any = model.base.forward
 
     def shifted(rays):
         outputs = honest(rays)
@@ -54,7 +55,7 @@ def test_a_tiny_demo_writes_everything_it_promises(tmp_path, monkeypatch):
         train_arguments=TINY_FLAGS,
     )
     threads = torch.get_num_threads()
-    report = run_demo(demo)
+    report: dict[str, Any] = run_demo(demo)
     assert torch.get_num_threads() == threads
 
     assert json.loads((demo.output / "report.json").read_text()) == report

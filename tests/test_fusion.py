@@ -158,6 +158,19 @@ def test_the_final_grid_is_spent_on_the_object():
     assert (region.upper - region.lower).max() < 4.2 * RADIUS
 
 
+def test_wrong_pixels_of_the_background_do_not_widen_the_final_grid():
+    torch.manual_seed(0)
+    parts = []
+    for number in range(VIEWS):
+        origins, directions, depth, met = view(number)
+        edges, weights = sharp(depth)
+        mask = ((met == BALL) | (torch.rand(len(met)) < 0.01)).float()
+        parts.append(gather_evidence(origins, directions, edges, weights, mask, contract))
+    region = fuse(join_evidence(parts), CONTRACTED_SCENE, contract, True, resolution=RESOLUTION)
+    assert (region.upper - region.lower).max() < 5 * RADIUS
+    assert overlap(region, True) > 0.8
+
+
 def test_margin_over_surfaces_takes_the_floor_around_the_ball():
     floor = torch.tensor([[CENTRE[0] + 0.2, CENTRE[1], 0.0]])
     assert fused().weight_at(floor) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 import msgspec
 import numpy as np
@@ -76,7 +76,7 @@ class ViserClient:
         deadline = time.monotonic() + patience
         while not until() and time.monotonic() < deadline:
             try:
-                received = msgspec.msgpack.decode(self._socket.recv(timeout=0.5))
+                received = msgspec.msgpack.decode(cast(bytes, self._socket.recv(timeout=0.5)))
             except TimeoutError:
                 continue
             for message in received if isinstance(received, list) else [received]:

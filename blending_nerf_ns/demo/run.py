@@ -28,7 +28,16 @@ from blending_nerf_ns.demo.report import (
     read_held_out,
 )
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, split_words
 
+QUICK_BASE = (
+    *("--pipeline.model.base.num-levels", "6", "--pipeline.model.base.max-res", "512"),
+    *("--pipeline.model.base.log2-hashmap-size", "15", "--pipeline.model.base.hidden-dim", "32"),
+    *("--pipeline.model.base.hidden-dim-color", "32", "--pipeline.model.base.num-proposal-samples-per-ray", "48"),
+    *("--pipeline.model.base.num-nerf-samples-per-ray", "24", "--pipeline.base-steps", "600"),
+    *("--pipeline.edit-steps", "250"),
+)
+"""A drawn scene needs a smaller base than a photographed one, and less patience."""
 MARKER = ".blending-nerf-demo"
 """Lies in a folder that a demo filled, and that the next one may therefore empty."""
 
@@ -47,11 +56,11 @@ class Demo:
     """Method configuration."""
     shape: CaptureShape = field(default_factory=CaptureShape)
     """The capture."""
-    video_size: int = 112
+    video_size: int = 96
     """Width and height of one half of the video, in pixels."""
     video_frames: int = 60
     """Frames of the video."""
-    train_arguments: Sequence[str] = ()
+    train_arguments: Sequence[str] = QUICK_BASE
     """More flags for ns-train."""
 
     @property
@@ -131,6 +140,20 @@ def run_demo(demo: Demo) -> dict[str, object]:
     return report
 
 
+def operations(source: str, target: str) -> tuple[str, ...]:
+    """What the edit may do: where only a colour word differs, nothing needs to grow or vanish.
+
+    Example:
+        >>> operations("a red ball", "an orange ball")
+        ('change',)
+    """
+
+    def rest(text: str) -> list[str]:
+        return [word for word in split_words(text) if word not in (*COLOUR_NAMES, "a", "an", "the")]
+
+    return ("change",) if rest(source) == rest(target) else ("add", "remove", "change")
+
+
 def train(demo: Demo, env: dict[str, str]) -> None:
     """Base, region and edit in one ns-train."""
     run(
@@ -144,6 +167,7 @@ def train(demo: Demo, env: dict[str, str]) -> None:
             *("--vis", "tensorboard"),
             *("--pipeline.source-text", demo.source),
             *("--pipeline.target-text", demo.target),
+            *("--pipeline.operations", *operations(demo.source, demo.target)),
             *demo.train_arguments,
         ],
         env,

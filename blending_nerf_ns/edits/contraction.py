@@ -25,3 +25,20 @@ def uncontract(points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]
     size = points.abs().amax(dim=-1, keepdim=True)
     direction = points / size.clamp_min(1e-12)
     return torch.where(size <= 1, points, direction / (2 - size.clamp_max(INFINITY_STARTS)))
+
+
+def scene_box(
+    lower: Float[Tensor, "3"], upper: Float[Tensor, "3"], contracted: bool
+) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """An axis-aligned box of scene coordinates around a box of grid coordinates.
+
+    Args:
+        lower: corner in grid coordinates.
+        upper: opposite corner.
+        contracted: whether grid coordinates are contracted; what lies at infinity is cut off at 100 scene units.
+    """
+    if not contracted:
+        return lower, upper
+    choice = torch.cartesian_prod(*(torch.tensor([0, 1]) for _ in range(3))).to(lower.device)
+    corners = uncontract(torch.where(choice.bool(), upper, lower).clamp(-1.99, 1.99))
+    return corners.amin(dim=0), corners.amax(dim=0)

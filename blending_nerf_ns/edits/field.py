@@ -61,6 +61,8 @@ class EditField(nn.Module):
 
     lower: Tensor
     upper: Tensor
+    first_color: Tensor
+    """Colour that training starts from, in (0, 1)."""
     open_levels: Tensor
 
     def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:
@@ -93,11 +95,12 @@ class EditField(nn.Module):
             layer_width=config.hidden_dim,
             out_dim=3,
             activation=nn.ReLU(),
-            out_activation=nn.Sigmoid(),
+            out_activation=None,
             implementation=implementation,
         )
         self.register_buffer("lower", -torch.ones(3))
         self.register_buffer("upper", torch.ones(3))
+        self.register_buffer("first_color", torch.full((3,), 0.5))
         self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
         self.reset()
 
@@ -112,6 +115,10 @@ class EditField(nn.Module):
         """Put the grid over this box of grid coordinates."""
         self.lower.copy_(lower)
         self.upper.copy_(upper)
+
+    def start_from_color(self, color: Float[Tensor, "3"]) -> None:
+        """Let the field's colour start near this one instead of gray."""
+        self.first_color.copy_(color.clamp(0.05, 0.95))
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
         """Features at points in grid coordinates; levels that are not open yet are 0 (coarse to fine)."""
@@ -130,8 +137,9 @@ class EditField(nn.Module):
         """
         hidden = self.features(points)
         density, density_ratio, color_ratio = self._shape(hidden)
-        rgb = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
-        return FieldOutputs(density, rgb.float(), density_ratio, color_ratio)
+        offset = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
+        rgb = torch.sigmoid(torch.logit(self.first_color) + offset.float())
+        return FieldOutputs(density, rgb, density_ratio, color_ratio)
 
     def density_ratio(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Only the share of the original density that is removed."""

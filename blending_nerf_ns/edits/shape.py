@@ -142,10 +142,18 @@ def find_core(
     return core, blocked
 
 
-def keep_parts(core: Bool[ndarray, "z y x"], keep: str) -> Bool[ndarray, "z y x"]:
-    """Drop specks, or everything but the largest part."""
+def keep_parts(
+    core: Bool[ndarray, "z y x"], keep: str, size: Optional[Float[ndarray, "z y x"]] = None
+) -> Bool[ndarray, "z y x"]:
+    """Drop specks, or everything but the largest part.
+
+    Args:
+        core: some parts.
+        keep: "all" or "largest", as in RegionShape.
+        size: how much each voxel counts; 1 each by default.
+    """
     labels = _label_loosely(core)
-    sizes = np.bincount(labels.ravel())
+    sizes = np.bincount(labels.ravel(), None if size is None else size.ravel())
     sizes[0] = 0  # what lies outside is no part
     if keep == "largest":
         return labels == sizes.argmax()

@@ -47,6 +47,8 @@ class VoxelGrid(NamedTuple):
     """In [0, 1]; 0 where no surface was seen."""
     state: UInt8[Tensor, "z y x"]
     """shape.HIDDEN, FREE or SEEN."""
+    light: Float[Tensor, "z y x"]
+    """Rendering weight that each voxel received from pixels of the object, in rays."""
     lower: Float[Tensor, "3"]
     upper: Float[Tensor, "3"]
 
@@ -114,7 +116,7 @@ def fill_grid(
     free = close_gaps(free.view(cube), seen.view(cube)).flatten()
     state = torch.full_like(seen, HIDDEN, dtype=torch.uint8).masked_fill_(free, FREE).masked_fill_(seen, SEEN)
     probability = torch.where(seen, belongs / stopped.clamp_min(1e-12), torch.zeros_like(belongs)).clamp(0.0, 1.0)
-    return VoxelGrid(probability.view(cube), state.view(cube), lower, upper)
+    return VoxelGrid(probability.view(cube), state.view(cube), belongs.view(cube), lower, upper)
 
 
 def close_gaps(free: Bool[Tensor, "z y x"], seen: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:
@@ -133,6 +135,9 @@ def close_gaps(free: Bool[Tensor, "z y x"], seen: Bool[Tensor, "z y x"]) -> Bool
 def focus(grid: VoxelGrid, shape: RegionShape, share: float, scene: Box) -> Box:
     """The box around everything that reaches a share of the threshold, with room for the margin.
 
+    Parts count by how much of the views they fill: a few wrong pixels of a far background are many voxels, but little
+    light beside the object that the views look at.
+
     Args:
         grid: a coarse look.
         shape: threshold and margin.
@@ -147,7 +152,7 @@ def focus(grid: VoxelGrid, shape: RegionShape, share: float, scene: Box) -> Box:
             f"agree on is {float(probability.max()):.3g}. Lower the threshold, describe the object in other words, or "
             "give a box"
         )
-    core = keep_parts(shell, shape.keep)
+    core = keep_parts(shell, shape.keep, grid.light.cpu().numpy())
     voxel = (grid.upper - grid.lower) / core.shape[0]
     z, y, x = voxel.flip(0).cpu().tolist()
     room = (shape.margin + shape.soft_edge + HEADROOM) * diagonal(core, (z, y, x)) + 1.5 * voxel

@@ -7,7 +7,7 @@ channels of the decoder, and a least-squares fit of the text features opens the 
 
 from __future__ import annotations
 
-from typing import Callable, List
+from typing import Any, Callable, List
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ def phrases(count: int, rng: np.random.Generator) -> tuple[List[str], Tensor, Te
 
 
 def learn_words(
-    model: nn.Module, encode: Callable[[List[str]], Tensor], steps: int, rng: np.random.Generator, batch: int = 96
+    model: Any, encode: Callable[[List[str]], Tensor], steps: int, rng: np.random.Generator, batch: int = 96
 ) -> float:
     """Train the text tower alone to tell colours and shapes apart: a minute, since the language is small.
 
@@ -62,7 +62,7 @@ def learn_words(
 
 @torch.no_grad()
 def set_gates(
-    model: nn.Module, heads: nn.Linear, features: Tensor, gates: Tensor, left_open: Tensor, scale: float = 0.25
+    model: Any, heads: nn.Linear, features: Tensor, gates: Tensor, left_open: Tensor, scale: float = 0.25
 ) -> float:
     """Make the named channels of the decoder out of the heads, and its gates out of the text features.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Any, Dict, Iterator
 
 import numpy as np
 import torch
@@ -79,7 +79,7 @@ def decay_groups(modules: nn.Module, weight_decay: float) -> list:
 class Run:
     """Counts steps and minutes over interruptions, and saves everything needed to go on."""
 
-    def __init__(self, path: Path, minutes: float, parts: Dict[str, object]):
+    def __init__(self, path: Path, minutes: float, parts: Dict[str, Any]):
         self.path, self.minutes, self.parts = path, minutes, parts
         self.step, self.spent = 0, 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class Run:
         """Yield step numbers until the minutes are over; time between yields counts as spent."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, refresh_per_second=0.5) as bar:
-            task = bar.add_task("training", total=60 * self.minutes, completed=self.spent)
+            task = bar.add_task("training", total=60 * self.minutes, completed=int(self.spent))
             while self.spent < 60 * self.minutes:
                 start = time.time()
                 yield self.step

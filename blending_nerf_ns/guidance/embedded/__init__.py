@@ -7,7 +7,7 @@ through the same doors as the real models: open_clip and transformers.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Tuple
 
 if TYPE_CHECKING:
     import open_clip
@@ -34,7 +34,7 @@ def load_mini_clip() -> Tuple["open_clip.CLIP", Callable[[List[str]], "LongTenso
     import open_clip
 
     open_clip.add_model_config(MINI_CLIP_CONFIG)
-    model = open_clip.create_model(MINI_CLIP_NAME, pretrained=str(MINI_CLIP_WEIGHTS), precision="fp32")
+    model: Any = open_clip.create_model(MINI_CLIP_NAME, pretrained=str(MINI_CLIP_WEIGHTS), precision="fp32")
     return model.float().eval().requires_grad_(False), mini_tokenizer(model.context_length)
 
 

@@ -1,0 +1,60 @@
+"""Which plain colour would bring a region nearest to the target? Asked before training, so that colour starts there (ours).
+
+A guide's gradient is local: from a red object towards "blue" it was seen to end in green, where a sigmoid saturates. A
+handful of colours tried outright costs a few forward passes and starts the edit in the right valley.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from blending_nerf_ns.guidance.losses import directional_loss, global_loss
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.guidance.clip import ClipGuide
+
+HUES = 12
+TONES = ((0.9, 0.85), (0.9, 0.45), (0.45, 0.9))
+"""Saturation and value of each hue: vivid, dark, pale."""
+GRAYS = (0.05, 0.35, 0.65, 0.95)
+STRENGTH = 0.85
+"""Share of the original colour that a trial replaces: some shading stays."""
+
+
+def palette() -> Float[Tensor, "colors 3"]:
+    """Colours to try: twelve hues, vivid, dark and pale, and four grays; in [0, 1]."""
+    colors = [colorsys.hsv_to_rgb(hue / HUES, s, v) for s, v in TONES for hue in range(HUES)]
+    return torch.tensor([*colors, *[(gray, gray, gray) for gray in GRAYS]])
+
+
+@torch.no_grad()
+def score_colors(
+    guide: ClipGuide,
+    crops: Float[Tensor, "crops 3 size size"],
+    coverage: Float[Tensor, "crops 1 size size"],
+    colors: Float[Tensor, "colors 3"],
+    source: Float[Tensor, " dim"],
+    target: Float[Tensor, " dim"],
+) -> Float[Tensor, " colors"]:
+    """Guidance loss of painting the region with each colour: global plus directional, lower is better.
+
+    Args:
+        guide: the frozen CLIP.
+        crops: of original pictures in [0, 1].
+        coverage: share of each pixel that the region makes up, in [0, 1].
+        colors: in [0, 1].
+        source: feature of the source text.
+        target: feature of the target text.
+    """
+    before = guide.encode_images(crops)
+    losses = []
+    for color in colors.to(crops):
+        painted = crops + STRENGTH * coverage * (color.view(1, 3, 1, 1) - crops)
+        after = guide.encode_images(painted)
+        losses.append(global_loss(after, target) + directional_loss(before, after, source, target))
+    return torch.stack(losses)

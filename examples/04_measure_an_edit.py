@@ -1,0 +1,85 @@
+"""Figures and a contact sheet of any finished edit, on the capture's held-out views.
+
+    python examples/04_measure_an_edit.py RUN/config.yml --target "a green toy" --output sheet.png
+
+The hue is measured in the region's core (margin and soft edge off) as the original shows it; everything else outside the
+grown region. The region is our own, so these figures say what happened inside it, not whether it was the right one.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+import tyro
+from nerfstudio.utils.eval_utils import eval_setup
+from tqdm import tqdm
+
+from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.demo.measure import hue_fraction, hue_of_text, mean_psnr, psnr_outside
+from blending_nerf_ns.demo.sheet import contact_sheet
+from blending_nerf_ns.model import BlendingModel
+
+
+@dataclass
+class Measurement:
+    """What to measure."""
+
+    config: Annotated[Path, tyro.conf.Positional]
+    """config.yml of a run of blending-nerf. It can run code: name only runs that you trust."""
+    target: str
+    """Text whose colour word is looked for, "a green toy"."""
+    output: Path = Path("sheet.png")
+    """Contact sheet to write."""
+    views: int = 6
+    """Held-out views, spread over all of them."""
+
+
+def main(measurement: Measurement) -> None:
+    """Render, measure, write the sheet, print the figures as JSON."""
+    allow_nerfstudio_checkpoints()
+    _, pipeline, _, _ = eval_setup(measurement.config, test_mode="test")
+    model, data = cast(BlendingModel, pipeline.model), pipeline.datamanager.eval_dataset
+    assert data is not None
+    chosen = np.linspace(0, len(data) - 1, min(measurement.views, len(data))).round().astype(int)
+    shown: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("photo", "original", "edited", "overlay", "added", "removed", "changed", "core", "grown")
+    }
+    names = {"original": "original", "edited": "rgb", "overlay": "region_overlay"}
+    for index in tqdm(chosen, desc="Views"):
+        camera = data.cameras[index : index + 1].to(model.device)
+        outputs = model.get_outputs_for_camera(camera)
+        for name in ("original", "edited", "overlay", "added", "removed", "changed"):
+            shown[name].append(outputs[names.get(name, name)].cpu().numpy())
+        shown["grown"].append(outputs["region"][..., 0].cpu().numpy() > 0)
+        shown["photo"].append(data[index]["image"][..., :3].cpu().numpy())
+    before = model.edit.region.shape
+    model.edit.region.reshape(margin=0.0, soft_edge=0.0)
+    model.set_strengths(0.0, 0.0, 0.0)
+    for index in tqdm(chosen, desc="Core"):
+        camera = data.cameras[index : index + 1].to(model.device)
+        shown["core"].append(model.get_outputs_for_camera(camera)["region"][..., 0].cpu().numpy() > 0.5)
+    model.edit.region.reshape(margin=before.margin, soft_edge=before.soft_edge)
+
+    stacks = {name: np.stack(pictures) for name, pictures in shown.items()}
+    columns = ("photo", "original", "edited", "overlay", "added", "removed", "changed")
+    contact_sheet({name: stacks[name] for name in columns}, [f"view {i}" for i in chosen]).save(measurement.output)
+    hue = hue_of_text(measurement.target)
+    figures = {
+        "views": len(chosen),
+        "base_psnr": mean_psnr(stacks["original"], stacks["photo"]),
+        "core_share": float(stacks["core"].mean()),
+        "target_hue_fraction_before": hue_fraction(stacks["original"], stacks["core"], hue),
+        "target_hue_fraction": hue_fraction(stacks["edited"], stacks["core"], hue),
+        "outside_target_hue_before": hue_fraction(stacks["original"], ~stacks["core"], hue),
+        "outside_target_hue": hue_fraction(stacks["edited"], ~stacks["core"], hue),
+        "psnr_outside": psnr_outside(stacks["edited"], stacks["original"], stacks["grown"]),
+        "psnr_outside_core": psnr_outside(stacks["edited"], stacks["original"], stacks["core"]),
+        **{f"mean_{name}": float(stacks[name].mean()) for name in ("added", "removed", "changed")},
+    }
+    print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Measurement))
