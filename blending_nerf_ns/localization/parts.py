@@ -6,7 +6,7 @@ a time, zoomed, from several sides, reads it far better; so the localiser propos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Tuple, cast
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ ROOM = 1.5
 
 
 def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
-    """Boxes around the connected parts of a probability grid, in grid coordinates, the weightiest first.
+    """Boxes around the connected parts of a probability grid, in grid coordinates, those that most pixels show first.
 
     Args:
         grid: fused evidence.
@@ -43,18 +43,19 @@ def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
     """
     probability = grid.probability.cpu().numpy()
     marked = (grid.state.cpu().numpy() == SEEN) & (probability >= threshold)
-    labels, count = ndimage.label(marked, structure=np.ones((3, 3, 3)))
+    labels, count = cast(Tuple[np.ndarray, int], ndimage.label(marked, structure=np.ones((3, 3, 3))))
     if count == 0:
         return []
     numbers = np.arange(1, count + 1)
     voxels = ndimage.sum_labels(marked, labels, numbers)
-    weights = np.where(voxels >= SMALLEST_PART, ndimage.sum_labels(probability, labels, numbers), 0.0)
+    weights = np.where(voxels >= SMALLEST_PART, ndimage.sum_labels(grid.light.cpu().numpy(), labels, numbers), 0.0)
     places = ndimage.find_objects(labels)
     step = (grid.upper - grid.lower) / grid.probability.shape[0]
     boxes: List[Box] = []
     for part in np.argsort(-weights)[:most]:
-        if weights[part] > 0:
-            z, y, x = places[part]
+        place = places[part]
+        if weights[part] > 0 and place is not None:
+            z, y, x = place
             first = torch.tensor([x.start, y.start, z.start]).to(step) - ROOM
             last = torch.tensor([x.stop, y.stop, z.stop]).to(step) + ROOM
             boxes.append((grid.lower + first * step, grid.lower + last * step))

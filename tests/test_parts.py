@@ -1,0 +1,50 @@
+"""Several marked parts: each gets its box, and the guide's choice denies the others."""
+
+from __future__ import annotations
+
+import torch
+
+from blending_nerf_ns.edits.contraction import scene_box
+from blending_nerf_ns.edits.shape import SEEN
+from blending_nerf_ns.localization.evidence import Evidence
+from blending_nerf_ns.localization.fusion import VoxelGrid
+from blending_nerf_ns.localization.parts import find_parts, only_inside
+
+
+def grid_with(blocks: dict[tuple[int, int, int], tuple[int, float, float]]) -> VoxelGrid:
+    """A grid of 20 voxels over [0, 20]^3 with cubes: corner (x, y, z) -> (side, probability, light per voxel)."""
+    probability, light = torch.zeros(20, 20, 20), torch.zeros(20, 20, 20)
+    for (x, y, z), (side, value, seen) in blocks.items():
+        place = (slice(z, z + side), slice(y, y + side), slice(x, x + side))
+        probability[place], light[place] = value, seen
+    state = torch.full((20, 20, 20), SEEN, dtype=torch.uint8)
+    return VoxelGrid(probability, state, light, torch.zeros(3), torch.full((3,), 20.0))
+
+
+def test_each_part_has_its_box_and_what_most_pixels_show_comes_first() -> None:
+    grid = grid_with({(2, 2, 2): (3, 0.6, 1.0), (10, 12, 14): (2, 0.9, 9.0), (17, 2, 2): (1, 0.9, 99.0)})
+    first, second = find_parts(grid, 0.3)  # the single voxel is noise
+    assert torch.equal(first[0], torch.tensor([8.5, 10.5, 12.5])) and torch.equal(
+        first[1], torch.tensor([13.5, 15.5, 17.5])
+    )
+    assert torch.equal(second[0], torch.tensor([0.5, 0.5, 0.5])) and torch.equal(
+        second[1], torch.tensor([6.5, 6.5, 6.5])
+    )
+
+
+def test_nothing_marked_is_no_part() -> None:
+    assert find_parts(grid_with({(2, 2, 2): (3, 0.2, 1.0)}), 0.3) == []
+
+
+def test_evidence_outside_the_chosen_box_is_denied() -> None:
+    points = torch.tensor([[0.5, 0.5, 0.5], [2.0, 0.5, 0.5]])
+    one = torch.ones(2)
+    evidence = Evidence(points, one, one, torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(1))
+    assert only_inside(evidence, (torch.zeros(3), torch.ones(3))).probabilities.tolist() == [1.0, 0.0]
+
+
+def test_scene_box_of_a_contracted_box_reaches_farther_out() -> None:
+    lower, upper = scene_box(torch.tensor([-0.5, -0.5, -0.5]), torch.tensor([1.5, 0.5, 0.5]), contracted=True)
+    assert torch.allclose(lower, torch.tensor([-0.5, -2 / 3, -2 / 3]), atol=0.2) and float(upper[0]) >= 2.0 - 1e-4
+    same = scene_box(torch.zeros(3), torch.ones(3), contracted=False)
+    assert torch.equal(same[0], torch.zeros(3)) and torch.equal(same[1], torch.ones(3))
