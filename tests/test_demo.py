@@ -255,4 +255,5 @@ def test_command_line():
     demo = parse(["--source", "a green donut", "--target", "an orange donut", "--", "--pipeline.edit-steps", "20"])
     assert (demo.source, demo.target) == ("a green donut", "an orange donut")
     assert demo.output == Path("outputs/demo")
-    assert demo.train_arguments == ["--pipeline.edit-steps", "20"]
+    assert parse([]) == Demo()  # an option left out is the default, none of its own
+    assert demo.train_arguments == ("--pipeline.edit-steps", "20")

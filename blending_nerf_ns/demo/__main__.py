@@ -24,7 +24,8 @@ def parse(arguments: Sequence[str] | None = None) -> Demo:
     parser.add_argument("--method", default=Demo.method, help="method configuration (default: %(default)s)")
     parser.add_argument("--video-size", type=int, default=Demo.video_size, help="in pixels (default: %(default)s)")
     parser.add_argument("train_arguments", nargs="*", metavar="ns-train flag")
-    return Demo(**vars(parser.parse_args(arguments)))
+    given = vars(parser.parse_args(arguments))
+    return Demo(**{**given, "train_arguments": tuple(given["train_arguments"])})
 
 
 def main() -> int:

@@ -60,8 +60,8 @@ class Demo:
     """Width and height of one half of the video, in pixels."""
     video_frames: int = 60
     """Frames of the video."""
-    train_arguments: Sequence[str] = QUICK_BASE
-    """More flags for ns-train."""
+    train_arguments: Sequence[str] = ()
+    """More flags for ns-train; they win over the demo's own."""
 
     @property
     def capture(self) -> Path:
@@ -168,6 +168,7 @@ def train(demo: Demo, env: dict[str, str]) -> None:
             *("--pipeline.source-text", demo.source),
             *("--pipeline.target-text", demo.target),
             *("--pipeline.operations", *operations(demo.source, demo.target)),
+            *(QUICK_BASE if demo.method == Demo.method else ()),
             *demo.train_arguments,
         ],
         env,

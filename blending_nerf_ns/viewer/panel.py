@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerSlider, ViewerText
+from torch import nn
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
 
 
-class EditPanel:
-    """Prompts and strengths. nerfstudio finds these elements by walking the pipeline's attributes.
+class EditPanel(nn.Module):
+    """Prompts and strengths. nerfstudio finds these elements by walking the pipeline's modules, so this is one.
 
     Args:
         pipeline: whose model and edit they steer.
     """
 
     def __init__(self, pipeline: BlendingPipeline) -> None:
-        self._pipeline = pipeline
+        super().__init__()
+        self._owner = (pipeline,)  # in a tuple, so that the pipeline is not taken for a part of its own panel
         config, model = pipeline.config, pipeline.model
         training = pipeline.test_mode == "val"
         note = None if training else "As it was trained: without a trainer a prompt cannot be changed."
@@ -31,13 +33,14 @@ class EditPanel:
         self.change = self._ratio("Blend ratio: change", "change", model.config.strength_change, "colour it replaced")
 
     def _ratio(self, name: str, operation: str, value: float, meaning: str) -> ViewerSlider:
-        unused = operation not in self._pipeline.config.operations
+        (pipeline,) = self._owner
+        unused = operation not in pipeline.config.operations
         hint = "This edit does not use it." if unused else f"How much of the {meaning} is shown: 0 off, 1 as trained."
 
         def moved(element: ViewerSlider) -> None:
-            self._pipeline.model.set_strengths(**{operation: float(element.value)})
+            pipeline.model.set_strengths(**{operation: float(element.value)})
 
         return ViewerSlider(name, value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint)
 
     def _apply(self, _: ViewerButton) -> None:
-        self._pipeline.wanted_texts = (self.source_text.value, self.target_text.value)
+        self._owner[0].wanted_texts = (self.source_text.value, self.target_text.value)
