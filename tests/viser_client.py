@@ -83,7 +83,7 @@ class ViserClient:
                 self._take(message)
         return until()
 
-    def settle(self, quiet: float = 4.0, patience: float = 120.0) -> np.ndarray:
+    def settle(self, quiet: float = 8.0, patience: float = 120.0) -> np.ndarray:
         """The picture once no new one has come for a while, so that it has its full resolution."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:

@@ -34,8 +34,8 @@ QUICK_BASE = (
     *("--pipeline.model.base.num-levels", "6", "--pipeline.model.base.max-res", "512"),
     *("--pipeline.model.base.log2-hashmap-size", "15", "--pipeline.model.base.hidden-dim", "32"),
     *("--pipeline.model.base.hidden-dim-color", "32", "--pipeline.model.base.num-proposal-samples-per-ray", "48"),
-    *("--pipeline.model.base.num-nerf-samples-per-ray", "24", "--pipeline.base-steps", "600"),
-    *("--pipeline.edit-steps", "250"),
+    *("--pipeline.model.base.num-nerf-samples-per-ray", "24", "--pipeline.base-steps", "420"),
+    *("--pipeline.edit-steps", "200", "--pipeline.region.views", "16"),
 )
 """A drawn scene needs a smaller base than a photographed one, and less patience."""
 MARKER = ".blending-nerf-demo"
