@@ -27,7 +27,7 @@ class EditPanel(nn.Module):
         self.source_text = ViewerText("Source text", config.source_text, disabled=not training, hint=note)
         self.target_text = ViewerText("Target text", config.target_text, disabled=not training, hint=note)
         if training:
-            self.apply = ViewerButton("Apply target text", cb_hook=self._apply)
+            self.apply_texts = ViewerButton("Apply target text", cb_hook=self._apply)
         self.add = self._ratio("Blend ratio: add", "add", model.config.strength_add, "density that the edit grew")
         self.remove = self._ratio("Blend ratio: remove", "remove", model.config.strength_remove, "density it took away")
         self.change = self._ratio("Blend ratio: change", "change", model.config.strength_change, "colour it replaced")
