@@ -6,7 +6,7 @@ from typing import Dict, NamedTuple
 
 import torch
 from jaxtyping import Float
-from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from blending_nerf_ns.bases.nerfacto import Proposal
 from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.edit import accumulated_region
 from blending_nerf_ns.edits.intersection import RegionIntervals
+from blending_nerf_ns.guidance.cameras import square_cameras
 from blending_nerf_ns.guidance.views import region_views
 from blending_nerf_ns.model import BlendingModel
 
@@ -63,16 +64,7 @@ class ViewPool:
             size=size,
             generator=generator,
         )
-        self.cameras = Cameras(
-            camera_to_worlds=views.camera_to_world,
-            fx=views.focal,
-            fy=views.focal,
-            cx=size / 2.0,
-            cy=size / 2.0,
-            width=size,
-            height=size,
-            camera_type=CameraType.PERSPECTIVE,
-        ).to(model.device)
+        self.cameras = square_cameras(views, size).to(model.device)
         self._kept: Dict[int, GuidanceView] = {}
 
     def __len__(self) -> int:

@@ -31,14 +31,16 @@ def measure_exactness(config: Path) -> dict[str, float]:
         `max_abs_diff_missed_rays`: largest difference of `rgb` to the base alone, over rays that miss the region;
         `missed_rays_share`: share of such rays;
         `identity_max_abs_diff`: largest difference of the blended picture to the base's pixels with all strengths 0,
-        over rays that meet the region, with intervals split and samples blended.
+        over rays that meet the region, with intervals split and samples blended;
+        `exactness_views`: how many views were compared.
     """
     _, pipeline, _, _ = eval_setup(config, test_mode="inference")
     model = cast(BlendingModel, pipeline.model)
     cameras = pipeline.datamanager.eval_dataset.cameras.to(model.device)  # type: ignore[union-attr]
     missed_difference, identity_difference = torch.zeros(()), torch.zeros(())
     missed, total = 0, 0
-    for index in range(0, len(cameras), max(1, len(cameras) // VIEWS)):
+    chosen = range(0, len(cameras), max(1, len(cameras) // VIEWS))
+    for index in chosen:
         rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
         chunk = model.config.eval_num_rays_per_chunk
         for start in range(0, len(rays), chunk):
@@ -51,6 +53,7 @@ def measure_exactness(config: Path) -> dict[str, float]:
         "max_abs_diff_missed_rays": float(missed_difference),
         "missed_rays_share": missed / total,
         "identity_max_abs_diff": float(identity_difference),
+        "exactness_views": len(chosen),
     }
 
 

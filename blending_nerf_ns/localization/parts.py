@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, List, Tuple, cast
 import numpy as np
 import torch
 from jaxtyping import Float
-from nerfstudio.cameras.cameras import Cameras, CameraType
 from scipy import ndimage
 from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.shape import SEEN
+from blending_nerf_ns.guidance.cameras import square_cameras
 from blending_nerf_ns.guidance.views import region_views
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import Box, VoxelGrid
@@ -97,16 +97,7 @@ def part_similarity(
         aim_jitter=0.0,
         closer=0.0,
     )
-    cameras = Cameras(
-        camera_to_worlds=seen.camera_to_world,
-        fx=seen.focal,
-        fy=seen.focal,
-        cx=size / 2.0,
-        cy=size / 2.0,
-        width=size,
-        height=size,
-        camera_type=CameraType.PERSPECTIVE,
-    ).to(model.device)
+    cameras = square_cameras(seen, size).to(model.device)
     pictures = [model.base.get_outputs_for_camera(cameras[i : i + 1])["rgb"] for i in range(views)]
     return float((guide.encode_images(torch.stack(pictures).permute(0, 3, 1, 2)) @ text).mean())
 
