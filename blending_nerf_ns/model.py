@@ -13,6 +13,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils.external import TCNN_EXISTS
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -20,8 +21,9 @@ from blending_nerf_ns.bases.base import BaseRender, BaseSamples
 from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig, Proposal
 from blending_nerf_ns.edits.edit import Edit, accumulated_region, accumulated_removal, blend_rays
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
-from blending_nerf_ns.edits.intersection import RegionIntervals, intersect_region
+from blending_nerf_ns.edits.intersection import FARTHEST, RegionIntervals, intersect_region
 from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.overlay import region_overlay
 from blending_nerf_ns.rendering.blending import EditSamples, Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
@@ -29,8 +31,6 @@ from blending_nerf_ns.rendering.compositing import BlendedPixels
 OPERATIONS = ("add", "remove", "change")
 SECOND_SAMPLES_ABOVE = 0.02
 """Accumulated removal above which a ray is sampled again behind what was removed."""
-FARTHEST = 1000.0
-"""An unbounded ray is edited up to here, in scene units."""
 
 
 @dataclass
@@ -85,6 +85,9 @@ class BlendingModel(Model):
         self.register_buffer("base_frozen", torch.tensor(False))
         self.register_buffer("edit_ready", torch.tensor(False))
         self.operations: Tuple[str, ...] = OPERATIONS
+        self.region_version = 0
+        """Grows with every change of the region: what was computed for another one is out of date."""
+        self._wanted_shape: Dict[str, float] = {}
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
 
     @property
@@ -115,6 +118,24 @@ class BlendingModel(Model):
     def trained_strengths(self) -> Strengths:
         """Strengths while an edit trains: 1 for its operations, 0 for the others."""
         return Strengths(*(float(name in self.operations) for name in OPERATIONS))
+
+    def want_region(self, **changes: float) -> None:
+        """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over."""
+        self._wanted_shape.update(changes)
+
+    def take_wanted_region(self) -> None:
+        """Cut the region as the user wants it by now; where that leaves nothing, the region stays and the reason is said.
+
+        Called where nothing else renders or trains: at the start of a picture, and of a training step.
+        """
+        if not self._wanted_shape or not bool(self.edit_ready):
+            return
+        changes, self._wanted_shape = self._wanted_shape, {}
+        try:
+            self.edit.region.reshape(**changes)
+        except BlendingNerfError as error:
+            CONSOLE.print(f"The region stays as it is: {error}")
+        self.region_version += 1
 
     # -- stages -------------------------------------------------------------------------------------------------
 
@@ -232,6 +253,7 @@ class BlendingModel(Model):
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """A whole picture: the chunks' outputs, and the overlay, which needs a pixel's neighbours."""
+        self.take_wanted_region()
         outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
         silhouette = outputs.pop("silhouette")
         outputs["region_overlay"] = region_overlay(outputs["original"], outputs["region"], silhouette)

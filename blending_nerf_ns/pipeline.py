@@ -18,7 +18,9 @@ from blending_nerf_ns.bases.loading import BaseRun, check_same_capture, read_bas
 from blending_nerf_ns.bases.weights import load_base_state
 from blending_nerf_ns.editing import EditTraining, GuidanceConfig
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.build import RegionConfig, build_region
+from blending_nerf_ns.localization.build import build_region
+from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.localization.views import Scene
 from blending_nerf_ns.model import OPERATIONS, BlendingModel, BlendingModelConfig
 from blending_nerf_ns.progress import StageBar, write_stage_times
 from blending_nerf_ns.schedule import exponential, set_rate
@@ -129,6 +131,7 @@ class BlendingPipeline(VanillaPipeline):
             self.config.source_text, self.config.target_text = self.wanted_texts
             self.editing.set_texts(*self.wanted_texts)
             self.wanted_texts = None
+        self.model.take_wanted_region()
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
         with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
             losses, metrics = self.editing.step(int(self.progress[1]), self.config.edit_steps, scale)
@@ -199,7 +202,16 @@ class BlendingPipeline(VanillaPipeline):
         guide = load_clip(guidance.model, guidance.pretrained, str(self.device))
         if not bool(self.model.edit_ready):
             started = time.perf_counter()
-            build_region(self.config.region, self.model, cameras, self.config.source_text, guide)
+            scene = Scene(self.model.base, cameras.to(self.device), self.model.config.eval_num_rays_per_chunk)
+            found = build_region(
+                self.config.region,
+                scene,
+                self.config.source_text,
+                self.model.config.region_resolution,
+                lambda: guide,
+                self.datamanager.train_dataset.image_filenames,
+            )
+            self.model.edit.region.load_state_dict(found.region.state_dict())
             self.model.edit.fit_field_to_region()
             self.model.edit_ready = torch.ones_like(self.model.edit_ready)
             self._times["region_seconds"] = time.perf_counter() - started
@@ -241,7 +253,7 @@ def check_texts(config: BlendingPipelineConfig) -> None:
     """Say early, before a base is trained for minutes, what an edit is missing."""
     if config.edit_steps > 0 and not config.target_text.strip():
         raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
-    if config.edit_steps > 0 and config.region.source == "text" and not config.source_text.strip():
+    if config.edit_steps > 0 and config.region.reads("text") and not config.source_text.strip():
         raise BlendingNerfError(
             '--pipeline.source-text is empty: say what is to be edited, "a wooden chair", or give a box '
             "with --pipeline.region.source box"

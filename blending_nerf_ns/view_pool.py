@@ -66,12 +66,16 @@ class ViewPool:
         )
         self.cameras = square_cameras(views, size).to(model.device)
         self._kept: Dict[int, GuidanceView] = {}
+        self._version = model.region_version
 
     def __len__(self) -> int:
         return len(self.cameras)
 
     def __getitem__(self, index: int) -> GuidanceView:
-        """The view, rendered at most once."""
+        """The view, rendered once for each region that the model had."""
+        if self._version != self.model.region_version:
+            self._kept.clear()
+            self._version = self.model.region_version
         if index not in self._kept:
             self._kept[index] = render_view(self.model, self.cameras, index)
         return self._kept[index]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_run import rays_towards_middle, tiny_model
 
 from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.edits.intersection import intersect_region, ray_box, ray_contracted_box
+from blending_nerf_ns.edits.shape import RegionShape
+from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.rendering.blending import Strengths
 
 
@@ -25,6 +29,30 @@ def test_rays_that_miss_the_region_are_the_base_bit_for_bit(contracted: bool, se
         assert torch.equal(outputs[mine][missed], alone[theirs][missed]), mine
     assert torch.equal(outputs["original"], alone["rgb"])
     assert not torch.equal(outputs["rgb"][~missed], alone["rgb"][~missed]), "a random edit must show"
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(0, 10**6), st.booleans(), st.tuples(*[st.floats(0.0, 1.5)] * 3), st.tuples(*[st.floats(-0.5, 0.5)] * 3),
+    st.tuples(*[st.floats(0.1, 0.8)] * 3), st.floats(0.0, 0.3), st.floats(0.0, 0.3),
+)  # fmt: skip
+@torch.no_grad()
+def test_nothing_changes_outside_any_region_whatever_the_field_and_the_strengths(
+    seed: int, contracted: bool, strengths: tuple, centre: tuple, size: tuple, margin: float, soft: float
+) -> None:
+    model = tiny_model(contracted, seed)
+    shape = RegionShape(margin=margin, soft_edge=soft)
+    place = {"grid_box": model.base.grid_box, "contracted": contracted, "resolution": 24}
+    region = region_from_box(centre, size, (20.0, 40.0, seed % 90), shape=shape, **place)
+    model.edit.region.load_state_dict(region.state_dict())
+    model.edit.fit_field_to_region()
+    model.set_strengths(*strengths)
+    rays = rays_towards_middle(120, seed)
+    alone, outputs = model.base(rays_towards_middle(120, seed)), model(rays)
+    missed = torch.ones(120, dtype=torch.bool)
+    missed[model.intersect(rays).rays] = False
+    for mine, theirs in (("rgb", "rgb"), ("depth", "depth"), ("accumulation", "accumulation")):
+        assert torch.equal(outputs[mine][missed], alone[theirs][missed]), mine
 
 
 @pytest.mark.parametrize("contracted", [True, False])

@@ -7,11 +7,20 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.utils.eval_utils import eval_setup
+from PIL import Image
 from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
+
+from blending_nerf_ns.commands.region import show_region
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.model import BlendingModel
 
 pytestmark = pytest.mark.slow
 
@@ -76,9 +85,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(folder: Path, interr
         assert torch.equal(before["_model.edit.region.weight"], resumed["pipeline"]["_model.edit.region.weight"])
 
 
-def test_render_dataset(folder: Path) -> None:
+def test_render_dataset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = run_of(folder, "whole") / "config.yml"
-    names = ["rgb", "original", "changed", "raw-rgb", "raw-original", "raw-region_overlay"]
+    names = ["rgb", "original", "changed", "region", "raw-rgb", "raw-original", "raw-region_overlay"]
     run(
         "ns-render", "dataset", "--load-config", config, "--output-path", "dataset", "--split", "test",
         "--image-format", "png", "--rendered-output-names", *names, cwd=folder,
@@ -88,6 +97,32 @@ def test_render_dataset(folder: Path) -> None:
     edited, original = arrays(folder / "dataset", "rgb"), arrays(folder / "dataset", "original")
     assert edited[0].shape == (32, 32, 3) and 0.0 <= edited[0].min() <= edited[0].max() <= 1.0
     assert max(float(np.abs(a - b).max()) for a, b in zip(edited, original, strict=True)) > 0.0
+
+    monkeypatch.chdir(folder)
+    _, pipeline, _, _ = eval_setup(config, test_mode="inference")
+    model = cast(BlendingModel, pipeline.model)
+    cameras = pipeline.datamanager.eval_dataset.cameras  # type: ignore[union-attr]
+    for index, (edit, base) in enumerate(zip(edited, original, strict=True)):
+        missed = missed_pixels(model, cameras, index)
+        assert 0.1 < missed.mean() < 0.98, "these views must both meet and miss the region"
+        assert float(np.abs(edit - base)[missed].max()) <= 1e-5, "array against array"
+        pictures = [
+            np.asarray(Image.open(sorted((folder / "dataset" / "test" / name).glob("*.png"))[index]))
+            for name in ("rgb", "original")
+        ]
+        assert np.array_equal(pictures[0][missed], pictures[1][missed]), "PNG against PNG"
+
+
+@torch.no_grad()
+def missed_pixels(model: BlendingModel, cameras: Cameras, index: int) -> np.ndarray:
+    """Which pixels' rays do not meet the region, bool [H, W]."""
+    rays = cameras.to(model.device).generate_rays(camera_indices=index, keep_shape=True)
+    shape = rays.origins.shape[:2]
+    flat = rays.flatten()
+    model.base.render(flat)  # its collider sets near and far
+    missed = torch.ones(len(flat), dtype=torch.bool)
+    missed[model.intersect(flat).rays] = False
+    return missed.view(shape).numpy()
 
 
 def test_render_interpolate_and_camera_path(folder: Path) -> None:
@@ -135,3 +170,73 @@ def test_a_checkpoint_of_another_shape_is_refused_with_its_reason(folder: Path) 
         "--pipeline.model.edit-field.max-res", 64, "--pipeline.model.edit-field.num-levels", 3, check=False,
     )  # fmt: skip
     assert done.returncode != 0 and "does not fit" in done.stdout + done.stderr
+
+
+def test_a_region_is_seen_before_anything_is_trained_and_then_edited_in(folder: Path) -> None:
+    config = run_of(folder, "whole") / "config.yml"
+    flags = [
+        "--region.source",
+        "sphere",
+        "--region.sphere-radius",
+        "0.3",
+        "--region.margin",
+        "0.0",
+        "--resolution",
+        "24",
+    ]
+    done = run(
+        "blending-nerf",
+        "region",
+        config,
+        "--output",
+        "region",
+        *flags,
+        "--pictures",
+        2,
+        "--picture-size",
+        32,
+        cwd=folder,
+    )
+    report = json.loads((folder / "region" / "region.json").read_text())
+    assert report["volume"] == pytest.approx(4 / 3 * np.pi * 0.3**3, rel=0.25) and report["resolution"] == 24
+    sheet = np.asarray(Image.open(folder / "region" / "region_overlay.png"))
+    assert sheet.shape[1] > 3 * 32 and (sheet == 255).all(-1).mean() < 0.95, "three columns with pictures on white"
+    assert "--pipeline.region.file region/region.safetensors" in " ".join(done.stdout.split())
+
+    train(
+        folder, "in_file", "--pipeline.base-run", config, "--pipeline.region.source", "file",
+        "--pipeline.region.file", "region/region.safetensors", "--pipeline.edit-steps", 1,
+    )  # fmt: skip
+    state = checkpoint(folder, "in_file")["pipeline"]
+    assert int((state["_model.edit.region.weight"] > 0.5).sum()) * report["voxel_size"][0] ** 3 == pytest.approx(
+        report["volume"], rel=0.2
+    )
+
+
+def test_what_the_region_command_cannot_use_is_said_in_one_line(folder: Path) -> None:
+    config = run_of(folder, "whole") / "config.yml"
+    done = run("blending-nerf", "region", config, "--output", "bad", "--region.source", "word", cwd=folder, check=False)
+    assert done.returncode == 1 and "is not understood" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        (RegionConfig(source="box", box_center=(9e4, 0.0, 0.0)), "lies outside the scene"),
+        (RegionConfig(source="masks", masks=Path("nowhere")), "there is no mask folder"),
+        (RegionConfig(source="text"), "the source text is empty"),
+        (RegionConfig(source="file", file=Path("nothing.safetensors")), "there is no region file"),
+    ],
+)
+def test_what_a_region_cannot_come_from(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, region: RegionConfig, message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(BlendingNerfError, match=message):
+        show_region(run_of(folder, "whole") / "config.yml", output=Path("bad"), region=region, device="cpu")
+
+
+def test_a_capture_that_has_moved_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(BlendingNerfError, match="the run's capture elsewhere is not there any more"):
+        show_region(run_of(folder, "whole") / "config.yml", data=Path("elsewhere"), device="cpu")

@@ -8,7 +8,7 @@ from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import VoxelGrid
-from blending_nerf_ns.localization.parts import find_parts, only_inside
+from blending_nerf_ns.localization.parts import find_parts, only_inside, rivals
 
 
 def grid_with(blocks: dict[tuple[int, int, int], tuple[int, float, float]]) -> VoxelGrid:
@@ -48,3 +48,26 @@ def test_scene_box_of_a_contracted_box_reaches_farther_out() -> None:
     assert torch.allclose(lower, torch.tensor([-0.5, -2 / 3, -2 / 3]), atol=0.2) and float(upper[0]) >= 2.0 - 1e-4
     same = scene_box(torch.zeros(3), torch.ones(3), contracted=False)
     assert torch.equal(same[0], torch.zeros(3)) and torch.equal(same[1], torch.ones(3))
+
+
+def test_dim_parts_and_fringes_do_not_count() -> None:
+    bright = {
+        (2, 2, 2): (4, 0.9, 10.0),
+        (6, 3, 3): (1, 0.9, 0.1),
+        (7, 3, 3): (1, 0.9, 0.1),
+        (12, 12, 12): (3, 0.9, 0.5),
+    }
+    (only,) = find_parts(grid_with(bright), 0.3)
+    assert torch.equal(only[1], torch.tensor([7.5, 7.5, 7.5])), "the fringe of two dim voxels is outside"
+
+
+def test_rivals_are_false_where_the_text_is_true() -> None:
+    both = rivals("a red ball", embedded=True)
+    assert "a blue ball" in both and "a red cube" in both and "an empty floor" in both
+    assert not {"a red ball", "a red toy"} & set(both)
+    colour = rivals("a crimson violet figurine", embedded=True)  # violet is another word for purple
+    assert "a red toy" in colour and "a red ball" in colour and not any("purple" in text for text in colour)
+    shape = rivals("a sphere", embedded=True)
+    assert "a red cube" in shape and "a red ball" not in shape and "a red toy" not in shape
+    assert rivals("a thing", embedded=True) == ["an empty floor"]
+    assert "a blue chair" in rivals("a red chair", embedded=False) and "an object" in rivals("a fox", embedded=False)

@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from blending_nerf_ns.edits.growth import body_around, grow, region_weight
 from blending_nerf_ns.edits.region import Region, region_from_probability
-from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape, find_core, grow, keep_parts, region_weight
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape, find_core, keep_parts, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError
 
 UNIT = torch.zeros(3), torch.ones(3)
@@ -24,6 +26,11 @@ def seen_block(resolution=16, low=6, high=10):
     inside = (slice(low, high),) * 3
     probability[inside], state[inside] = 1.0, SEEN
     return probability, state
+
+
+def core_of(probability, state, spacing=VOXELS):
+    """The core at a threshold of a half."""
+    return find_core(probability, state, nearest_voxel(state == SEEN, spacing), spacing, 0.5, "all")
 
 
 def one_voxel(z, y, x, resolution=10):
@@ -82,7 +89,7 @@ class TestGrowth:
         core = np.repeat(np.repeat(core, 3, 0), 3, 1)
         diagonal = math.sqrt(2.0**2 + 2 * 0.003**2)
         shape = RegionShape(margin=0.5 / diagonal, soft_edge=1.0 / diagonal)
-        line = grow(core, np.zeros_like(core), (0.001, 0.001, 0.5), shape)[1, 1]
+        line = grow(body_around(core, np.zeros_like(core), (0.001, 0.001, 0.5)), shape)[1, 1]
         # 0.5 of margin is one voxel; then 1.0 of soft edge is two steps of a half
         expected = [0] * 5 + [0, 0.5, 1, 1, 1, 1, 1, 1, 0.5, 0] + [0] * 5
         np.testing.assert_allclose(line, expected, atol=1e-5)
@@ -170,15 +177,47 @@ class TestCore:
 
     def test_a_solid_is_filled_and_the_ground_below_is_not(self):
         probability, state, radius, z = self.ball_on_floor()
-        core, _ = find_core(probability, state, VOXELS, CORE_ONLY)
+        core = core_of(probability, state)
         assert core[(radius < 9) & (z > 5)].all()
+        assert core[(radius < 8) & (z > 3)].all()  # where no view sees its sides, too
         assert not core[z <= 3].any()
         assert not core[state == FREE].any()
+
+    def test_what_is_hidden_under_its_surface_is_the_objects(self):
+        # O: the object's surface, F: another, h: hidden, rest: free. Nearer to the floor than to the sides by far, the
+        # lowest layer is the object's all the same, except where a ray got in between it and the lid
+        picture = [
+            "...............",
+            "..OOOOOOOOO....",
+            "..OhhhhhhhO....",
+            "..OhhhhhhhO....",
+            "..Ohhhh.hhO....",
+            "..OhhhhhhhO....",
+            "..hhhhhhhhh....",
+            "FFFFFFFFFFFFFFF",
+            "hhhhhhhhhhhhhhh",
+        ]
+        expected = [
+            "               ",
+            "  #########    ",
+            "  #########    ",
+            "  #########    ",
+            "  ##### ###    ",
+            "  #########    ",
+            "  ##### ###    ",
+            "               ",
+            "               ",
+        ]
+        letters = np.array([list(row) for row in picture[::-1]])
+        state = np.select([letters == "h", letters == "."], [HIDDEN, FREE], SEEN).astype(np.uint8)
+        state, probability = (np.repeat(grid[:, None], 3, axis=1) for grid in (state, (letters == "O").astype(float)))
+        core = core_of(probability, state)
+        assert ["".join(row) for row in np.where(core[::-1, 1], "#", " ")] == expected
 
     def test_free_voxels_are_never_core(self):
         probability, state = (grid.numpy() for grid in seen_block())
         probability[:] = 1.0
-        core, _ = find_core(probability, state, VOXELS, CORE_ONLY)
+        core = core_of(probability, state)
         assert np.array_equal(core, state == SEEN)
 
     def test_a_hidden_voxel_near_another_surface_is_not_the_objects(self):
@@ -188,7 +227,7 @@ class TestCore:
         state[0, 1, 5] = SEEN  # another surface between them
         state[0, 0, :11] = SEEN  # far away, and what makes the two ends one object
         probability[0, 1, [0, 10]] = probability[0, 0, :11] = 1
-        line = find_core(probability, state, (1.0, 100.0, 1.0), CORE_ONLY)[0][0, 1]
+        line = core_of(probability, state, (1.0, 100.0, 1.0))[0, 1]
         # from the left: 1, 2, 3, 4 away from the object and 4, 3, 2, 1 from the other surface; up to 2 : 1 is the object's
         assert line.tolist() == [True, True, True, True, False, False, False, True, True, True, True, False]
 
@@ -247,7 +286,7 @@ class TestReshape:
     def test_it_makes_what_a_new_region_would_be(self):
         evidence = seen_block()
         region = region_from_probability(*evidence, *UNIT)
-        assert region.shape == pytest.approx((0.5, 0.05, 0.03, False, "all"))
+        assert region.shape == pytest.approx((0.5, 0.05, 0.03, False, "all", 0.0, "all"))
         region.reshape(margin=0.3, soft_edge=0.2, margin_over_surfaces=True, keep="largest")
         again = region_from_probability(*evidence, *UNIT, RegionShape(0.5, 0.3, 0.2, True, "largest"))
         assert torch.equal(region.weight, again.weight)
@@ -268,7 +307,7 @@ class TestStorage:
         probability, state = seen_block()
         region = region_from_probability(
             probability * (0.5 + 0.5 * torch.rand_like(probability)), state, -torch.rand(3), torch.rand(3),
-            RegionShape(0.61, 0.1, 0.07, True, "largest"),
+            RegionShape(0.61, 0.1, 0.07, True, "largest", 0.02, "up"),
         )  # fmt: skip
         loaded = Region(16)
         loaded.load_state_dict({name: value.clone() for name, value in region.state_dict().items()}, strict=True)
@@ -285,3 +324,13 @@ class TestStorage:
         region = Region(8)
         assert not list(region.parameters())
         assert set(region.state_dict()) == {"probability", "state", "weight", "lower", "upper", "reach", "settings"}
+
+    def test_a_region_that_was_stored_before_there_were_so_many_settings(self):
+        region = region_from_probability(*seen_block(), *UNIT, RegionShape(0.61, 0.1, 0.07, True, "largest"))
+        stored = region.state_dict()
+        loaded = nn.ModuleDict({"region": Region(16)})
+        loaded.load_state_dict(
+            {f"region.{name}": value for name, value in {**stored, "settings": stored["settings"][:5]}.items()}
+        )
+        assert loaded["region"].shape == region.shape
+        assert len(stored["settings"]) == len(RegionShape._fields)

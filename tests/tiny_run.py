@@ -14,8 +14,8 @@ from nerfstudio.data.scene_box import SceneBox
 
 from blending_nerf_ns.bases.nerfacto import NerfactoBaseConfig
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, find_subject, write_capture
-from blending_nerf_ns.edits.box import region_from_box
 from blending_nerf_ns.edits.field import EditFieldConfig
+from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
 
 BIN = Path(sys.executable).parent

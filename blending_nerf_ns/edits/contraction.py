@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Box = tuple[Float[Tensor, "3"], Float[Tensor, "3"]]
+"""(lower, upper) in grid coordinates."""
 INFINITY_STARTS = 2.0 - 1e-6
 """Contracted coordinates beyond this one are taken for it: 2 itself stands for infinity."""
 

@@ -11,6 +11,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from blending_nerf_ns.edits.region import Region
 
+FARTHEST = 1000.0
+"""An unbounded ray is edited up to here, in scene units."""
 FAR_PROBES = 192
 """Points tested along a ray where the region reaches into contracted space and a slab test would be wrong."""
 

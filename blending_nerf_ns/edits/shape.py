@@ -1,38 +1,42 @@
-"""From a probability grid to the weight of a region: threshold, fill, grow, soften (design section 3; rules are ours).
+"""From a probability grid to a region's core: threshold, fill, keep (design section 3; the rules are ours).
 
 Grids are numpy arrays indexed [z, y, x]. Every voxel is in one of three states: a surface was SEEN there, a ray passed
-FREE through it, or it is HIDDEN behind what the views saw. No network and no ray is needed here, so that threshold and
-margin can move live; whatever takes time works on a crop around the core.
+FREE through it, or it is HIDDEN behind what the views saw. No network and no ray is needed here, so that the threshold
+can move live. What grows around the core is in growth.py.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Optional, Tuple
+import math
+from typing import Literal, NamedTuple, Optional, Tuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
 HIDDEN, FREE, SEEN = 0, 1, 2
 
 SPECK = 0.02
 """Parts smaller than this share of the core are noise."""
 SAME_PART = 2
-"""Surfaces at most twice this many voxels apart are one part: a sparsely seen surface has holes."""
+"""Surfaces at most twice this many voxels apart are one part, for a sparsely seen surface has holes; and so many layers
+below its lowest visible one a part may still go on."""
 HIDDEN_CLAIM = 2.0
 """Inside a part's bounding box a hidden voxel is the part's, up to this many times as far from it as from the nearest
 other surface. At 1 the lowest part of a solid, nearer to the ground than to those of its sides that a view saw, would
 be the ground's."""
-HARD_EDGE = 1e-6
-"""A soft edge of 0 is one of this share of the diagonal."""
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 """Voxels that share a face, an edge or a corner."""
 
 Spacing = Tuple[float, float, float]
 """Size of a voxel along z, y and x."""
+Keep = Literal["all", "largest"]
+Grow = Literal["all", "up"]
+CHOICES = {"keep": get_args(Keep), "grow": get_args(Grow)}
+"""The fields of RegionShape that are words, and which words."""
 
 
 class RegionShape(NamedTuple):
@@ -47,8 +51,12 @@ class RegionShape(NamedTuple):
     margin_over_surfaces: bool = False
     """Whether the margin takes along other visible surfaces and what lies behind them. Off by default: the margin grows
     into free space and what is hidden near the core, and the table under a toy keeps its colour."""
-    keep: Literal["all", "largest"] = "all"
+    keep: Keep = "all"
     """Which of several separate parts are the core. Specks are dropped in both cases."""
+    margin_distance: float = 0.0
+    """A length that is added to the margin, in grid units: scene units inside the unit cube of a contracted scene."""
+    grow: Grow = "all"
+    """Where margin and soft edge may go: in all directions, or only upwards (+z), to make room for a hat."""
 
     def checked(self) -> RegionShape:
         """Itself, or an error that names the value that is out of range."""
@@ -60,86 +68,105 @@ class RegionShape(NamedTuple):
                     f"the region's {name} must be in [0, 2], not {getattr(self, name):g}: "
                     "it is a share of the core's diagonal"
                 )
-        if self.keep not in ("all", "largest"):
-            raise BlendingNerfError(f"keep must be 'all' or 'largest', not {self.keep!r}")
+        if not 0.0 <= self.margin_distance < math.inf:
+            raise BlendingNerfError(
+                f"the region's margin_distance must be finite and at least 0, not {self.margin_distance:g}: "
+                "it is a length in grid units"
+            )
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                choice = " or ".join(map(repr, words))
+                raise BlendingNerfError(f"the region's {name} must be {choice}, not {getattr(self, name)!r}")
         return self
+
+    def lengths(self, diagonal: float) -> Tuple[float, float]:
+        """Margin and soft edge around a core of this diagonal, in grid units; together they are the region's reach."""
+        return self.margin * diagonal + self.margin_distance, self.soft_edge * diagonal
 
 
 DEFAULT_SHAPE = RegionShape()
 
 
-def region_weight(
-    probability: Float[ndarray, "z y x"],
-    state: UInt8[ndarray, "z y x"],
-    spacing: Spacing,
-    shape: RegionShape,
-) -> Float[ndarray, "z y x"]:
-    """The region's weight on the grid, in [0, 1] and 0 on its outermost layer.
+class Nearest(NamedTuple):
+    """The nearest voxel of a mask, for every voxel of its grid."""
 
-    Args:
-        probability: of being the object, in [0, 1]; only SEEN voxels have a say.
-        state: HIDDEN, FREE or SEEN.
-        spacing: size of a voxel along z, y and x.
-        shape: threshold, margin and the like.
+    index: Int[ndarray, "z y x"]
+    """Which one, as an index into the flat grid; of several equally near, any."""
+    distance: Float[ndarray, "z y x"]
+    """How far away, between voxel centres; infinite where the mask is empty."""
 
-    Raises:
-        BlendingNerfError: no surface reaches the threshold.
-    """
-    shape = shape.checked()
-    core, blocked = find_core(probability, state, spacing, shape)
-    return grow(core, blocked, spacing, shape)
+
+def nearest_voxel(mask: Bool[ndarray, "z y x"], spacing: Spacing) -> Nearest:
+    """For every voxel the nearest one of a mask; int32 and float32."""
+    if not mask.any():
+        return Nearest(np.zeros(mask.shape, np.int32), np.full(mask.shape, np.inf, np.float32))
+    # a layer more on each side: columns of a grid of 96 or 128 fall on few lines of the cache, which costs a fifth
+    padded = np.pad(~mask, (0, 1), constant_values=True)
+    # the index alone: scipy computes distances in float64, which costs half as much again
+    found = ndimage.distance_transform_edt(padded, spacing, return_distances=False, return_indices=True)
+    index, square = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.float32)
+    for axis, (there, size, step) in enumerate(zip(np.asarray(found)[:, :-1, :-1, :-1], mask.shape, spacing)):
+        here = np.expand_dims(np.arange(size, dtype=np.int32), [other for other in range(3) if other != axis])
+        square += np.square((there - here) * np.float32(step), dtype=np.float32)
+        index = index * size + there
+    return Nearest(index, np.sqrt(square))
 
 
 def find_core(
     probability: Float[ndarray, "z y x"],
     state: UInt8[ndarray, "z y x"],
+    surfaces: Nearest,
     spacing: Spacing,
-    shape: RegionShape,
-) -> Tuple[Bool[ndarray, "z y x"], Bool[ndarray, "z y x"]]:
-    """The solid object, and where its margin may not grow.
+    threshold: float,
+    keep: Keep,
+) -> Bool[ndarray, "z y x"]:
+    """The solid object: its visible shell and the hidden voxels that it encloses, not empty.
 
-    The core is the object's visible shell and the hidden voxels that it encloses: those in the bounding box of one of
-    its parts, unless another surface is much nearer. So the inside of a ball is the ball's, down to where it touches
-    the ground, and the ground below it is not. Free voxels never belong to the core.
-
-    The margin may not grow onto other surfaces, nor into what is hidden behind them, nor onto the voxels that touch
-    those: a weight is read by trilinear interpolation, so a voxel is safe only if its neighbours are blocked as well.
+    Of the hidden voxels in the bounding box of one of its parts those are the object's that lie under its surface, with
+    nothing but hidden ones between, or near enough to it (HIDDEN_CLAIM). So the inside of a ball is the ball's, down to
+    where it touches the ground, and the ground below it is not. Free voxels never belong to the core.
 
     Args:
-        probability, state, spacing, shape: as in `region_weight`.
+        probability: of being the object, in [0, 1]; only SEEN voxels have a say.
+        state: HIDDEN, FREE or SEEN.
+        surfaces: the nearest SEEN voxels; they depend on no setting and are found once.
+        spacing: size of a voxel along z, y and x.
+        threshold: least probability of the object's surfaces.
+        keep: which of several parts.
 
-    Returns:
-        core, blocked; the latter only as far as margin and soft edge reach.
+    Raises:
+        NothingFound: no surface reaches the threshold.
     """
     seen = state == SEEN
-    shell = seen & (probability >= shape.threshold)
+    shell = seen & (probability >= threshold)
     if not shell.any():
         highest = float(probability[seen].max()) if seen.any() else 0.0
-        raise BlendingNerfError(
-            f"nothing reaches the threshold of {shape.threshold:.3g}: the highest probability is {highest:.3g}. "
+        raise NothingFound(
+            f"nothing reaches the threshold of {threshold:.3g}: the highest probability is {highest:.3g}. "
             "Lower the threshold, describe the object in other words, or give a box"
         )
-    reach = (shape.margin + shape.soft_edge) * diagonal(shell, spacing)
-    crop = around(shell, tuple(int(np.ceil(reach / step)) + 2 for step in spacing))
+    crop = around(shell, below=SAME_PART)
     own, hidden = shell[crop], state[crop] == HIDDEN
-    to_own, nearest = _nearest(own, spacing)
-    others = seen[crop] & ~own
-    to_others = _distance(others, spacing)
-
+    to_own = nearest_voxel(own, spacing)
+    # where the nearest surface of all is its own, it is near enough as well
+    near = to_own.distance <= HIDDEN_CLAIM * surfaces.distance[crop]
     labels = _label_loosely(own)
-    owner = labels[nearest] * (hidden & (to_own <= HIDDEN_CLAIM * to_others))
+    owner = labels.ravel()[to_own.index] * (hidden & (near | _under(own, hidden)))
     solid = own.copy()
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is not None:
+            box = (slice(max(box[0].start - SAME_PART, 0), box[0].stop), *box[1:])
             solid[box] |= owner[box] == number
-    solid = keep_parts(solid, shape.keep)
+    core = np.zeros_like(shell)
+    core[crop] = keep_parts(solid, keep)
+    return core
 
-    dropped = own & ~solid
-    foreign = others | dropped | (hidden & ~solid & ((to_own > to_others) | dropped[nearest]))
-    touching = ndimage.maximum_filter(foreign.view(np.uint8), size=3).view(bool)
-    core, blocked = np.zeros_like(shell), np.zeros_like(shell)
-    core[crop], blocked[crop] = solid, touching & ~solid
-    return core, blocked
+
+def _under(roof: Bool[ndarray, "z y x"], hidden: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
+    """Above which voxels the first one that is not hidden is the roof's."""
+    top = len(hidden) - 1
+    level = np.where(hidden, top, np.arange(top + 1)[:, None, None])
+    return np.take_along_axis(roof, np.minimum.accumulate(level[::-1])[::-1], axis=0)
 
 
 def keep_parts(
@@ -162,38 +189,9 @@ def keep_parts(
     return kept[labels] if kept.any() else core  # dust everywhere: there is no object to tell it from
 
 
-def grow(
-    core: Bool[ndarray, "z y x"],
-    blocked: Bool[ndarray, "z y x"],
-    spacing: Spacing,
-    shape: RegionShape,
-) -> Float[ndarray, "z y x"]:
-    """Weight 1 on the core and its margin, falling linearly to 0 over the soft edge, 0 where it is blocked.
-
-    Args:
-        core: the object.
-        blocked: from `find_core`; not used where the shape's margin goes over surfaces.
-        spacing: size of a voxel along z, y and x; distances are taken between voxel centres.
-        shape: margin and soft edge, as shares of the core's diagonal.
-    """
-    weight = np.zeros(core.shape, dtype=np.float32)
-    scale = diagonal(core, spacing)
-    margin, soft = shape.margin * scale, shape.soft_edge * scale
-    crop = around(core, tuple(int(np.ceil((margin + soft) / step)) + 1 for step in spacing))
-    distance = _distance(core[crop], spacing)
-    grown = np.clip(1.0 - (distance - margin) / max(soft, HARD_EDGE * scale), 0.0, 1.0)
-    if not shape.margin_over_surfaces:
-        grown[blocked[crop]] = 0.0
-    weight[crop] = grown
-    for axis in range(3):  # so that interpolation ends at exactly 0 inside the box
-        np.moveaxis(weight, axis, 0)[[0, -1]] = 0.0
-    return weight
-
-
 def diagonal(core: Bool[ndarray, "z y x"], spacing: Spacing) -> float:
     """Length of the diagonal of the core's bounding box."""
-    sides = [(part.stop - part.start) * step for part, step in zip(around(core, (0, 0, 0)), spacing)]
-    return float(np.linalg.norm(sides))
+    return float(np.linalg.norm([(part.stop - part.start) * step for part, step in zip(around(core), spacing)]))
 
 
 def bounding_box(mask: Bool[ndarray, "z y x"]) -> Optional[Int[ndarray, "2 3"]]:
@@ -204,27 +202,12 @@ def bounding_box(mask: Bool[ndarray, "z y x"]) -> Optional[Int[ndarray, "2 3"]]:
     return np.array([[axis[0] for axis in axes], [axis[-1] for axis in axes]])
 
 
-def around(mask: Bool[ndarray, "z y x"], pad: Tuple[int, ...]) -> Tuple[slice, ...]:
+def around(mask: Bool[ndarray, "z y x"], below: int = 0) -> Tuple[slice, ...]:
+    """The bounding box of a mask that is not empty, to index with; and so many layers below it."""
     box = bounding_box(mask)
     assert box is not None
-    first, last = np.maximum(box[0] - pad, 0), np.minimum(box[1] + 1 + pad, mask.shape)
-    return tuple(slice(int(a), int(b)) for a, b in zip(first, last))
-
-
-def _distance(mask: Bool[ndarray, "z y x"], spacing: Spacing) -> Float[ndarray, "z y x"]:
-    """Distance of each voxel to the nearest one of a mask; infinite if it is empty."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf)
-    return np.asarray(ndimage.distance_transform_edt(~mask, spacing))
-
-
-def _nearest(
-    mask: Bool[ndarray, "z y x"], spacing: Spacing
-) -> Tuple[Float[ndarray, "z y x"], Tuple[Int[ndarray, "z y x"], ...]]:
-    """The same, and the index of that voxel along z, y and x."""
-    distance, index = np.empty(mask.shape), np.empty((3, *mask.shape), dtype=np.int32)
-    ndimage.distance_transform_edt(~mask, spacing, return_indices=True, distances=distance, indices=index)
-    return distance, tuple(index)
+    box[0, 0] = max(box[0, 0] - below, 0)
+    return tuple(slice(int(first), int(last) + 1) for first, last in box.T)
 
 
 def _label_loosely(mask: Bool[ndarray, "z y x"]) -> Int[ndarray, "z y x"]:

@@ -5,8 +5,9 @@ The source text of an edit is looked for in renders of the frozen base (Blending
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from jaxtyping import Float
@@ -36,7 +37,8 @@ class ClipSegLocalizer:
         """What turns images in [0, 1] into the model's input; the whole image, stretched to the model's square."""
         self._model = model.eval().requires_grad_(False)
         self._tokenizer = processor.tokenizer
-        self._embedded = embedded
+        self.embedded = embedded
+        """Whether this is the small model with its few words."""
         self._known: Dict[Tuple[str, ...], Tensor] = {}
 
     @property
@@ -49,6 +51,26 @@ class ClipSegLocalizer:
     ) -> Float[Tensor, "H W"]:
         """How likely each pixel of an image shows the text. See `probabilities`."""
         return self.probabilities(image[None], text, templates)[0]
+
+    def localize(self, pictures: Sequence[Float[Tensor, "H W 3"]], text: str, quietly: bool = False) -> List[Tensor]:
+        """Probability maps [H, W] of several pictures, those of one size in one pass of the network.
+
+        Args:
+            pictures: values in [0, 1], of any sizes.
+            text: what to look for.
+            quietly: without a warning of words that the small model does not know.
+        """
+        groups: Dict[Tuple[int, ...], List[int]] = {}
+        for number, picture in enumerate(pictures):
+            groups.setdefault(tuple(picture.shape), []).append(number)
+        maps: Dict[int, Tensor] = {}
+        with warnings.catch_warnings():
+            if quietly:
+                warnings.simplefilter("ignore")
+            for numbers in groups.values():
+                found = self.probabilities(torch.stack([pictures[n] for n in numbers]), text)
+                maps.update(zip(numbers, found))
+        return [maps[number] for number in range(len(pictures))]
 
     @torch.no_grad()
     def probabilities(
@@ -65,7 +87,8 @@ class ClipSegLocalizer:
             Probabilities in [0, 1] on the images' device, resized from the model's resolution to the images'.
 
         Raises:
-            BlendingNerfError: the text is empty, the images are not RGB, or the model gives NaN.
+            BlendingNerfError: the text is empty or longer than the model's context, the images are not RGB, or the
+                model gives NaN.
         """
         if images.dim() != 4 or images.shape[-1] != 3:
             raise BlendingNerfError(f"expected images of shape [B, H, W, 3], got {tuple(images.shape)}")
@@ -92,20 +115,28 @@ class ClipSegLocalizer:
             if len(self._known) >= 64:
                 self._known.clear()
             length = self._model.config.text_config.max_position_embeddings
-            tokens = self._tokenizer(
-                list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt"
-            ).to(self.device)
+            tokens = self._tokenizer(list(texts), padding=True, return_tensors="pt").to(self.device)
+            if tokens["input_ids"].shape[1] > length:
+                raise BlendingNerfError(
+                    f"the source text {shortened(text)!r} makes {tokens['input_ids'].shape[1]} tokens, but {self.name} reads at most "
+                    f"{length}; use fewer words"
+                )
             self._known[texts] = self._model.get_conditional_embeddings(
                 batch_size=len(texts), input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
             )
         return self._known[texts]
 
     def _warn_about_words(self, text: str) -> None:
-        if not self._embedded:
+        if not self.embedded:
             return
         from blending_nerf_ns.guidance.clip import warn_unknown_words
 
         warn_unknown_words(text)
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The beginning of a text, for messages."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def load_clipseg(model: str, device: Union[str, torch.device] = "cpu") -> ClipSegLocalizer:

@@ -8,14 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.intersection import ray_box, ray_contracted_box
 from blending_nerf_ns.localization.evidence import ToGrid
 
 RAYS_AT_ONCE = 4096
 """Rays followed at a time: bounds the memory, and keeps a CPU's caches warm."""
-
-Box = Tuple[Float[Tensor, "3"], Float[Tensor, "3"]]
-"""(lower, upper) in grid coordinates."""
 
 
 def passed_light(

@@ -17,12 +17,13 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from blending_nerf_ns.edits.box import HEADROOM
+from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape, diagonal, keep_parts
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.edits.solids import HEADROOM
+from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.localization.evidence import Evidence, ToGrid, gather_evidence, join_evidence
-from blending_nerf_ns.localization.free_space import Box, flat_index, passed_light
+from blending_nerf_ns.localization.free_space import flat_index, passed_light
 
 __all__ = ["Evidence", "VoxelGrid", "fill_grid", "focus", "fuse", "gather_evidence", "join_evidence"]
 
@@ -79,14 +80,29 @@ def fuse(
     Raises:
         BlendingNerfError: nothing reaches the threshold; the message has the highest probability met.
     """
-    shape = shape.checked()
-    box: Box = (grid_box[0].to(evidence.points), grid_box[1].to(evidence.points))
-    scene = box
+    box = find_box(evidence, grid_box, to_grid, contracted, shape.checked(), coarse_resolution)
+    grid = fill_grid(evidence, box, to_grid, contracted, resolution)
+    return region_from_probability(grid.probability, grid.state, grid.lower, grid.upper, shape)
+
+
+def find_box(
+    evidence: Evidence,
+    grid_box: Box,
+    to_grid: ToGrid,
+    contracted: bool,
+    shape: RegionShape,
+    coarse_resolution: int = 64,
+) -> Box:
+    """Where the object is, with room around it: two looks with a coarse grid, the first over the whole scene.
+
+    Args: see `fuse`.
+    """
+    scene: Box = (grid_box[0].to(evidence.points), grid_box[1].to(evidence.points))
+    box = scene
     for share in FOCUS_THRESHOLDS:
         coarse = fill_grid(evidence, box, to_grid, contracted, coarse_resolution, most_rays=COARSE_RAYS)
         box = focus(coarse, shape, share, scene)
-    grid = fill_grid(evidence, box, to_grid, contracted, resolution)
-    return region_from_probability(grid.probability, grid.state, grid.lower, grid.upper, shape)
+    return box
 
 
 def fill_grid(
@@ -147,7 +163,7 @@ def focus(grid: VoxelGrid, shape: RegionShape, share: float, scene: Box) -> Box:
     state, probability = grid.state.cpu().numpy(), grid.probability.cpu().numpy()
     shell = (state == SEEN) & (probability >= share * shape.threshold)
     if not shell.any():
-        raise BlendingNerfError(
+        raise NothingFound(
             f"nothing reaches the threshold of {shape.threshold:.3g}: the highest probability that the views "
             f"agree on is {float(probability.max()):.3g}. Lower the threshold, describe the object in other words, or "
             "give a box"
@@ -155,7 +171,8 @@ def focus(grid: VoxelGrid, shape: RegionShape, share: float, scene: Box) -> Box:
     core = keep_parts(shell, shape.keep, grid.light.cpu().numpy())
     voxel = (grid.upper - grid.lower) / core.shape[0]
     z, y, x = voxel.flip(0).cpu().tolist()
-    room = (shape.margin + shape.soft_edge + HEADROOM) * diagonal(core, (z, y, x)) + 1.5 * voxel
+    share = shape.margin + shape.soft_edge + HEADROOM
+    room = share * diagonal(core, (z, y, x)) + shape.margin_distance + 1.5 * voxel
     index = torch.nonzero(torch.from_numpy(core)).flip(-1).to(voxel)
     lower = grid.lower + index.amin(0) * voxel - room
     upper = grid.lower + (index.amax(0) + 1) * voxel + room

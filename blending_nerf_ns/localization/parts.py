@@ -1,36 +1,60 @@
-"""Which of several parts that a localiser marks is the one that is meant? The guide looks at each from nearby (ours).
+"""Which of several parts that a localiser marks is the one that is meant? (ours)
 
 A localiser sees small objects in a wide picture and confuses what shares a colour or a shape. A CLIP that is shown one part at
-a time, zoomed, from several sides, reads it far better; so the localiser proposes and the guide decides.
+a time, zoomed, from several sides, reads it far better; so the localiser proposes and the guide decides. Or the user points
+at the one that is meant.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Tuple, cast
+from typing import TYPE_CHECKING, List, Sequence, Tuple, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
+from tqdm import tqdm
 
-from blending_nerf_ns.edits.contraction import scene_box
+from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.shape import SEEN
-from blending_nerf_ns.guidance.cameras import square_cameras
-from blending_nerf_ns.guidance.views import region_views
 from blending_nerf_ns.localization.evidence import Evidence
-from blending_nerf_ns.localization.fusion import Box, VoxelGrid
+from blending_nerf_ns.localization.fusion import VoxelGrid, fill_grid
+from blending_nerf_ns.localization.views import Scene, close_cameras, render_pictures
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, SYNONYMS, split_words
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
-    from blending_nerf_ns.model import BlendingModel
 
+COARSE = 96
+"""Voxels along each side of the whole scene, when parts are told apart."""
+PART_SHARE = 0.6
+"""Parts are looked for at this share of the threshold: what is unsure is for the guide to decide."""
+SAME_PART = 1
+"""Surfaces at most twice this many voxels apart are one part: sparse rays leave gaps in it."""
 SMALLEST_PART = 4
 """Voxels; anything smaller is noise."""
-LOOK_SIZE = 48
+SMALLEST_SHARE = 0.03
+"""A part that catches less light than this share of the brightest one's is noise, too."""
+THIN_END = 0.005
+"""Share of a part's light that may lie outside its box at each end: a fringe on the floor is not the object."""
+LOOK_SIZE = 64
 """Side of the views that the guide is shown, in pixels: it tells objects apart, it does not measure them."""
+LOOKS = 6
+"""Views of each part that the guide is shown."""
+CERTAINTY, UNLIKELIEST = 100.0, -9.0
+"""Inverse temperature of CLIP's own training; and the lowest log-likelihood that counts, so that no view decides alone."""
 ROOM = 1.5
 """Voxels around a part that belong to its box: surfaces lie between voxels."""
+
+
+def marked_parts(scene: Scene, evidence: Evidence, threshold: float) -> List[Box]:
+    """Boxes around everything that might be meant, in grid coordinates."""
+    box = (scene.base.grid_box[0].to(evidence.points), scene.base.grid_box[1].to(evidence.points))
+    with scene.timed("fuse"):
+        grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, COARSE)
+    return find_parts(grid, PART_SHARE * threshold)
 
 
 def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
@@ -43,63 +67,93 @@ def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
     """
     probability = grid.probability.cpu().numpy()
     marked = (grid.state.cpu().numpy() == SEEN) & (probability >= threshold)
-    labels, count = cast(Tuple[np.ndarray, int], ndimage.label(marked, structure=np.ones((3, 3, 3))))
+    near = ndimage.maximum_filter(marked.view(np.uint8), size=2 * SAME_PART + 1)
+    labels, count = cast(Tuple[np.ndarray, int], ndimage.label(near, structure=np.ones((3, 3, 3))))
+    labels = labels * marked
     if count == 0:
         return []
+    light = grid.light.cpu().numpy()
     numbers = np.arange(1, count + 1)
     voxels = ndimage.sum_labels(marked, labels, numbers)
-    weights = np.where(voxels >= SMALLEST_PART, ndimage.sum_labels(grid.light.cpu().numpy(), labels, numbers), 0.0)
+    weights = np.where(voxels >= SMALLEST_PART, ndimage.sum_labels(light, labels, numbers), 0.0)
+    weights[weights < SMALLEST_SHARE * weights.max()] = 0.0
     places = ndimage.find_objects(labels)
     step = (grid.upper - grid.lower) / grid.probability.shape[0]
     boxes: List[Box] = []
     for part in np.argsort(-weights)[:most]:
         place = places[part]
         if weights[part] > 0 and place is not None:
-            z, y, x = place
-            first = torch.tensor([x.start, y.start, z.start]).to(step) - ROOM
-            last = torch.tensor([x.stop, y.stop, z.stop]).to(step) + ROOM
-            boxes.append((grid.lower + first * step, grid.lower + last * step))
+            bounds = _bulk(light[place] * (labels[place] == part + 1), [side.start for side in place])
+            first, last = (torch.tensor(side[::-1].copy()).to(step) for side in bounds)
+            boxes.append((grid.lower + (first - ROOM) * step, grid.lower + (last + ROOM) * step))
     return boxes
 
 
+def _bulk(light: Float[ndarray, "z y x"], start: Sequence[int]) -> Tuple[Int[ndarray, "3"], Int[ndarray, "3"]]:
+    """First voxel and the one after the last along z, y and x, without the thin ends that hold little of the light."""
+    first, last = [], []
+    for axis in range(3):
+        share = np.cumsum(light.sum(axis=tuple(a for a in range(3) if a != axis))) / light.sum()
+        first.append(start[axis] + int(np.searchsorted(share, THIN_END)))
+        last.append(start[axis] + int(np.searchsorted(share, 1.0 - THIN_END)) + 1)
+    return np.array(first), np.array(last)
+
+
 @torch.no_grad()
-def part_similarity(
-    model: BlendingModel,
-    guide: ClipGuide,
-    box: Box,
-    poses: Float[Tensor, "cameras 3 4"],
-    text: Float[Tensor, " dim"],
-    views: int = 4,
-    seed: int = 0,
-) -> float:
-    """Mean cosine of a text with zoomed views of one part.
+def read_parts(scene: Scene, guide: ClipGuide, parts: Sequence[Box], text: str) -> List[float]:
+    """How well the guide reads a text on each part: mean log-likelihood of the text among its rivals, on zoomed views.
+
+    Similarities of different pictures do not compare: one part may be nearer to every text than another is to any.
 
     Args:
-        model: with a frozen base.
+        scene: with a frozen base.
         guide: the frozen CLIP.
-        box: around the part, in grid coordinates.
-        poses: training cameras, from which it is looked at.
-        text: feature of the source text.
-        views: how many.
-        seed: of the views.
+        parts: boxes in grid coordinates.
+        text: what is looked for.
+
+    Returns:
+        Values <= 0; 0 is certain.
     """
-    lower, upper = scene_box(*box, model.base.contracted)
+    texts = torch.stack([guide.encode_prompt(each) for each in (text, *rivals(text, guide.embedded))])
     size = min(guide.image_size, LOOK_SIZE)
-    seen = region_views(
-        poses.cpu(),
-        center=(0.5 * (lower + upper)).cpu(),
-        radius=float((upper - lower).max()) / 2.0,
-        up=torch.tensor([0.0, 0.0, 1.0]),
-        count=views,
-        size=size,
-        generator=torch.Generator().manual_seed(seed),
-        fill=(0.55, 0.75),
-        aim_jitter=0.0,
-        closer=0.0,
-    )
-    cameras = square_cameras(seen, size).to(model.device)
-    pictures = [model.base.get_outputs_for_camera(cameras[i : i + 1])["rgb"] for i in range(views)]
-    return float((guide.encode_images(torch.stack(pictures).permute(0, 3, 1, 2)) @ text).mean())
+    found = []
+    with scene.timed("parts"):
+        for part in tqdm(parts, desc="Parts", dynamic_ncols=True):
+            pictures = torch.stack(render_pictures(scene, close_cameras(scene, part, LOOKS, size)))
+            logits = CERTAINTY * guide.encode_images(pictures.permute(0, 3, 1, 2)) @ texts.T
+            found.append(float(logits.log_softmax(dim=-1)[:, 0].clamp_min(UNLIKELIEST).mean()))
+    return found
+
+
+def rivals(text: str, embedded: bool) -> List[str]:
+    """Texts that a picture may fit better, and that are false where the text is true.
+
+    Of the embedded models' few words all pairs that differ in a colour or shape that the text names; else what is in every
+    scene (the canonical phrases of LERF, arXiv 2303.09553, section 3.3) and the text in other colours.
+
+    Example:
+        >>> rivals("a red chair", embedded=False)[3:6]
+        ['a texture', 'a orange chair', 'a yellow chair']
+    """
+    said = split_words(text)
+    if not embedded:
+        places = [place for place, word in enumerate(said) if word in COLOUR_NAMES]
+        others = [(place, colour) for place in places for colour in COLOUR_NAMES if colour != said[place]]
+        recoloured = [" ".join([*said[:place], colour, *said[place + 1 :]]) for place, colour in others]
+        return ["an object", "things", "stuff", "a texture", *recoloured]
+    meaning = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}
+    words = {meaning.get(word, word) for word in said}
+    colours, shapes = words & set(COLOUR_NAMES), words & set(PRIMITIVES)
+    pairs = [(colour, shape) for colour in COLOUR_NAMES for shape in (*PRIMITIVES, "toy")]
+    different = [(c, s) for c, s in pairs if (colours and c not in colours) or (shapes and s not in (*shapes, "toy"))]
+    return [*(f"a {colour} {shape}" for colour, shape in different), "an empty floor"]
+
+
+def nearest_part(parts: Sequence[Box], point: Float[Tensor, "3"]) -> int:
+    """Index of the part whose box is nearest to a point (in it: 0), all in grid coordinates."""
+    outside = [torch.maximum(low - point.to(low), point.to(low) - high).clamp_min(0).norm() for low, high in parts]
+    middle = [(0.5 * (low + high) - point.to(low)).norm() for low, high in parts]
+    return min(range(len(parts)), key=lambda i: (float(outside[i]), float(middle[i])))
 
 
 def only_inside(evidence: Evidence, box: Box) -> Evidence:

@@ -33,6 +33,8 @@ class Batch:
     """RGB in [0, 1]."""
     masks: Float[Tensor, "B K S S"]
     """Coverage of each object, in [0, 1]."""
+    facing: Float[Tensor, "B 2 S S"]
+    """Cosines of the objects' surfaces to the camera and to the sky, in [-1, 1]; 0 beside the objects."""
     facts: Facts
 
 
@@ -79,13 +81,23 @@ class Painter:
         self._composite(picture, surface)
         per_pixel = owner.gather(1, surface)
         masks = (per_pixel[:, None] == torch.arange(MAX_THINGS)[:, None]).float()
-        layers = torch.cat([picture.transpose(1, 2), masks], 1).unflatten(-1, (self.stock.size, self.stock.size))
+        facing = self._facing(rows, per_pixel >= 0)
+        layers = torch.cat([picture.transpose(1, 2), facing, masks], 1)
+        layers = layers.unflatten(-1, (self.stock.size, self.stock.size))
         if views > 1:
             layers, colour, finish = (x.repeat(views, *[1] * (x.ndim - 1)) for x in (layers, colour, finish))
             rows = {name: rows[name].repeat(views, 1) for name in ("shape", "on")}
         layers, shares = self._crop(layers)
-        facts = self._facts(rows, colour, finish, layers[:, 3:], shares)
-        return Batch(self._photograph(layers[:, :3].contiguous()), layers[:, 3:], facts)
+        picture, facing, masks = layers.split([3, 2, MAX_THINGS], 1)
+        facts = self._facts(rows, colour, finish, masks, shares)
+        return Batch(self._photograph(picture.contiguous()), masks, facing, facts)
+
+    @staticmethod
+    def _facing(rows: Dict[str, Tensor], on_object: Tensor) -> Tensor:
+        """Cosines [B, 2, N] of surfaces to the camera and to the sky: they tell shapes apart and survive flips."""
+        towards = F.normalize(rows["camera"][:, None] - rows["position"], dim=-1)
+        cosines = torch.stack([(rows["normal"] * towards).sum(-1), rows["normal"][..., 2]], 1)
+        return cosines * on_object[:, None]
 
     # ------------------------------------------------------------------------------------------------------ appearance
 
@@ -172,7 +184,7 @@ class Painter:
     def _crop(self, layers: Tensor) -> Tuple[Tensor, Tensor]:
         """Random zooms: the whole view, a crop about one object, or anywhere. Also the objects' visible shares."""
         count, side = len(layers), self.stock.size
-        masks = layers[:, 3:]
+        masks = layers[:, -MAX_THINGS:]
         before = masks.sum((-1, -2))
         score = self._uniform(0, 1, *before.shape) * (before > 0.002 * side * side)
         target = score.argmax(1)
@@ -204,7 +216,7 @@ class Painter:
         grid = F.affine_grid(theta, [count, 1, self.size, self.size], align_corners=False)
         cropped = F.grid_sample(layers, grid, mode="bilinear", padding_mode="border", align_corners=False)
         covered = (theta[:, 0, 0] * theta[:, 1, 1]).abs()[:, None]
-        after = cropped[:, 3:].mean((-1, -2)) * covered * side * side
+        after = cropped[:, -MAX_THINGS:].mean((-1, -2)) * covered * side * side
         return cropped, after / before.clamp_min(1)
 
     def _facts(self, rows: Dict[str, Tensor], colour: Tensor, finish: Tensor, masks: Tensor, shares: Tensor) -> Facts:

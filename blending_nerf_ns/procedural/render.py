@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Tuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from blending_nerf_ns.procedural.scene import Scene, Surface
 from blending_nerf_ns.procedural.shading import Look, shade
-from blending_nerf_ns.procedural.trace import FIRST_PART, camera_rays, scene_parts, trace
+from blending_nerf_ns.procedural.trace import FIRST_PART, Geometry, camera_rays, scene_parts, trace
 from blending_nerf_ns.procedural.words import FINISHES
 
 FINISH_GLOSS = {
@@ -88,18 +90,25 @@ def render(
     pose = np.asarray(camera_to_world, float)
     origin, directions = camera_rays(pose, fx * k, fy * k, cx * k, cy * k, width * k, height * k)
     seen = trace(scene, origin, directions)
-    flat = (1, height * k * width * k)
-    rgb = shade(
-        seen.surface.view(flat),
-        seen.position.view(*flat, 3),
-        seen.normal.view(*flat, 3),
-        seen.shadow.view(flat),
-        _look(scene, origin),
-    )
-    rgb = rgb.view(height, k, width, k, 3).mean((1, 3))
+    rgb = Shader(scene).shade(seen, origin).view(height, k, width, k, 3).mean((1, 3))
     owner = torch.tensor([-1, -1, *scene_parts(scene)[1]])
     ids = owner[seen.surface[k // 2 :: k, k // 2 :: k]]
     return rgb.numpy(), ids.numpy()
+
+
+class Shader:
+    """Colours what rays of a scene meet."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._look = _look(scene, torch.zeros(3))
+
+    def shade(self, seen: Geometry, origin: Float[Tensor, "3"]) -> Float[Tensor, "*rays 3"]:
+        """RGB in [0, 1] of rays from one origin."""
+        flat = (1, seen.surface.numel())
+        look = replace(self._look, camera=origin[None])
+        surface, shadow = seen.surface.reshape(flat), seen.shadow.reshape(flat)
+        position, normal = (x.reshape(*flat, 3) for x in (seen.position, seen.normal))
+        return shade(surface, position, normal, shadow, look).view(*seen.surface.shape, 3)
 
 
 def look_at(eye, target=(0.0, 0.0, 0.0)) -> Float[ndarray, "4 4"]:

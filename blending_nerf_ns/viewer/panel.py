@@ -1,4 +1,4 @@
-"""The edit's panel in nerfstudio's viewer: prompts, and the three blend ratios."""
+"""The edit's panel in nerfstudio's viewer: prompts, the region's cut, and the three blend ratios."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class EditPanel(nn.Module):
-    """Prompts and strengths. nerfstudio finds these elements by walking the pipeline's modules, so this is one.
+    """Prompts, region and strengths. nerfstudio finds these elements by walking the pipeline's modules, so this is one.
 
     Args:
         pipeline: whose model and edit they steer.
@@ -28,6 +28,9 @@ class EditPanel(nn.Module):
         self.target_text = ViewerText("Target text", config.target_text, disabled=not training, hint=note)
         if training:
             self.apply_texts = ViewerButton("Apply target text", cb_hook=self._apply)
+        region = config.region
+        self.threshold = self._cut("threshold", region.threshold, 0.05, 0.95, "How sure the localiser must be.")
+        self.margin = self._cut("margin", region.margin, 0.0, 0.5, "How far it grows, as a share of its diagonal.")
         self.add = self._ratio("Blend ratio: add", "add", model.config.strength_add, "density that the edit grew")
         self.remove = self._ratio("Blend ratio: remove", "remove", model.config.strength_remove, "density it took away")
         self.change = self._ratio("Blend ratio: change", "change", model.config.strength_change, "colour it replaced")
@@ -41,6 +44,13 @@ class EditPanel(nn.Module):
             pipeline.model.set_strengths(**{operation: float(element.value)})
 
         return ViewerSlider(name, value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint)
+
+    def _cut(self, name: str, value: float, low: float, high: float, meaning: str) -> ViewerSlider:
+        def moved(element: ViewerSlider) -> None:
+            self._owner[0].model.want_region(**{name: float(element.value)})
+
+        hint = f"{meaning} See the output region_overlay; nothing is trained anew."
+        return ViewerSlider(f"Region: {name}", value, low, high, step=0.01, cb_hook=moved, hint=hint)
 
     def _apply(self, _: ViewerButton) -> None:
         self._owner[0].wanted_texts = (self.source_text.value, self.target_text.value)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_CLIP_NAME
 from blending_nerf_ns.procedural.words import END, PAD, START, UNKNOWN, VOCABULARY, split_words
 
 IMAGE_SIZE, CONTEXT = 64, 24
+PATCH, WIDTH, LAYERS, EMBED_DIM = 8, 192, 4, 256
+"""Of the vision towers; the CLIP's has one layer more."""
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """OpenAI CLIP's, which open_clip assumes unless told otherwise."""
@@ -39,49 +41,69 @@ def normalize(images: Tensor) -> Tensor:
 def clip_config() -> Dict:
     """open_clip's description of the mini CLIP.
 
-    Its vision tower is the mini CLIPSeg's plus one layer, so that it can start from there: a tower that was told where
-    things are learns what they are called many times faster than one that only ever met captions.
+    Its vision tower is the mini CLIPSeg's plus one layer, so that they can be trained as one: a tower that is told where
+    things are learns what they are called many times faster than one that only ever meets captions.
     """
     return {
-        "embed_dim": 256,
+        "embed_dim": EMBED_DIM,
         "quick_gelu": True,
         "vision_cfg": {
-            "image_size": IMAGE_SIZE, "layers": 5, "width": 192, "head_width": 48, "patch_size": 8, "mlp_ratio": 2.0,
+            "image_size": IMAGE_SIZE, "layers": LAYERS + 1, "width": WIDTH, "head_width": 48, "patch_size": PATCH,
+            "mlp_ratio": 2.0,
         },
         "text_cfg": {"context_length": CONTEXT, "vocab_size": len(VOCABULARY), "width": 128, "heads": 4, "layers": 2},
     }  # fmt: skip
 
 
-def start_from_clipseg(clip, clipseg: Dict[str, Tensor]) -> None:
-    """Copy the vision tower of a mini CLIPSeg's state into a fresh mini CLIP, and make the layers after it harmless."""
-    prefix = "clip.vision_model."
-    source = {k[len(prefix) :]: v for k, v in clipseg.items() if k.startswith(prefix)}
-    out = {
-        "class_embedding": source["embeddings.class_embedding"],
-        "positional_embedding": source["embeddings.position_embedding.weight"],
-        "conv1.weight": source["embeddings.patch_embedding.weight"],
-        "ln_pre.weight": source["pre_layrnorm.weight"],
-        "ln_pre.bias": source["pre_layrnorm.bias"],
-    }
-    names = {
-        "layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
-        "mlp.fc2": "mlp.c_proj",
-    }  # fmt: skip
-    layer = 0
-    while f"encoder.layers.{layer}.layer_norm1.weight" in source:
-        theirs, ours = f"encoder.layers.{layer}.", f"transformer.resblocks.{layer}."
-        for kind in ("weight", "bias"):
-            for name, new in names.items():
-                out[f"{ours}{new}.{kind}"] = source[f"{theirs}{name}.{kind}"]
-            joined = [source[f"{theirs}self_attn.{n}_proj.{kind}"] for n in "qkv"]
-            out[f"{ours}attn.in_proj_{kind}"] = torch.cat(joined)
-        layer += 1
-    rest = clip.visual.load_state_dict(out, strict=False)
-    assert not rest.unexpected_keys
-    with torch.no_grad():
-        for block in clip.visual.transformer.resblocks[layer:]:
-            block.attn.out_proj.weight.mul_(0.1)
-            block.mlp.c_proj.weight.mul_(0.1)
+_VISION = "clip.vision_model."
+_BLOCK = "visual.transformer.resblocks."
+_NAMES = {
+    "layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+}  # fmt: skip
+"""A layer's parts in transformers' and in open_clip's words."""
+
+
+def without_tower(clip: Dict[str, Tensor], layers: int) -> Dict[str, Tensor]:
+    """A mini CLIP's state without the `layers` first layers of its vision tower; the others are counted from 0."""
+    out = {}
+    for key, value in clip.items():
+        if key.startswith(_BLOCK):
+            number, _, rest = key[len(_BLOCK) :].partition(".")
+            if int(number) < layers:
+                continue
+            key = f"{_BLOCK}{int(number) - layers}.{rest}"
+        if key != "visual.conv1.weight":
+            out[key] = value
+    return out
+
+
+def with_tower(clip: Dict[str, Tensor], clipseg: Dict[str, Tensor], layers: int) -> Dict[str, Tensor]:
+    """A whole mini CLIP's state: the first `layers` layers of its vision tower are a mini CLIPSeg's."""
+    out = dict(clip)
+    for key in [key for key in clip if key.startswith(_BLOCK)]:
+        number, _, rest = key[len(_BLOCK) :].partition(".")
+        out[f"{_BLOCK}{int(number) + layers}.{rest}"] = clip[key]
+    tower = {key[len(_VISION) :]: value for key, value in clipseg.items() if key.startswith(_VISION)}
+    out["visual.class_embedding"] = tower["embeddings.class_embedding"]
+    out["visual.positional_embedding"] = tower["embeddings.position_embedding.weight"]
+    out["visual.conv1.weight"] = tower["embeddings.patch_embedding.weight"]
+    for kind in ("weight", "bias"):
+        out[f"visual.ln_pre.{kind}"] = tower[f"pre_layrnorm.{kind}"]
+        for layer in range(layers):
+            theirs = f"encoder.layers.{layer}."
+            for name, new in _NAMES.items():
+                out[f"{_BLOCK}{layer}.{new}.{kind}"] = tower[f"{theirs}{name}.{kind}"]
+            joined = [tower[f"{theirs}self_attn.{n}_proj.{kind}"] for n in "qkv"]
+            out[f"{_BLOCK}{layer}.attn.in_proj_{kind}"] = torch.cat(joined)
+    return out
+
+
+def load_shipped() -> Tuple[Dict[str, Tensor], Dict[str, Tensor]]:
+    """States of the CLIPSeg and the CLIP in the package, in float32."""
+    clipseg = load_file(EMBEDDED_DIR / "mini_clipseg" / "model.safetensors")
+    clip = load_file(EMBEDDED_DIR / f"{MINI_CLIP_NAME}.safetensors")
+    return tuple({k: v.float() if v.is_floating_point() else v for k, v in s.items()} for s in (clipseg, clip))  # type: ignore[return-value]
 
 
 def write_clip_config(folder: Path = EMBEDDED_DIR) -> Path:
@@ -99,7 +121,7 @@ def build_clip():
     return open_clip.create_model(MINI_CLIP_NAME)
 
 
-def build_clipseg(patch: int = 8, width: int = 192, layers: int = 4):
+def build_clipseg(patch: int = PATCH, width: int = WIDTH, layers: int = LAYERS):
     """A fresh mini CLIPSeg: transformers' own classes at a small size."""
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 

@@ -180,4 +180,4 @@ def _one_picture(facts, b: int):
 
 def _pictures(batch: Batch, rows) -> Batch:
     facts = captions.Facts(*(getattr(batch.facts, name)[rows] for name in ("colour", "shape", "finish", "seen", "on")))
-    return Batch(batch.images[rows], batch.masks[rows], facts)
+    return Batch(batch.images[rows], batch.masks[rows], batch.facing[rows], facts)

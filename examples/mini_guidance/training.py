@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterable, Iterator
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
-from torch import Tensor, nn
+from torch import nn
 
 from blending_nerf_ns.procedural.backgrounds import texture_bank
 from blending_nerf_ns.procedural.batches import Painter
@@ -118,28 +120,34 @@ class Run:
                 bar.update(task, completed=self.spent)
 
 
+class Team:
+    """Processes that train together, each on pictures of its own: `torchrun --nproc-per-node 2 SCRIPT` makes two."""
+
+    def __init__(self) -> None:
+        self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+        if self.size > 1:
+            dist.init_process_group("gloo")
+
+    def share_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace each gradient by its mean over the team; all must have met the same parameters."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        mean = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(mean)
+        for gradient, part in zip(gradients, (mean / self.size).split([g.numel() for g in gradients])):
+            gradient.copy_(part.view_as(gradient))
+
+    def agree(self, value: float) -> float:
+        """The largest of the team's values."""
+        if self.size == 1:
+            return value
+        largest = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return float(largest)
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Use this learning rate from now on."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def soft_targets(truth: Tensor) -> Tensor:
-    """Truth in {1, 0, -1} to rows that share 1 among the true entries, [R, C]."""
-    positive = (truth == 1).float()
-    return positive / positive.sum(-1, keepdim=True).clamp_min(1)
-
-
-def many_positives(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross entropy of each row against all of its true entries; undecided entries are left out of the comparison.
-
-    Args:
-        logits: [R, C].
-        truth: [R, C], 1 true, 0 false, -1 undecided. Rows without a true entry do not count.
-    """
-    rows = (truth == 1).any(-1)
-    if not rows.any():
-        return logits.sum() * 0
-    logits, truth = logits[rows], truth[rows]
-    log_share = logits.masked_fill(truth == -1, -1e4).log_softmax(-1)
-    return -(soft_targets(truth) * log_share).sum(-1).mean()

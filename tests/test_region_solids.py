@@ -8,9 +8,9 @@ import torch
 from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.field_components.spatial_distortions import SceneContraction
 
-from blending_nerf_ns.edits.box import inside_box, region_from_box, rotation_matrix, voxel_positions
 from blending_nerf_ns.edits.contraction import contract, uncontract
 from blending_nerf_ns.edits.shape import RegionShape
+from blending_nerf_ns.edits.solids import inside_box, region_from_box, rotation_matrix, voxel_positions
 from blending_nerf_ns.errors import BlendingNerfError
 
 CONTRACTED_SCENE = torch.full((3,), -2.0), torch.full((3,), 2.0)

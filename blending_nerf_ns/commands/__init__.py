@@ -1,0 +1,1 @@
+"""The sub-commands of `blending-nerf`, a file each."""

@@ -1,0 +1,48 @@
+"""A region that no model holds, drawn over views of a scene."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
+
+from blending_nerf_ns.bases.base import BaseSamples
+from blending_nerf_ns.edits.edit import accumulated_region
+from blending_nerf_ns.edits.intersection import FARTHEST, intersect_region
+from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.localization.views import Scene
+from blending_nerf_ns.overlay import region_overlay
+
+INTERVALS = 96
+"""Along a ray through the region's box, where no model says how many."""
+
+
+@torch.no_grad()
+def overlay_view(scene: Scene, region: Region, cameras: Cameras, index: int) -> Dict[str, Tensor]:
+    """One view of a scene with a region that no model holds: "original", "region" and "overlay", [H, W, 3 or 1].
+
+    Args:
+        scene: with a frozen base.
+        region: on the base's device.
+        cameras: the views.
+        index: which of them.
+    """
+    rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
+    height, width = rays.origins.shape[:2]
+    parts = []
+    for at in range(0, height * width, scene.chunk):
+        part = rays.get_row_major_sliced_ray_bundle(at, min(at + scene.chunk, height * width))
+        render = scene.base.render(part)
+        near = 0.0 if part.nears is None else part.nears.view(-1)
+        far = FARTHEST if part.fars is None else part.fars.view(-1).clamp_max(FARTHEST)
+        met = intersect_region(
+            region, part.origins, part.directions, scene.base.to_grid, scene.base.contracted, near, far, INTERVALS
+        )
+        share, silhouette = (render.outputs["rgb"].new_zeros(len(part), 1) for _ in range(2))
+        share[met.rays, 0] = accumulated_region(BaseSamples(*(value[met.rays] for value in render.samples)), met)
+        silhouette[met.rays, 0] = met.region.amax(dim=-1)
+        parts.append((render.outputs["rgb"], share.clamp(0.0, 1.0), silhouette))
+    original, share, silhouette = (torch.cat(values).view(height, width, -1) for values in zip(*parts))
+    return {"original": original, "region": share, "overlay": region_overlay(original, share, silhouette)}

@@ -1,0 +1,112 @@
+"""`blending-nerf region`: see where an edit would act, in seconds and without training."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Dict, Optional
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+from typing_extensions import Annotated
+
+from blending_nerf_ns.localization.config import RegionConfig
+
+FILE, SHEET, REPORT = "region.safetensors", "region_overlay.png", "region.json"
+
+
+def show_region(
+    run: Annotated[Path, tyro.conf.Positional],
+    source_text: str = "",
+    output: Path = Path("outputs/region"),
+    region: RegionConfig = RegionConfig(threshold=0.4),  # noqa: B008  tyro reads it, nobody writes it
+    data: Optional[Path] = None,
+    resolution: int = 96,
+    pictures: int = 8,
+    picture_size: int = 192,
+    guide: str = "embedded",
+    guide_pretrained: Optional[str] = None,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """Find a region in a finished run and show it on its views.
+
+    Writes the overlay on some views, the region itself (for `--pipeline.region.source file --pipeline.region.file ...`) and
+    its figures.
+
+    Args:
+        run: config.yml of a finished run of nerfacto, or of blending-nerf, whose base is looked at. It is YAML that can
+            run code: name only runs that you trust.
+        source_text: what is looked for, "a wooden chair".
+        output: folder to write to.
+        region: where the region comes from and how it is cut.
+        data: the capture, if it has moved.
+        resolution: voxels along each side of the region's grid.
+        pictures: views on the overlay sheet.
+        picture_size: longer side of its pictures, in pixels.
+        guide: open_clip model that decides between several parts, or "embedded".
+        guide_pretrained: its pretrained tag or a local path of weights.
+        device: where to compute.
+    """
+    from blending_nerf_ns.commands.overlay import overlay_view
+    from blending_nerf_ns.commands.scene import open_scene
+    from blending_nerf_ns.demo.sheet import contact_sheet
+    from blending_nerf_ns.guidance.clip import load_clip
+    from blending_nerf_ns.localization.build import build_region
+    from blending_nerf_ns.localization.file import save_region
+    from blending_nerf_ns.localization.views import even_cameras
+
+    console, started = Console(), time.perf_counter()
+    scene, images = open_scene(run, data, device)
+    found = build_region(
+        region, scene, source_text, resolution, lambda: load_clip(guide, guide_pretrained, device), images
+    )
+    made = found.region.to(device)
+    output.mkdir(parents=True, exist_ok=True)
+    save_region(made, output / FILE)
+    cameras, numbers = even_cameras(scene, pictures, picture_size)
+    columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}
+    for index in tqdm(range(len(cameras)), desc="Overlay", dynamic_ncols=True):
+        for name, picture in overlay_view(scene, made, cameras, index).items():
+            columns[name].append(picture.cpu().numpy())
+    names = [images[number].stem for number in numbers]
+    square = {name: np.stack([_in_square(p) for p in column]) for name, column in columns.items()}
+    contact_sheet(square, names, picture_size).save(output / SHEET)
+
+    voxel = made.voxel_size.tolist()
+    lower, upper = (corner.tolist() for corner in made.bounds())
+    report = {
+        "source": region.source,
+        "source_text": source_text,
+        "threshold": region.threshold,
+        "highest_probability": found.highest,
+        "share_of_what_is_seen": found.covered,
+        "volume": float(made.weight.sum()) * float(np.prod(voxel)),
+        "box_lower": lower,
+        "box_upper": upper,
+        "voxel_size": voxel,
+        "resolution": made.resolution,
+        "seconds": {name: round(value, 2) for name, value in found.seconds.items()}
+        | {"total": round(time.perf_counter() - started, 2)},
+    }
+    (output / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+    table = Table("figure", "value", title=f"region of {source_text or region.source!r}", title_justify="left")
+    for name, value in report.items():
+        table.add_row(name.replace("_", " "), json.dumps(value))
+    console.print(table)
+    console.print(f"written: {output / SHEET}, {output / FILE}, {output / REPORT}")
+    console.print(f"to edit in it: --pipeline.region.source file --pipeline.region.file {output / FILE}")
+
+
+def _in_square(picture: np.ndarray) -> np.ndarray:
+    """A picture with white bars that make it square."""
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    square = np.ones((side, side, picture.shape[2]))
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = picture
+    return square

@@ -1,0 +1,113 @@
+"""From a region's core to its weight: margin and soft edge (design section 3; the rules are ours).
+
+What does not depend on them is a `Body`, so that both can move live. Grids are numpy arrays indexed [z, y, x].
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+from scipy import ndimage
+
+from blending_nerf_ns.edits.shape import FREE, SEEN, Nearest, RegionShape, Spacing, diagonal, find_core, nearest_voxel
+
+HARD_EDGE = 1e-5
+"""A soft edge of 0 is one of this share of the diagonal: little to the eye, much beside the rounding of float32."""
+UPWARD = 0.5
+"""Cosine of the widest angle to +z, 60 degrees, at which what grows upwards may lie from its nearest core voxel."""
+
+
+class Body(NamedTuple):
+    """A core and what its margin has to know of the space around it."""
+
+    distance: Float[ndarray, "z y x"]
+    """To the nearest core voxel, in grid units between voxel centres; 0 on the core."""
+    above: Bool[ndarray, "z y x"]
+    """Whether the nearest core voxel lies below, within 60 degrees of straight down; true on the core."""
+    blocked: Bool[ndarray, "z y x"]
+    """Where a margin that spares other surfaces may not grow."""
+    diagonal: float
+    """Of the core's bounding box, in grid units."""
+
+
+def region_weight(
+    probability: Float[ndarray, "z y x"], state: UInt8[ndarray, "z y x"], spacing: Spacing, shape: RegionShape
+) -> Float[ndarray, "z y x"]:
+    """The region's weight on the grid, in [0, 1] and 0 on its outermost layer: every step, nothing cached.
+
+    Args:
+        probability: of being the object, in [0, 1]; only SEEN voxels have a say.
+        state: HIDDEN, FREE or SEEN.
+        spacing: size of a voxel along z, y and x.
+        shape: threshold, margin and the like.
+
+    Raises:
+        BlendingNerfError: a value out of range, or no surface reaches the threshold.
+    """
+    shape = shape.checked()
+    surfaces = nearest_voxel(state == SEEN, spacing)
+    core = find_core(probability, state, surfaces, spacing, shape.threshold, shape.keep)
+    return grow(body_around(core, find_blocked(core, state, surfaces), spacing), shape)
+
+
+def find_blocked(
+    core: Bool[ndarray, "z y x"], state: UInt8[ndarray, "z y x"], surfaces: Nearest
+) -> Bool[ndarray, "z y x"]:
+    """Where a margin that spares other surfaces may not grow.
+
+    Not onto them, nor into what is hidden behind them, nor onto the voxels that touch those: a weight is read by
+    trilinear interpolation, so a voxel is safe only if its neighbours are blocked as well. Voxels next to the core are
+    left to the margin: the core's own weight reaches their neighbours anyway, and blocked they would keep a skin of the
+    object wherever it touches something.
+
+    Args:
+        core: the object.
+        state: HIDDEN, FREE or SEEN.
+        surfaces: the nearest SEEN voxels.
+    """
+    # a seen voxel is its own nearest surface: this finds other surfaces, parts that were left out, and what is hidden
+    # behind either
+    own_surface = (core & (state == SEEN)).ravel()[surfaces.index]
+    foreign = (state != FREE) & ~core & ~own_surface
+    touching = ndimage.maximum_filter(foreign.view(np.uint8), size=3).view(bool)
+    beside = np.asarray(ndimage.binary_dilation(core), dtype=bool)
+    return (foreign | (touching & ~beside)) & ~core
+
+
+def body_around(core: Bool[ndarray, "z y x"], blocked: Bool[ndarray, "z y x"], spacing: Spacing) -> Body:
+    """The body of a core.
+
+    Args:
+        core: the object; not empty.
+        blocked: where its margin may not grow.
+        spacing: size of a voxel along z, y and x.
+    """
+    nearest = nearest_voxel(core, spacing)
+    layers, rows, columns = core.shape
+    below = nearest.index // np.int32(rows * columns)
+    rise = (np.arange(layers, dtype=np.int32)[:, None, None] - below) * np.float32(spacing[0])
+    return Body(nearest.distance, rise >= UPWARD * nearest.distance, blocked, diagonal(core, spacing))
+
+
+def grow(body: Body, shape: RegionShape) -> Float[ndarray, "z y x"]:
+    """Weight 1 on the core and its margin, falling linearly to 0 over the soft edge, 0 where neither may go.
+
+    Args:
+        body: of the core.
+        shape: margin and soft edge, where they go, and whether over other surfaces.
+    """
+    margin, soft = shape.lengths(body.diagonal)
+    weight = np.float32(margin) - body.distance  # in place from here on: this runs while a slider moves
+    weight /= np.float32(max(soft, HARD_EDGE * body.diagonal))
+    weight += np.float32(1.0)
+    np.clip(weight, 0.0, 1.0, out=weight)
+    if not shape.margin_over_surfaces:
+        weight *= ~body.blocked
+    if shape.grow == "up":
+        weight *= body.above
+    for axis in range(3):  # so that interpolation ends at exactly 0 inside the box
+        np.moveaxis(weight, axis, 0)[[0, -1]] = 0.0
+    return weight

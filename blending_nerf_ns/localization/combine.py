@@ -1,0 +1,102 @@
+"""Regions from several sources: "text & box - sphere", read from left to right (ours)."""
+
+from __future__ import annotations
+
+import re
+from typing import List, Mapping, NamedTuple, Tuple
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from blending_nerf_ns.edits.contraction import Box
+from blending_nerf_ns.edits.shape import FREE, SEEN
+from blending_nerf_ns.errors import BlendingNerfError
+
+SOURCES = ("text", "masks", "box", "sphere")
+OPERATORS = {"|": "union", "&": "intersection", "-": "subtraction"}
+
+
+class Operand(NamedTuple):
+    """One source on a grid."""
+
+    probability: Float[Tensor, "z y x"]
+    """Of being what is meant, in [0, 1]."""
+    state: UInt8[Tensor, "z y x"] | None
+    """HIDDEN, FREE or SEEN where views say what is there; None of a solid, which knows nothing of surfaces."""
+    claimed: Bool[Tensor, "z y x"]
+    """What belongs to it whether views saw something there or not: the inside of a solid."""
+
+
+def parse_sources(text: str) -> List[Tuple[str, str]]:
+    """Names with the operators before them; the first one's is "|".
+
+    Example:
+        >>> parse_sources("text & box - sphere")
+        [('|', 'text'), ('&', 'box'), ('-', 'sphere')]
+
+    Raises:
+        BlendingNerfError: a name or an operator that there is not.
+    """
+    words = re.findall(r"[A-Za-z_]+|\S", text)
+    operators, names = ["|", *words[1::2]], words[::2]
+    fine = len(words) % 2 == 1 and all(n in SOURCES for n in names) and all(o in OPERATORS for o in operators)
+    if not fine or len(set(names)) < len(names):
+        raise BlendingNerfError(
+            f"the region's source {text!r} is not understood: name one or several of {', '.join(SOURCES)}, each once, "
+            'with | (either), & (both) or - (but not) between them, read from left to right: "text & box"'
+        )
+    return list(zip(operators, names))
+
+
+def combine(steps: List[Tuple[str, str]], operands: Mapping[str, Operand]) -> Operand:
+    """Apply the operators on one grid: | the larger probability, & the smaller, - the smaller with what is not the other.
+
+    Args:
+        steps: from `parse_sources`.
+        operands: by name, on the same grid.
+
+    Returns:
+        probabilities, and states throughout: what views say, SEEN where a solid claims a place, FREE where nobody knows.
+    """
+    first = operands[steps[0][1]]
+    probability, state, claimed = first
+    for operator, name in steps[1:]:
+        other = operands[name]
+        if operator == "|":
+            probability = torch.maximum(probability, other.probability)
+            claimed = claimed | other.claimed
+        elif operator == "&":
+            probability = torch.minimum(probability, other.probability)
+            claimed = claimed & other.claimed
+        else:
+            probability = torch.minimum(probability, 1.0 - other.probability)
+            claimed = claimed & ~other.claimed
+        if state is None or other.state is None:
+            state = other.state if state is None else state
+        else:
+            state = torch.maximum(state, other.state)  # HIDDEN < FREE < SEEN
+    if state is None:
+        state = torch.full_like(claimed, FREE, dtype=torch.uint8)
+    return Operand(probability, state.masked_fill(claimed, SEEN), claimed)
+
+
+def combine_bounds(steps: List[Tuple[str, str]], boxes: Mapping[str, Box]) -> Box:
+    """The box in which the combination lies.
+
+    Raises:
+        BlendingNerfError: an intersection of sources that do not meet.
+    """
+    lower, upper = boxes[steps[0][1]]
+    for operator, name in steps[1:]:
+        low, high = (corner.to(lower) for corner in boxes[name])
+        if operator == "|":
+            lower, upper = torch.minimum(lower, low), torch.maximum(upper, high)
+        elif operator == "&":
+            lower, upper = torch.maximum(lower, low), torch.minimum(upper, high)
+            if not bool((upper > lower).all()):
+                raise BlendingNerfError(
+                    f"the region is empty: {name} (from {low.tolist()} to {high.tolist()}) does not meet what comes "
+                    "before it in --pipeline.region.source"
+                )
+    return lower, upper

@@ -1,0 +1,75 @@
+"""Where an edit may act, as the command line says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Optional, Tuple
+
+from blending_nerf_ns.edits.shape import RegionShape
+from blending_nerf_ns.localization.combine import parse_sources
+
+
+@dataclass
+class RegionConfig:
+    """Where an edit may act."""
+
+    source: str = "text"
+    """Where the region comes from: "text" (the source text, found in the pictures by CLIPSeg), "masks" (images), "box",
+    "sphere", or several of them with | (either), & (both) and - (but not) between them, read from left to right:
+    "text & box". "file" takes a region that `blending-nerf region` wrote."""
+    localizer: str = "embedded"
+    """CLIPSeg: a hub name ("CIDAS/clipseg-rd64-refined"), a local folder, or "embedded"."""
+    views: int = 16
+    """Training views that the localiser looks at, spread evenly."""
+    close_ups: int = 8
+    """More views, zoomed at what the first ones found: small objects are cut out more sharply."""
+    image_size: int = 96
+    """Longer side of these views, in pixels."""
+    threshold: float = 0.5
+    """A surface with at least this probability belongs to the region, in (0, 1]."""
+    margin: float = 0.05
+    """How far the region grows into free space, as a share of its diagonal; additions need room."""
+    margin_distance: float = 0.0
+    """The same in scene units, in addition."""
+    grow: Literal["all", "up"] = "all"
+    """Where to: in all directions, or only upwards, for "a hat"."""
+    soft_edge: float = 0.03
+    """Over this further share of the diagonal the region fades out."""
+    margin_over_surfaces: bool = False
+    """Whether the margin takes neighbouring surfaces along."""
+    keep: Literal["all", "largest", "best", "nearest"] = "best"
+    """Which of several separate parts to keep: all, the largest, the one that the guide reads best as the source text when
+    it looks at each from nearby, or the one nearest to `point`."""
+    point: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """A place on the part that is meant, in scene coordinates."""
+    masks: Optional[Path] = None
+    """Folder of mask images, named as the training images and of their size; some of them will do. White is the object."""
+    box_center: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Centre of the box, in scene coordinates (those of the viewer's crop box)."""
+    box_size: Tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Lengths of the box's sides."""
+    box_rotation: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Euler angles of the box in degrees, about x, y, z."""
+    sphere_center: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Centre of the sphere, in scene coordinates."""
+    sphere_radius: float = 0.5
+    """Its radius."""
+    file: Optional[Path] = None
+    """The region.safetensors of `blending-nerf region`."""
+
+    def reads(self, source: str) -> bool:
+        """Whether one of the sources is this one; raises BlendingNerfError where they are not understood."""
+        return self.source.strip() != "file" and source in [name for _, name in parse_sources(self.source)]
+
+    def shape(self) -> RegionShape:
+        """How the region is cut."""
+        return RegionShape(
+            threshold=self.threshold,
+            margin=self.margin,
+            soft_edge=self.soft_edge,
+            margin_over_surfaces=self.margin_over_surfaces,
+            keep="largest" if self.keep == "largest" else "all",
+            margin_distance=self.margin_distance,
+            grow=self.grow,
+        )

@@ -1,0 +1,97 @@
+"""Where a region can come from: what views say (text, masks), or a solid that the user places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Mapping, Protocol, Sequence
+
+import torch
+from torch import Tensor
+
+from blending_nerf_ns.edits.contraction import Box
+from blending_nerf_ns.edits.shape import RegionShape
+from blending_nerf_ns.edits.solids import Solid, solid_bounds, solid_core, with_room
+from blending_nerf_ns.localization.combine import Operand
+from blending_nerf_ns.localization.evidence import Evidence
+from blending_nerf_ns.localization.fusion import fill_grid, find_box
+from blending_nerf_ns.localization.masks import read_masks, resize_mask
+from blending_nerf_ns.localization.views import Scene, even_cameras, look
+
+
+class Source(Protocol):
+    """Something that says where the region is."""
+
+    def bounds(self, shape: RegionShape, resolution: int) -> Box:
+        """The box that its region needs, margin and room to move it included, in grid coordinates."""
+        ...
+
+    def fill(self, box: Box, resolution: int) -> Operand:
+        """What it says on a grid over a box."""
+        ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What views of the base say: a text or masks."""
+
+    scene: Scene
+    evidence: Evidence
+
+    def bounds(self, shape: RegionShape, resolution: int) -> Box:
+        """Found with coarse grids; raises NothingFound."""
+        base = self.scene.base
+        with self.scene.timed("fuse"):
+            return find_box(self.evidence, base.grid_box, base.to_grid, base.contracted, shape)
+
+    def fill(self, box: Box, resolution: int) -> Operand:
+        """The fused probabilities."""
+        base = self.scene.base
+        with self.scene.timed("fuse"):
+            grid = fill_grid(self.evidence, box, base.to_grid, base.contracted, resolution)
+        return Operand(grid.probability, grid.state, torch.zeros_like(grid.state, dtype=torch.bool))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A solid."""
+
+    scene: Scene
+    solid: Solid
+
+    def bounds(self, shape: RegionShape, resolution: int) -> Box:
+        """Around the solid."""
+        base = self.scene.base
+        tight = solid_bounds(self.solid, base.grid_box, base.contracted)
+        low, high = with_room(tight, base.grid_box, shape, resolution)
+        device = self.scene.cameras.device
+        return low.to(device), high.to(device)
+
+    def fill(self, box: Box, resolution: int) -> Operand:
+        """1 in the solid, 0 elsewhere."""
+        inside = solid_core(self.solid, box, resolution, self.scene.base.contracted)
+        return Operand(inside.float(), None, inside)
+
+
+def mask_evidence(scene: Scene, folder: Path, images: Sequence[Path], views: int, image_size: int) -> Evidence:
+    """What mask images say: the base is rendered from their cameras.
+
+    Args:
+        scene: with the training cameras.
+        folder: of the masks, see `masks.read_masks`.
+        images: the training images' files.
+        views: masks to use at most, spread evenly.
+        image_size: longer side of the pictures, in pixels.
+    """
+    masks = read_masks(folder, images)
+    cameras, picked = even_cameras(scene, views, image_size, sorted(masks))
+
+    def localize(pictures: Sequence[Tensor], numbers: Sequence[int]) -> List[Tensor]:
+        return [resize_mask(masks[picked[n]], p.shape[:2]).to(p) for p, n in zip(pictures, numbers)]
+
+    return look(scene, cameras, localize, "Masks")
+
+
+def fill_all(sources: Mapping[str, Source], box: Box, resolution: int) -> Mapping[str, Operand]:
+    """Every source on one grid."""
+    return {name: source.fill(box, resolution) for name, source in sources.items()}

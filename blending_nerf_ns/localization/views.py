@@ -1,0 +1,167 @@
+"""Views of the frozen base that a localiser looks at, and what their pixels say of space."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
+from tqdm import tqdm
+
+from blending_nerf_ns.bases.base import Base
+from blending_nerf_ns.edits.contraction import Box, scene_box
+from blending_nerf_ns.guidance.cameras import square_cameras
+from blending_nerf_ns.guidance.views import region_views, spread_views
+from blending_nerf_ns.localization.evidence import Evidence, gather_evidence, join_evidence
+from blending_nerf_ns.rendering.compositing import render_weights
+
+BATCH = 8
+"""Views that are rendered, then localised, at a time: bounds the memory."""
+UP = (0.0, 0.0, 1.0)
+"""nerfstudio's scenes stand on z."""
+
+Picture = Float[Tensor, "height width 3"]
+Map = Float[Tensor, "height width"]
+Localize = Callable[[Sequence[Tensor], Sequence[int]], Sequence[Tensor]]
+"""From pictures [H, W, 3] and their numbers to probabilities [H, W] of each pixel."""
+
+
+@dataclass
+class Scene:
+    """What a region is looked for in."""
+
+    base: Base
+    """Frozen."""
+    cameras: Cameras
+    """Training cameras, on the base's device."""
+    chunk: int = 4096
+    """Rays rendered at a time."""
+    seconds: Dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Time spent so far: "render", "localize", "fuse", "parts"."""
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Add the time of a block to `seconds`."""
+        started = time.perf_counter()
+        yield
+        self.seconds[what] += time.perf_counter() - started
+
+
+class RenderedRays(NamedTuple):
+    """A chunk of a view, and where its light comes from."""
+
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    edges: Float[Tensor, "rays samples+1"]
+    weights: Float[Tensor, "rays samples"]
+
+
+class RenderedView(NamedTuple):
+    """One view of the base."""
+
+    picture: Picture
+    rays: List[RenderedRays]
+
+    def evidence(self, probability: Map, base: Base) -> List[Evidence]:
+        """What the view says of space, given what a localiser says of its pixels."""
+        maps = probability.reshape(-1).split([len(part.origins) for part in self.rays])
+        return [gather_evidence(*part, p, base.to_grid) for part, p in zip(self.rays, maps)]
+
+
+@torch.no_grad()
+def render_view(scene: Scene, cameras: Cameras, index: int) -> RenderedView:
+    """Render one of some cameras by the base alone."""
+    with scene.timed("render"):
+        bundle = cameras.generate_rays(camera_indices=index, keep_shape=True)
+        height, width = bundle.origins.shape[:2]
+        pixels, rays = [], []
+        for at in range(0, height * width, scene.chunk):
+            part = bundle.get_row_major_sliced_ray_bundle(at, min(at + scene.chunk, height * width))
+            render = scene.base.render(part)
+            edges = render.samples.edges
+            weights = render_weights(render.samples.density, edges.diff(dim=-1))
+            rays.append(RenderedRays(part.origins, part.directions, edges, weights))
+            pixels.append(render.outputs["rgb"])
+        return RenderedView(torch.cat(pixels).view(height, width, 3), rays)
+
+
+def render_pictures(scene: Scene, cameras: Cameras) -> List[Picture]:
+    """Pictures of some cameras."""
+    return [render_view(scene, cameras, index).picture for index in range(len(cameras))]
+
+
+def even_cameras(
+    scene: Scene, count: int, longest: int, among: Optional[Sequence[int]] = None
+) -> tuple[Cameras, List[int]]:
+    """Training cameras that cover the capture evenly, at a reduced size.
+
+    Args:
+        scene: with its training cameras.
+        count: how many; fewer if there are not as many.
+        longest: longer side of the largest picture, in pixels.
+        among: indices to choose from; all if not given.
+
+    Returns:
+        The cameras, and their indices among the training cameras.
+    """
+    pool = torch.arange(len(scene.cameras)) if among is None else torch.tensor(list(among))
+    picked = pool[spread_views(scene.cameras.camera_to_worlds[pool.to(scene.cameras.device)], count).cpu()]
+    chosen = scene.cameras[picked.to(scene.cameras.device)]
+    largest = float(torch.maximum(chosen.width, chosen.height).max())
+    chosen.rescale_output_resolution(min(1.0, longest / largest))
+    return chosen, picked.tolist()
+
+
+def close_cameras(scene: Scene, box: Box, count: int, size: int, seed: int = 0) -> Cameras:
+    """Square views of a box from nearby: it fills half to three quarters of them.
+
+    Args:
+        scene: with its training cameras, near which the views are.
+        box: in grid coordinates.
+        count: how many.
+        size: side of the pictures, in pixels.
+        seed: of the choice of cameras.
+    """
+    lower, upper = scene_box(*box, scene.base.contracted)
+    views = region_views(
+        scene.cameras.camera_to_worlds.cpu(),
+        center=(0.5 * (lower + upper)).cpu(),
+        radius=float((upper - lower).max()) / 2.0,
+        up=torch.tensor(UP),
+        count=count,
+        size=size,
+        generator=torch.Generator().manual_seed(seed),
+        fill=(0.55, 0.75),
+        aim_jitter=0.0,
+        closer=0.0,
+    )
+    return square_cameras(views, size).to(scene.cameras.device)
+
+
+def look(scene: Scene, cameras: Cameras, localize: Localize, title: str) -> Evidence:
+    """Render cameras, localise in the pictures, and keep what they say of space.
+
+    Args:
+        scene: with a frozen base.
+        cameras: to look from.
+        localize: called with several pictures at once.
+        title: of the progress bar.
+    """
+    evidence: List[Evidence] = []
+    with tqdm(total=len(cameras), desc=title, dynamic_ncols=True) as bar:
+        for first in range(0, len(cameras), BATCH):
+            numbers = range(first, min(first + BATCH, len(cameras)))
+            views = [render_view(scene, cameras, number) for number in numbers]
+            with scene.timed("localize"):
+                maps = localize([view.picture for view in views], numbers)
+            with scene.timed("fuse"):
+                for view, probability in zip(views, maps):
+                    evidence += view.evidence(probability, scene.base)
+            bar.update(len(views))
+    return join_evidence(evidence)

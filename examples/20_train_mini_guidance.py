@@ -1,0 +1,171 @@
+"""Train the mini CLIPSeg and the mini CLIP that ship with the package, on procedural pictures, on CPU cores.
+
+    python examples/20_train_mini_guidance.py --minutes 240 --data /tmp/mini
+    torchrun --nproc-per-node 2 examples/20_train_mini_guidance.py --minutes 120 --data /tmp/mini    # on two cores
+
+Both learn at once, from one vision tower. Stop it whenever you like: the same command goes on where it was, and
+`--weights shipped` goes on from the weights in the package. The shipped files are rewritten at every checkpoint.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from mini_guidance import models, objectives, training
+from mini_guidance.gates import learn_words, phrases, set_gates
+from mini_guidance.objectives import FIXED
+from mini_guidance.queries import draw_queries, query_masks
+from mini_guidance.scores import clip_scores, clipseg_scores
+from mini_guidance.students import Students, finished
+
+from blending_nerf_ns.procedural import captions
+from blending_nerf_ns.procedural.batches import Batch, Painter
+
+
+@dataclass
+class Settings:
+    """Settings of the training."""
+
+    minutes: float = 240.0
+    """Length of the training; the learning rate reaches its end then."""
+    data: Path = Path("/tmp/mini_guidance")
+    """Folder for traced scenes, textures and checkpoints (about 3 GB)."""
+    weights: Literal["fresh", "shipped"] = "fresh"
+    """What the first step starts from: random weights, or those in the package."""
+    name: str = "mini"
+    """Name of the checkpoint in `data`."""
+    scenes: int = 16
+    """Scenes shaded per step; each gives three pictures."""
+    queries: int = 3
+    """Texts per picture that the CLIPSeg is asked for."""
+    captions: int = 24
+    """Captions of the batch's own pictures per step that the CLIP is asked for, beside the fixed ones."""
+    peak: float = 1.0e-3
+    """Highest learning rate."""
+    gates_at: int = 1500
+    """Step at which the decoder is taught to read its text, see `mini_guidance.gates`: the heads are good enough then.
+    Without effect on shipped weights, whose decoder reads."""
+    save_every: float = 10.0
+    """Minutes between checkpoints."""
+    seed: int = 0
+    threads: int = 1
+
+
+def losses(students: Students, batch: Batch, settings: Settings, rng: np.random.Generator) -> Dict[str, torch.Tensor]:
+    """Everything that one batch teaches."""
+    seen = students.look(models.normalize(batch.images))
+
+    texts, items = draw_queries(batch.facts, settings.queries, rng)
+    unique = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    asked = students.query(list(unique))[[unique[text] for text in texts]]
+    masks = students.segment(seen.states, asked, settings.queries)
+
+    owners = rng.choice(len(batch.images), settings.captions, replace=False)
+    meanings = FIXED + [captions.true_phrase(batch.facts, int(i), rng) for i in owners]
+    # the fixed ones without leads and tails: short texts are cheap
+    short = [captions.name(p.items[0], rng) if p.items else "nothing" for p in FIXED]
+    words_read = torch.cat(
+        [students.caption(short), students.caption([captions.say(p, rng) for p in meanings[len(FIXED) :]])]
+    )
+    scale = students.clip.logit_scale.exp().clamp_max(100)
+    logits = scale * F.normalize(seen.features, dim=-1) @ F.normalize(words_read, dim=-1).T
+
+    cells = seen.states[-1][:, 1:]
+    return {
+        "mask": objectives.mask_loss(masks, query_masks(batch, items)),
+        "clip": 0.5 * objectives.contrast(logits, captions.holds(batch.facts, meanings)),
+        "cells": objectives.cell_loss(students.cells(cells), batch),
+        "geometry": objectives.geometry_loss(students.geometry(cells), batch),
+        "whole": 0.25 * objectives.whole_loss(students.whole(seen.features), batch.facts),
+        "words": objectives.word_loss(students.text(words_read), meanings),
+    }
+
+
+def open_gates(students: Students, rng: np.random.Generator) -> None:
+    """Teach the CLIPSeg's decoder to read its text."""
+    fresh = models.build_clipseg().clip
+    students.clipseg.clip.text_model.load_state_dict(fresh.text_model.state_dict())
+    students.clipseg.clip.text_projection.load_state_dict(fresh.text_projection.state_dict())
+    loss_words = learn_words(students.clipseg, students.query, 300, rng)
+    texts, gates, left_open = phrases(1500, rng)
+    with torch.no_grad():
+        features = students.query(texts)
+    error = set_gates(students.clipseg, students.cells, features, gates, left_open)
+    print(f"gates set: words {loss_words:.3f}, error of the gates {error:.3f}", flush=True)
+
+
+def report(run: training.Run, average: training.Average, held_out: Painter) -> None:
+    """Save the checkpoint, export the averaged weights and print a few held-out figures."""
+    run.save()
+    clipseg, clip = finished(average.state, models.LAYERS)
+    models.export_clipseg(clipseg)
+    models.export_clip(clip.state_dict())
+    held_out.rng, _ = np.random.default_rng(5), held_out.generator.manual_seed(5)
+    scores = {**clip_scores(clip, held_out, pictures=512), **clipseg_scores(clipseg, held_out, pictures=256)}
+    print(f"held out at step {run.step}: { ({k: round(v, 3) for k, v in scores.items()}) }", flush=True)
+
+
+def main(settings: Settings) -> None:
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    team = training.Team()
+    training.prepare_data(settings.data)
+    source = training.painter(settings.data, "train", settings.seed + 100)
+    held_out = training.painter(settings.data, "val", 1)
+
+    students = Students()
+    if settings.weights == "shipped":
+        students.start_from_shipped()
+    print(f"{sum(p.numel() for p in students.parameters()) / 1e6:.2f} M parameters")
+    optimizer = torch.optim.AdamW(training.decay_groups(students, 0.05), lr=1e-4, betas=(0.9, 0.98))
+    parts: Dict[str, Any] = {"students": students, "optimizer": optimizer, "average": training.Average(students)}
+    run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts)
+    rng = np.random.default_rng((settings.seed, 0, run.step, team.rank))
+    source.rng = np.random.default_rng((settings.seed, 1, run.step, team.rank))
+    source.generator.manual_seed(settings.seed + 1 + run.step + 1_000_000 * team.rank)
+
+    seen: List[List[float]] = []
+    saved = run.spent
+    for step in run.steps():
+        run.spent = team.agree(run.spent)
+        if step == settings.gates_at and settings.weights == "fresh":
+            open_gates(students, rng)
+            optimizer.state.clear()
+            parts["average"] = training.Average(students)
+        students.train()
+        training.set_learning_rate(optimizer, training.learning_rate(run.done, settings.peak))
+        source.ease = training.ease(run.done) if settings.weights == "fresh" else 0.0
+        terms = losses(students, source.draw(settings.scenes, views=3), settings, rng)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()
+        team.share_gradients(students.parameters())
+        nn.utils.clip_grad_norm_(students.parameters(), 2.0)
+        optimizer.step()
+        with torch.no_grad():
+            students.clip.logit_scale.clamp_(0, 4.6052)
+        parts["average"].update(students)
+        seen.append([term.item() for term in terms.values()])
+        if team.rank > 0:
+            continue
+        if (step + 1) % 100 == 0:
+            means = " ".join(f"{name} {x:.3f}" for name, x in zip(terms, np.mean(seen[-100:], 0)))
+            print(f"step {step + 1} {run.spent / 60:.1f} min  {means}", flush=True)
+        if run.spent - saved >= 60 * settings.save_every:
+            saved = run.spent
+            report(run, parts["average"], held_out)
+    if team.rank == 0:
+        report(run, parts["average"], held_out)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))

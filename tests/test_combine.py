@@ -1,0 +1,100 @@
+"""Regions from several sources: the expression, the voxel rules by hand, and their algebra as properties."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.combine import SOURCES, Operand, combine, combine_bounds, parse_sources
+
+
+def seen(probability: list[float], state: list[int]) -> Operand:
+    p = torch.tensor(probability).view(1, 1, -1)
+    return Operand(p, torch.tensor(state, dtype=torch.uint8).view(1, 1, -1), torch.zeros_like(p, dtype=torch.bool))
+
+
+def solid(inside: list[int]) -> Operand:
+    mask = torch.tensor(inside).view(1, 1, -1).bool()
+    return Operand(mask.float(), None, mask)
+
+
+TEXT = seen([0.9, 0.8, 0.0, 0.0, 0.0], [SEEN, SEEN, SEEN, FREE, HIDDEN])
+BOX = solid([1, 0, 0, 1, 0])
+SPHERE = solid([0, 0, 0, 1, 1])
+
+
+def result(expression: str) -> tuple[list[float], list[int]]:
+    out = combine(parse_sources(expression), {"text": TEXT, "box": BOX, "sphere": SPHERE})
+    assert out.state is not None
+    return [round(p, 6) for p in out.probability.flatten().tolist()], out.state.flatten().tolist()
+
+
+def test_names_and_operators_from_left_to_right() -> None:
+    assert parse_sources("text") == [("|", "text")]
+    assert parse_sources(" text&box -sphere") == [("|", "text"), ("&", "box"), ("-", "sphere")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "word", "text &", "& text", "text box", "text + box", "text & text", "text && box"]
+)
+def test_what_is_not_understood_is_quoted_with_what_there_is(text: str) -> None:
+    with pytest.raises(BlendingNerfError, match="is not understood") as error:
+        parse_sources(text)
+    assert repr(text) in str(error.value) and all(name in str(error.value) for name in SOURCES)
+
+
+def test_both_keeps_the_views_states_and_the_smaller_probability() -> None:
+    assert result("text & box") == ([0.9, 0.0, 0.0, 0.0, 0.0], [SEEN, SEEN, SEEN, FREE, HIDDEN])
+
+
+def test_either_lets_a_solid_claim_free_and_hidden_space() -> None:
+    assert result("text | sphere") == ([0.9, 0.8, 0.0, 1.0, 1.0], [SEEN, SEEN, SEEN, SEEN, SEEN])
+
+
+def test_but_not_takes_the_solids_inside_away() -> None:
+    assert result("text - box") == ([0.0, 0.8, 0.0, 0.0, 0.0], [SEEN, SEEN, SEEN, FREE, HIDDEN])
+
+
+def test_solids_alone_know_nothing_of_what_is_hidden() -> None:
+    assert result("box | sphere") == ([1.0, 0.0, 0.0, 1.0, 1.0], [SEEN, FREE, FREE, SEEN, SEEN])
+    assert result("box - sphere") == ([1.0, 0.0, 0.0, 0.0, 0.0], [SEEN, FREE, FREE, FREE, FREE])
+
+
+def test_a_box_without_what_the_text_names() -> None:
+    probabilities, states = result("box - text")
+    assert probabilities == pytest.approx([0.1, 0.0, 0.0, 1.0, 0.0]) and states == [SEEN, SEEN, SEEN, SEEN, HIDDEN]
+
+
+grids = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from([HIDDEN, FREE, SEEN]), st.booleans()), min_size=6, max_size=6
+)
+
+
+@given(grids)
+def test_intersection_lies_in_both_and_union_holds_both(rows) -> None:
+    text, box = seen([p for p, _, _ in rows], [s for _, s, _ in rows]), solid([i for _, _, i in rows])
+    operands = {"text": text, "box": box}
+    both, either = (combine(parse_sources(f"text {sign} box"), operands).probability for sign in "&|")
+    for one in operands.values():
+        assert bool((both <= one.probability).all()) and bool((either >= one.probability).all())
+    less = combine(parse_sources("text - box"), operands).probability
+    assert not bool(less[box.claimed].any())
+    swapped = combine(parse_sources("box & text"), operands)
+    assert torch.equal(both, swapped.probability)
+
+
+def test_bounds() -> None:
+    def box(low: float, high: float):
+        return torch.full((3,), low), torch.full((3,), high)
+
+    boxes = {"text": box(0.0, 1.0), "box": box(0.5, 2.0), "sphere": box(3.0, 4.0)}
+    either, both = (combine_bounds(parse_sources(f"text {sign} box"), boxes) for sign in "|&")
+    assert float(either[0][0]) == 0.0 and float(either[1][0]) == 2.0
+    assert float(both[0][0]) == 0.5 and float(both[1][0]) == 1.0
+    assert float(combine_bounds(parse_sources("text - box"), boxes)[1][0]) == 1.0
+    with pytest.raises(BlendingNerfError, match=r"sphere.*does not meet"):
+        combine_bounds(parse_sources("text & sphere"), boxes)

@@ -1,0 +1,135 @@
+"""From a text to a region on a drawn scene, with the embedded localiser and guide: real networks, exact geometry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from blending_nerf_ns.demo.capture import demo_capture_scene, orbit_pose, spiral
+from blending_nerf_ns.errors import BlendingNerfError, NothingFound
+from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.localization.alternatives import other_texts
+from blending_nerf_ns.localization.build import FoundRegion, build_region
+from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.localization.parts import nearest_part
+from blending_nerf_ns.localization.views import Scene, close_cameras, even_cameras, look
+from blending_nerf_ns.procedural.base import ProceduralBase, square_photographs
+from blending_nerf_ns.procedural.render import render
+
+pytestmark = pytest.mark.slow
+
+SIZE, FOCAL, VIEWS = 64, 77.0, 12
+BALL, CUBE = torch.tensor([0.75, 0.65, 0.45]), torch.tensor([-0.75, 0.70, 0.38])
+CONFIG = RegionConfig(threshold=0.4, views=8, close_ups=4, image_size=SIZE)
+
+
+def poses() -> torch.Tensor:
+    directions = spiral(VIEWS, 25.0, 65.0, 0.3)
+    return torch.tensor(np.stack([orbit_pose(a, e, 4.0)[:3] for a, e in directions]), dtype=torch.float32)
+
+
+def scene() -> Scene:
+    return Scene(ProceduralBase(demo_capture_scene()), square_photographs(poses(), FOCAL, SIZE))
+
+
+def found(text: str = "", images: tuple[Path, ...] = (), **changes) -> FoundRegion:
+    guide = load_clip("embedded", None, "cpu")
+    return build_region(replace(CONFIG, **changes), scene(), text, 48, lambda: guide, images)
+
+
+def weight(region: FoundRegion, place: torch.Tensor) -> float:
+    return float(region.region.weight_at(place[None])[0])
+
+
+def test_a_text_finds_the_ball_and_not_the_cube_of_its_colour() -> None:
+    region = found("a red ball")
+    assert weight(region, BALL) > 0.9 and weight(region, CUBE) == 0.0
+    assert 0.4 < region.highest <= 1.0 and 0.0 < region.covered < 0.3
+    assert {"render", "localize", "fuse"} <= set(region.seconds)
+
+
+def test_the_part_nearest_to_a_point_wins() -> None:
+    region = found("a red toy", keep="nearest", point=tuple(CUBE.tolist()))
+    assert weight(region, CUBE) > 0.9 and weight(region, BALL) == 0.0
+
+
+def test_text_and_solids() -> None:
+    away = {"sphere_center": tuple(BALL.tolist()), "sphere_radius": 0.7}
+    both = found("a red toy", source="text & sphere", keep="all", **away)
+    assert weight(both, BALL) > 0.9 and weight(both, CUBE) == 0.0
+    other = found("a red toy", source="text - sphere", keep="all", **away)
+    assert weight(other, BALL) == 0.0 and weight(other, CUBE) > 0.9
+    either = found("a red ball", source="text | box", box_center=(0.0, 0.0, 1.2), box_size=(0.4, 0.4, 0.4))
+    assert weight(either, BALL) > 0.9 and weight(either, torch.tensor([0.0, 0.0, 1.2])) > 0.9
+
+
+def test_masks_of_some_images(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    images = []
+    for number, pose in enumerate(poses().numpy()):
+        rgb, ids = render(demo_capture_scene(), pose, FOCAL, FOCAL, SIZE / 2, SIZE / 2, SIZE, SIZE, 1)
+        images.append(tmp_path / "images" / f"{number}.png")
+        Image.fromarray((255 * rgb).astype(np.uint8)).save(images[-1])
+        if number % 2 == 0:
+            Image.fromarray(np.where(ids == 1, 255, 0).astype(np.uint8)).save(tmp_path / "masks" / f"{number}.png")
+    region = found("", tuple(images), source="masks", masks=tmp_path / "masks")
+    assert weight(region, CUBE) > 0.9 and weight(region, BALL) == 0.0
+    with pytest.raises(BlendingNerfError, match="no folder is named"):
+        found("", tuple(images), source="masks")
+
+
+def test_what_is_not_there_is_an_error_with_the_maximum_and_alternatives() -> None:
+    with pytest.raises(NothingFound, match=r"was not found.*threshold.*finds instead") as error:
+        found("a yellow cylinder", threshold=0.97)
+    assert (
+        "the highest probability" in str(error.value)
+        and str(error.value).count("0.") + str(error.value).count("1.0") >= 4
+    )
+
+
+def test_an_empty_text_and_one_too_long() -> None:
+    with pytest.raises(BlendingNerfError, match="source text is empty"):
+        found(" ")
+    with pytest.raises(BlendingNerfError, match=r"makes \d+ tokens.*at most 24"):
+        found("a red ball " * 10)
+
+
+def test_a_region_of_nearly_everything_is_called_a_global_edit(capsys: pytest.CaptureFixture[str]) -> None:
+    region = found("", source="box", box_size=(6.0, 6.0, 6.0), margin=0.0)
+    assert region.covered > 0.95 and "global edit" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_map_that_is_no_number_is_refused() -> None:
+    views = scene()
+    cameras, _ = even_cameras(views, 1, SIZE)
+    with pytest.raises(BlendingNerfError, match="NaN"):
+        look(views, cameras, lambda pictures, _: [torch.full(pictures[0].shape[:2], torch.nan)], "Broken")
+
+
+def test_other_texts_are_shorter_and_never_the_same() -> None:
+    assert other_texts("a small wooden chair", embedded=False) == [
+        "a wooden chair", "a chair", "small", "wooden", "chair", "an object",
+    ]  # fmt: skip
+    assert "a ball" in other_texts("chair", embedded=True) and "a ball" not in other_texts("a ball", embedded=True)
+
+
+def test_the_nearest_part_is_the_one_that_holds_the_point() -> None:
+    parts = [(torch.zeros(3), torch.ones(3)), (torch.full((3,), 2.0), torch.full((3,), 3.0))]
+    assert nearest_part(parts, torch.full((3,), 0.9)) == 0 and nearest_part(parts, torch.full((3,), 1.8)) == 1
+    inside_both = [(torch.zeros(3), torch.full((3,), 9.0)), (torch.full((3,), 1.0), torch.full((3,), 2.0))]
+    assert nearest_part(inside_both, torch.full((3,), 1.4)) == 1, "the smaller part around it"
+
+
+def test_close_ups_look_at_the_box_and_views_are_spread() -> None:
+    views = scene()
+    cameras = close_cameras(views, (BALL - 0.45, BALL + 0.45), 3, 32)
+    towards = torch.nn.functional.normalize(BALL - cameras.camera_to_worlds[:, :, 3], dim=-1)
+    assert float((-cameras.camera_to_worlds[:, :, 2] * towards).sum(-1).min()) > 0.999
+    chosen, numbers = even_cameras(views, 4, 32, among=[1, 3, 5, 7, 9])
+    assert len(chosen) == 4 and set(numbers) <= {1, 3, 5, 7, 9} and int(chosen.width[0]) == 32

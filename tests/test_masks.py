@@ -1,0 +1,81 @@
+"""Mask images: which image each belongs to, and one clear error for each way in which a folder can be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.masks import read_masks, resize_mask
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    (tmp_path / "images").mkdir()
+    paths = [tmp_path / "images" / f"frame_{number}.jpg" for number in range(3)]
+    for path in paths:
+        Image.new("RGB", (8, 6), (90, 120, 150)).save(path)
+    (tmp_path / "masks").mkdir()
+    return paths
+
+
+def write_mask(folder: Path, name: str, size: tuple[int, int] = (8, 6), value: int | None = None) -> None:
+    pixels = np.zeros(size[::-1], np.uint8) if value is None else np.full(size[::-1], value, np.uint8)
+    if value is None:
+        pixels[:, : size[0] // 2] = 255
+    Image.fromarray(pixels).save(folder / name)
+
+
+def test_some_of_the_images_by_name_whatever_the_ending(tmp_path: Path, images: list[Path]) -> None:
+    write_mask(tmp_path / "masks", "frame_2.png")
+    write_mask(tmp_path / "masks", "unrelated.png")
+    masks = read_masks(tmp_path / "masks", images)
+    assert list(masks) == [2] and masks[2].shape == (6, 8)
+    assert masks[2][:, :4].min() == 1.0 and masks[2][:, 4:].max() == 0.0
+
+
+def test_the_alpha_channel_saved_as_gray_will_do(tmp_path: Path, images: list[Path]) -> None:
+    alpha = np.zeros((6, 8), np.uint8)
+    alpha[2:4], alpha[1] = 255, 128  # a soft edge
+    Image.fromarray(alpha).save(tmp_path / "masks" / "frame_0.png")
+    assert float(read_masks(tmp_path / "masks", images)[0][1, 0]) == pytest.approx(128 / 255)
+
+
+def test_no_folder(tmp_path: Path, images: list[Path]) -> None:
+    with pytest.raises(BlendingNerfError, match=r"there is no mask folder .*nowhere"):
+        read_masks(tmp_path / "nowhere", images)
+
+
+def test_an_empty_folder(tmp_path: Path, images: list[Path]) -> None:
+    with pytest.raises(BlendingNerfError, match="holds no mask image"):
+        read_masks(tmp_path / "masks", images)
+
+
+def test_names_that_fit_no_image(tmp_path: Path, images: list[Path]) -> None:
+    write_mask(tmp_path / "masks", "mask_0.png")
+    with pytest.raises(BlendingNerfError, match=r"mask_0\.png.*frame_0\.jpg"):
+        read_masks(tmp_path / "masks", images)
+
+
+def test_another_size(tmp_path: Path, images: list[Path]) -> None:
+    write_mask(tmp_path / "masks", "frame_1.png", size=(4, 3))
+    with pytest.raises(BlendingNerfError, match=r"is 4 x 3, but its image frame_1\.jpg is 8 x 6"):
+        read_masks(tmp_path / "masks", images)
+
+
+def test_a_photograph_is_no_mask(tmp_path: Path, images: list[Path]) -> None:
+    write_mask(tmp_path / "masks", "frame_1.png", value=130)
+    with pytest.raises(BlendingNerfError, match=r"100 % of the mask .* is neither black nor white"):
+        read_masks(tmp_path / "masks", images)
+
+
+def test_resizing_keeps_the_area() -> None:
+    mask = torch.zeros(12, 16)
+    mask[:, :5] = 1.0
+    small = resize_mask(mask, (6, 8))
+    assert small.shape == (6, 8) and float(small.mean()) == pytest.approx(5 / 16)
+    assert resize_mask(mask, (24, 32)).shape == (24, 32)

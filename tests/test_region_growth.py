@@ -1,0 +1,159 @@
+"""Margins that are lengths, margins that grow upwards, and regions that are reshaped live."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_region import UNIT, VOXELS, random_evidence, seen_block
+
+from blending_nerf_ns.edits import region as region_module
+from blending_nerf_ns.edits.growth import body_around, find_blocked, grow, region_weight
+from blending_nerf_ns.edits.region import region_from_probability
+from blending_nerf_ns.edits.shape import SEEN, RegionShape, diagonal, find_core, nearest_voxel
+from blending_nerf_ns.errors import BlendingNerfError, NothingFound
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+class TestUpwards:
+    def grown(self, **shape):
+        """Around a cube of 3 x 3 x 3 voxels of size 1 in the middle of 15 x 15 x 15; margin 2, soft edge 2."""
+        core = np.zeros((15, 15, 15), dtype=bool)
+        core[6:9, 6:9, 6:9] = True
+        shape = RegionShape(margin=0.0, soft_edge=2 / math.sqrt(27), margin_distance=2.0, **shape)
+        return grow(body_around(core, np.zeros_like(core), VOXELS), shape)
+
+    def test_by_hand(self):
+        weight = self.grown(grow="up")
+        straight_up = [0] * 6 + [1, 1, 1, 1, 1, 0.5, 0, 0, 0]
+        np.testing.assert_allclose(weight[:, 7, 7], straight_up, atol=1e-6)  # nothing below
+        np.testing.assert_allclose(weight[7, 7], [0] * 6 + [1] * 3 + [0] * 6)  # nor beside
+        # above the edge of its top: (up, out) of (1, 1) and (2, 2) lie 45 degrees from +z, (1, 2) lies 63 from it
+        assert weight[9, 7, 9] == 1 and weight[9, 9, 9] == 1 and weight[9, 7, 10] == 0
+        assert weight[10, 7, 10] == pytest.approx(1 - (math.sqrt(8) - 2) / 2)
+
+    def test_it_is_the_part_of_all_directions_that_lies_above(self):
+        everywhere, upwards = self.grown(), self.grown(grow="up")
+        assert everywhere[3, 7, 7] == pytest.approx(0.5) and everywhere[7, 7, 10] == 1
+        np.testing.assert_array_equal(upwards, np.where(upwards > 0, everywhere, 0))
+        assert not upwards[:6].any() and 0 < upwards.sum() < 0.5 * everywhere.sum()
+
+    @settings(max_examples=30, deadline=None)
+    @given(SEEDS, st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 3), st.booleans())
+    def test_never_more_than_in_all_directions(self, seed, margin, soft, distance, over):
+        evidence = random_evidence(seed)
+        shape = RegionShape(0.5, margin, soft, over, margin_distance=distance)
+        everywhere = region_weight(*evidence, VOXELS, shape)
+        upwards = region_weight(*evidence, VOXELS, shape._replace(grow="up"))
+        core = region_weight(*evidence, VOXELS, RegionShape(margin=0.0, soft_edge=0.0))
+        assert (upwards <= everywhere).all() and (upwards >= core).all()
+
+    def test_of_a_region(self):
+        region = region_from_probability(*seen_block(), *UNIT, RegionShape(margin=0.3, soft_edge=0.1))
+        assert region.weight_at(torch.tensor([0.5, 0.5, 0.3])) > 0.9
+        region.reshape(grow="up")
+        above, below, beside = torch.tensor([[0.5, 0.5, 0.7], [0.5, 0.5, 0.3], [0.7, 0.5, 0.5]])
+        assert region.weight_at(above) > 0.9 and region.weight_at(below) == 0 and region.weight_at(beside) == 0
+        assert region.bounds()[0][2] == pytest.approx(5.5 / 16)  # a voxel's weight ends at its neighbours' centres
+
+
+class TestMarginDistance:
+    @settings(max_examples=30, deadline=None)
+    @given(SEEDS, st.floats(0, 0.3), st.floats(0, 0.3), st.booleans(), st.sampled_from(["all", "up"]))
+    def test_it_is_added_to_the_share(self, seed, share, more, over, direction):
+        (probability, state), spacing = random_evidence(seed), (0.2, 0.1, 0.15)
+        surfaces = nearest_voxel(state == SEEN, spacing)
+        core = find_core(probability, state, surfaces, spacing, 0.5, "all")
+        body = body_around(core, find_blocked(core, state, surfaces), spacing)
+        shape = RegionShape(0.5, share, 0.1, over, grow=direction)
+        by_length = grow(body, shape._replace(margin_distance=more * diagonal(core, spacing)))
+        np.testing.assert_allclose(by_length, grow(body, shape._replace(margin=share + more)), atol=1e-5)
+
+    def test_by_hand(self):
+        region = region_from_probability(
+            *seen_block(), *UNIT, RegionShape(margin=0.0, soft_edge=0.0, margin_distance=2.1 / 16)
+        )
+        assert region.weight[8, 8].nonzero().flatten().tolist() == list(range(4, 12))  # two voxels on each side of 6-9
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"margin_distance": -0.1}, "margin_distance must be finite and at least 0, not -0.1: it is a length"),
+            ({"margin_distance": math.inf}, "margin_distance must be finite .* not inf"),
+            ({"margin_distance": math.nan}, "margin_distance must be finite .* not nan"),
+            ({"margin_distance": 1e39}, "margin_distance must be finite .* not inf"),  # as stored in float32
+            ({"grow": "down"}, "grow must be 'all' or 'up', not 'down'"),
+        ],
+    )
+    def test_values_out_of_range(self, change, message):
+        region = region_from_probability(*seen_block(), *UNIT)
+        before = {name: value.clone() for name, value in region.state_dict().items()}
+        with pytest.raises(BlendingNerfError, match=message):
+            region.reshape(**change)
+        assert all(torch.equal(value, before[name]) for name, value in region.state_dict().items())
+
+
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "threshold": st.floats(0.05, 1.0),
+        "margin": st.floats(0, 2),
+        "soft_edge": st.floats(0, 1),
+        "margin_over_surfaces": st.booleans(),
+        "keep": st.sampled_from(["all", "largest"]),
+        "margin_distance": st.floats(0, 3),
+        "grow": st.sampled_from(["all", "up"]),
+    },
+)
+BOX = torch.zeros(3), torch.tensor([1.0, 0.8, 1.3])
+
+
+def evidence_of(seed):
+    probability, state = random_evidence(seed)
+    return torch.from_numpy(probability), torch.from_numpy(state)
+
+
+class TestLive:
+    @settings(max_examples=60, deadline=None)
+    @given(SEEDS, st.lists(st.one_of(CHANGES, SEEDS, st.just("load")), max_size=6))
+    def test_whatever_came_before_the_weight_is_that_of_a_new_region(self, seed, events):
+        """Events: changes of the shape, other evidence, and another region's state."""
+        evidence = evidence_of(seed)
+        region = region_from_probability(*evidence, *BOX)
+        for event in events:
+            if isinstance(event, int):
+                evidence = evidence_of(event)
+                region.set_evidence(*evidence, *BOX, region.shape._replace(threshold=0.5))
+            elif event == "load":
+                evidence = evidence_of(seed + 1)
+                region.load_state_dict(region_from_probability(*evidence, *BOX, RegionShape(margin=0.3)).state_dict())
+            else:
+                before = region.shape
+                try:
+                    region.reshape(**event)
+                except NothingFound:
+                    assert region.shape == before
+            new = region_from_probability(*evidence, *BOX, region.shape)
+            assert torch.equal(region.weight, new.weight)
+            assert torch.equal(region.settings, new.settings) and torch.equal(region.reach, new.reach)
+
+    def test_the_core_is_looked_for_only_where_it_may_have_changed(self, monkeypatch):
+        calls = []
+        monkeypatch.setattr(
+            region_module, "find_core", lambda *arguments: calls.append(arguments) or find_core(*arguments)
+        )
+        region = region_from_probability(*seen_block(), *UNIT)
+        for changes, expected in [
+            ({"soft_edge": 0.2, "margin": 1.0, "margin_distance": 0.5}, 1),
+            ({"grow": "up", "margin_over_surfaces": True}, 1),
+            ({"threshold": 0.25}, 2),
+            ({"threshold": 0.25, "margin": 0.1}, 2),
+            ({"keep": "largest"}, 3),
+        ]:
+            region.reshape(**changes)
+            assert len(calls) == expected, changes
