@@ -8,7 +8,9 @@ from typing import Dict, List, Optional, Tuple, Type, cast
 
 import torch
 from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.models.base_model import Model, ModelConfig
@@ -23,6 +25,7 @@ from blending_nerf_ns.edits.edit import Edit, accumulated_region, accumulated_re
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.intersection import FARTHEST, RegionIntervals, intersect_region
 from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.edits.solids import region_from_solid, solid_box
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.overlay import region_overlay
 from blending_nerf_ns.rendering.blending import EditSamples, Strengths
@@ -88,6 +91,7 @@ class BlendingModel(Model):
         self.region_version = 0
         """Grows with every change of the region: what was computed for another one is out of date."""
         self._wanted_shape: Dict[str, float] = {}
+        self._wants_crop_box = False
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
 
     @property
@@ -123,19 +127,37 @@ class BlendingModel(Model):
         """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over."""
         self._wanted_shape.update(changes)
 
-    def take_wanted_region(self) -> None:
+    def want_crop_box(self) -> None:
+        """Ask for the viewer's crop box as the region; the next picture that is cropped takes it over."""
+        self._wants_crop_box = True
+
+    def take_wanted_region(self, crop_box: Optional[OrientedBox] = None) -> None:
         """Cut the region as the user wants it by now; where that leaves nothing, the region stays and the reason is said.
 
         Called where nothing else renders or trains: at the start of a picture, and of a training step.
+
+        Args:
+            crop_box: the viewer's, where it is switched on.
         """
-        if not self._wanted_shape or not bool(self.edit_ready):
+        if not bool(self.edit_ready):
             return
-        changes, self._wanted_shape = self._wanted_shape, {}
+        region, changes = self.edit.region, self._wanted_shape
         try:
-            self.edit.region.reshape(**changes)
+            if self._wants_crop_box and crop_box is not None:
+                self._wants_crop_box = False
+                name = "the crop box"
+                solid = solid_box(name, crop_box.T.float().cpu(), crop_box.S.float().cpu(), crop_box.R.float().cpu())
+                made = region_from_solid(
+                    solid, self.base.grid_box, self.base.contracted, region.resolution, region.shape
+                )
+                region.load_state_dict(made.state_dict())
+                self.region_version += 1
+            if changes:
+                self._wanted_shape = {}
+                region.reshape(**changes)
+                self.region_version += 1
         except BlendingNerfError as error:
             CONSOLE.print(f"The region stays as it is: {error}")
-        self.region_version += 1
 
     # -- stages -------------------------------------------------------------------------------------------------
 
@@ -251,9 +273,14 @@ class BlendingModel(Model):
         return outputs
 
     @torch.no_grad()
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
+        """A whole picture, for the viewer cropped to its box; what the user asked of the region is done first."""
+        self.take_wanted_region(obb_box)
+        return super().get_outputs_for_camera(camera, obb_box)
+
+    @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """A whole picture: the chunks' outputs, and the overlay, which needs a pixel's neighbours."""
-        self.take_wanted_region()
         outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
         silhouette = outputs.pop("silhouette")
         outputs["region_overlay"] = region_overlay(outputs["original"], outputs["region"], silhouette)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import OrientedBox
 from tiny_run import rays_towards_middle, tiny_model
 
 from blending_nerf_ns.bases.base import BaseSamples
@@ -13,6 +15,7 @@ from blending_nerf_ns.edits.intersection import intersect_region, ray_box, ray_c
 from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.rendering.blending import Strengths
+from blending_nerf_ns.view_pool import ViewPool
 
 
 @pytest.mark.parametrize("contracted", [True, False])
@@ -160,3 +163,51 @@ def test_intervals_lie_in_the_region_and_before_the_far_plane() -> None:
     )
     assert float(met.edges.min()) >= 0.5 and float(met.edges.max()) <= 1.4 + 1e-6
     assert bool((met.edges.diff(dim=-1) >= 0).all()) and bool((met.region.amax(dim=-1) > 0).all())
+
+
+def one_camera(size: int = 12) -> Cameras:
+    pose = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, -1.2], [0.0, 1.0, 0.0, 0.0]])
+    return Cameras(pose[None], 14.0, 14.0, size / 2, size / 2, width=size, height=size)
+
+
+@torch.no_grad()
+def test_the_next_picture_takes_over_how_the_user_wants_the_region_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_model()
+    before = model.get_outputs_for_camera(one_camera())
+    model.want_region(margin=0.6)
+    assert model.region_version == 0, "a callback changes nothing by itself"
+    after = model.get_outputs_for_camera(one_camera())
+    assert model.region_version == 1 and model.edit.region.shape.margin == pytest.approx(0.6)
+    outline = [bool((picture["region_overlay"] == 1.0).all(-1).any()) for picture in (before, after)]
+    assert outline[0] and float(after["region"].sum()) > float(before["region"].sum())
+    weight = model.edit.region.weight.clone()
+    model.want_region(margin=9.0)
+    model.get_outputs_for_camera(one_camera())
+    assert torch.equal(weight, model.edit.region.weight) and "stays as it is" in capsys.readouterr().out
+
+
+@torch.no_grad()
+def test_the_viewers_crop_box_becomes_the_region() -> None:
+    model = tiny_model()
+    box = OrientedBox.from_params((0.3, 0.1, -0.2), (0.4, 0.2, 0.7), (0.3, 0.5, 0.2))
+    model.want_crop_box()
+    model.get_outputs_for_camera(one_camera())
+    assert model.region_version == 0, "the crop box is off"
+    model.get_outputs_for_camera(one_camera(), box)
+    region = model.edit.region
+    assert model.region_version == 1
+    region.reshape(margin=0.0, soft_edge=0.0)
+    points = 0.8 * (2 * torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) - 1)
+    inside, weight = box.within(points), region.weight_at(points)
+    assert float(((weight > 0.5) == inside).float().mean()) > 0.97 and float(weight[inside].mean()) > 0.7
+
+
+def test_views_are_rendered_anew_for_another_region() -> None:
+    model = tiny_model()
+    poses = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, -1.2], [0.0, 1.0, 0.0, 0.0]]).repeat(4, 1, 1)
+    pool = ViewPool(model, Cameras(poses, 14.0, 14.0, 6.0, 6.0, width=12, height=12), 12, 2, seed=0)
+    first = pool[0]
+    assert pool[0] is first
+    model.want_region(margin=0.3)
+    model.take_wanted_region()
+    assert pool[0] is not first and float(pool[0].coverage.sum()) >= float(first.coverage.sum())

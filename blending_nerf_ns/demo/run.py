@@ -35,7 +35,7 @@ QUICK_BASE = (
     *("--pipeline.model.base.log2-hashmap-size", "15", "--pipeline.model.base.hidden-dim", "32"),
     *("--pipeline.model.base.hidden-dim-color", "32", "--pipeline.model.base.num-proposal-samples-per-ray", "48"),
     *("--pipeline.model.base.num-nerf-samples-per-ray", "24", "--pipeline.base-steps", "420"),
-    *("--pipeline.edit-steps", "200", "--pipeline.region.views", "16"),
+    *("--pipeline.edit-steps", "200"),
 )
 """A drawn scene needs a smaller base than a photographed one, and less patience."""
 MARKER = ".blending-nerf-demo"

@@ -49,11 +49,18 @@ def oriented_box(centre: Sequence[float], size: Sequence[float], rotation: Seque
             f"the box's size must be positive and its numbers finite: centre {list(centre)}, size {list(size)}, "
             f"rotation {list(rotation)}"
         )
-    middle, sides, axes = torch.tensor([*centre]).float(), torch.tensor([*size]).float(), rotation_matrix(rotation)
+    middle, sides = torch.tensor([*centre]).float(), torch.tensor([*size]).float()
+    return solid_box(
+        f"the box with centre {list(centre)} and size {list(size)}", middle, sides, rotation_matrix(rotation)
+    )
+
+
+def solid_box(name: str, centre: Float[Tensor, "3"], size: Float[Tensor, "3"], rotation: Float[Tensor, "3 3"]) -> Solid:
+    """The same from tensors; the columns of `rotation` are the box's axes, as in nerfstudio's crop box."""
     return Solid(
-        f"the box with centre {list(centre)} and size {list(size)}",
-        lambda points: inside_box(points, middle.to(points), sides.to(points), axes.to(points)),
-        _cube_surface() * sides @ axes.T + middle,
+        name,
+        lambda points: inside_box(points, centre.to(points), size.to(points), rotation.to(points)),
+        _cube_surface() * size @ rotation.T + centre,
     )
 
 

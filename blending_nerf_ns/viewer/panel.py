@@ -31,6 +31,7 @@ class EditPanel(nn.Module):
         region = config.region
         self.threshold = self._cut("threshold", region.threshold, 0.05, 0.95, "How sure the localiser must be.")
         self.margin = self._cut("margin", region.margin, 0.0, 0.5, "How far it grows, as a share of its diagonal.")
+        self.use_crop = ViewerButton("Region: take the crop box", cb_hook=self._use_crop_box)
         self.add = self._ratio("Blend ratio: add", "add", model.config.strength_add, "density that the edit grew")
         self.remove = self._ratio("Blend ratio: remove", "remove", model.config.strength_remove, "density it took away")
         self.change = self._ratio("Blend ratio: change", "change", model.config.strength_change, "colour it replaced")
@@ -51,6 +52,9 @@ class EditPanel(nn.Module):
 
         hint = f"{meaning} See the output region_overlay; nothing is trained anew."
         return ViewerSlider(f"Region: {name}", value, low, high, step=0.01, cb_hook=moved, hint=hint)
+
+    def _use_crop_box(self, _: ViewerButton) -> None:
+        self._owner[0].model.want_crop_box()
 
     def _apply(self, _: ViewerButton) -> None:
         self._owner[0].wanted_texts = (self.source_text.value, self.target_text.value)
