@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import tyro
 from tyro.extras import subcommand_cli_from_dict
 
 from blending_nerf_ns.commands.region import show_region
@@ -16,6 +15,6 @@ COMMANDS = {"region": show_region}
 def main() -> None:
     """Entry point; what the user can put right is said in one line and ends with status 1."""
     try:
-        subcommand_cli_from_dict(COMMANDS, prog="blending-nerf", config=(tyro.conf.OmitSubcommandPrefixes,))
+        subcommand_cli_from_dict(COMMANDS, prog="blending-nerf")
     except BlendingNerfError as error:
         sys.exit(f"blending-nerf: {error}")

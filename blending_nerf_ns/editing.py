@@ -8,6 +8,7 @@ from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds, sample_boxes
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss
@@ -126,7 +127,7 @@ class EditTraining:
             losses, already back-propagated (what the trainer calls backward on has a zero gradient), and metrics.
         """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        view = self.pool[int(torch.randint(len(self.pool), (1,), generator=generator))]
+        view = self._draw(generator)
         self._open_levels(step, steps)
         losses, metrics = deferred_backward(
             lambda part: self._render(view, part),
@@ -141,6 +142,14 @@ class EditTraining:
         self.shown = {"similarity": metrics["similarity"]}
         losses["nothing"] = sum((p.sum() for p in self.model.edit.field.parameters()), torch.zeros(())) * 0.0
         return losses, metrics
+
+    def _draw(self, generator: torch.Generator) -> GuidanceView:
+        """A random view that meets the region; one that was moved while training may be hidden from some."""
+        for _ in range(4 * len(self.pool)):
+            view = self.pool[int(torch.randint(len(self.pool), (1,), generator=generator))]
+            if len(view.intervals.rays):
+                return view
+        raise BlendingNerfError("no view meets the region any more: lower its threshold or place it where cameras look")
 
     def _open_levels(self, step: int, steps: int) -> None:
         """Coarse to fine: the hash grid's levels open one after the other."""

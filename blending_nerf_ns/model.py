@@ -92,6 +92,8 @@ class BlendingModel(Model):
         """Grows with every change of the region: what was computed for another one is out of date."""
         self._wanted_shape: Dict[str, float] = {}
         self._wants_crop_box = False
+        self.crop_box: Optional[OrientedBox] = None
+        """The last one that the viewer showed."""
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
 
     @property
@@ -128,7 +130,7 @@ class BlendingModel(Model):
         self._wanted_shape.update(changes)
 
     def want_crop_box(self) -> None:
-        """Ask for the viewer's crop box as the region; the next picture that is cropped takes it over."""
+        """Ask for the viewer's crop box as the region; the next picture or training step takes it over."""
         self._wants_crop_box = True
 
     def take_wanted_region(self, crop_box: Optional[OrientedBox] = None) -> None:
@@ -139,25 +141,31 @@ class BlendingModel(Model):
         Args:
             crop_box: the viewer's, where it is switched on.
         """
+        self.crop_box = crop_box if crop_box is not None else self.crop_box
         if not bool(self.edit_ready):
             return
-        region, changes = self.edit.region, self._wanted_shape
+        region = self.edit.region
         try:
-            if self._wants_crop_box and crop_box is not None:
-                self._wants_crop_box = False
-                name = "the crop box"
-                solid = solid_box(name, crop_box.T.float().cpu(), crop_box.S.float().cpu(), crop_box.R.float().cpu())
-                made = region_from_solid(
-                    solid, self.base.grid_box, self.base.contracted, region.resolution, region.shape
-                )
-                region.load_state_dict(made.state_dict())
-                self.region_version += 1
-            if changes:
-                self._wanted_shape = {}
-                region.reshape(**changes)
+            if self._wants_crop_box and self.crop_box is not None:
+                self._take_crop_box(self.crop_box)
+            if self._wanted_shape:
+                region.reshape(**self._wanted_shape)
                 self.region_version += 1
         except BlendingNerfError as error:
             CONSOLE.print(f"The region stays as it is: {error}")
+        # nerfstudio may interrupt a picture at any line: what was wanted is forgotten only when it is done
+        self._wanted_shape, self._wants_crop_box = {}, self._wants_crop_box and self.crop_box is None
+
+    def _take_crop_box(self, box: OrientedBox) -> None:
+        region = self.edit.region
+        solid = solid_box("the crop box", box.T.float().cpu(), box.S.float().cpu(), box.R.float().cpu())
+        made = region_from_solid(solid, self.base.grid_box, self.base.contracted, region.resolution, region.shape)
+        lower, upper = (corner.to(region.lower) for corner in made.bounds())
+        field = self.edit.field
+        if bool((torch.minimum(upper, field.upper) <= torch.maximum(lower, field.lower)).any()):
+            raise BlendingNerfError("the crop box lies beside what this edit was made for; start another edit in it")
+        region.load_state_dict(made.state_dict())
+        self.region_version += 1
 
     # -- stages -------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from blending_nerf_ns.editing import EditTraining, GuidanceConfig
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region
 from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.localization.views import Scene
 from blending_nerf_ns.model import OPERATIONS, BlendingModel, BlendingModelConfig
 from blending_nerf_ns.progress import StageBar, write_stage_times
@@ -82,6 +83,8 @@ class BlendingPipeline(VanillaPipeline):
             check_texts(config)
         if run is not None:
             adopt_base(config, run)
+        if test_mode == "val" and config.region.source.strip() == "file":
+            config.model.region_resolution = load_region(config.region.file).resolution
         super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
         self.model.operations = tuple(config.operations)
@@ -253,6 +256,8 @@ def check_texts(config: BlendingPipelineConfig) -> None:
     """Say early, before a base is trained for minutes, what an edit is missing."""
     if config.edit_steps > 0 and not config.target_text.strip():
         raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
+    if config.edit_steps > 0:
+        config.region.check()
     if config.edit_steps > 0 and config.region.reads("text") and not config.source_text.strip():
         raise BlendingNerfError(
             '--pipeline.source-text is empty: say what is to be edited, "a wooden chair", or give a box '

@@ -51,22 +51,30 @@ class ViewPool:
     """
 
     def __init__(self, model: BlendingModel, cameras: Cameras, size: int, count: int, seed: int) -> None:
-        self.model = model
-        lower, upper = scene_box_of_region(model)
-        poses = cameras.camera_to_worlds.to(lower)
-        generator = torch.Generator().manual_seed(seed)
+        self.model, self._poses, self._size, self._count, self._seed = (
+            model,
+            cameras.camera_to_worlds,
+            size,
+            count,
+            seed,
+        )
+        self._aim()
+
+    def _aim(self) -> None:
+        """Aim the views at the region that the model has now."""
+        lower, upper = scene_box_of_region(self.model)
         views = region_views(
-            poses.cpu(),
+            self._poses.cpu(),
             center=(0.5 * (lower + upper)).cpu(),
             radius=float((upper - lower).max()) / 2.0,
             up=torch.tensor([0.0, 0.0, 1.0]),
-            count=count,
-            size=size,
-            generator=generator,
+            count=self._count,
+            size=self._size,
+            generator=torch.Generator().manual_seed(self._seed),
         )
-        self.cameras = square_cameras(views, size).to(model.device)
+        self.cameras = square_cameras(views, self._size).to(self.model.device)
         self._kept: Dict[int, GuidanceView] = {}
-        self._version = model.region_version
+        self._version = self.model.region_version
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -74,8 +82,7 @@ class ViewPool:
     def __getitem__(self, index: int) -> GuidanceView:
         """The view, rendered once for each region that the model had."""
         if self._version != self.model.region_version:
-            self._kept.clear()
-            self._version = self.model.region_version
+            self._aim()
         if index not in self._kept:
             self._kept[index] = render_view(self.model, self.cameras, index)
         return self._kept[index]

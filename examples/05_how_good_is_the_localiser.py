@@ -39,7 +39,10 @@ WORDINGS: Dict[str, Callable[[Puzzle], str]] = {
     "there is a red ball on the floor": lambda p: f"there is {p.text} on the floor",
     "a single red ball": lambda p: f"a single {p.colour} {p.shape}",
 }
-VIEWS = (1, 4, 16, 64)
+VIEWS: Dict[str, Tuple[int, int]] = {
+    "1": (1, 0), "4": (4, 0), "16": (16, 0), "64": (64, 0), "1 + 8 close": (1, 8), "16 + 8 close": (16, 8),
+}  # fmt: skip
+"""Wide views and close-ups."""
 
 
 @dataclass
@@ -50,9 +53,9 @@ class Settings:
     """Where localiser.json and localiser.png go."""
     scenes: int = 20
     """Scenes of the main table."""
-    first: int = 0
-    """Number of the first scene: other numbers are other scenes."""
-    sweep_scenes: int = 5
+    first: int = 100
+    """Number of the first scene: other numbers are other scenes. Those below 100 were looked at while the localiser was made."""
+    sweep_scenes: int = 10
     """Scenes for each wording and each number of views; 0 leaves these tables out."""
     views: int = 16
     """Views of the main table."""
@@ -65,7 +68,7 @@ class Settings:
 def summary(scores: List[Score]) -> Dict[str, float]:
     """Means over scenes."""
     rows = [asdict(score) for score in scores]
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
 
 
 def show(console: Console, title: str, rows: Dict[str, Dict[str, float]]) -> None:
@@ -123,10 +126,11 @@ def main(settings: Settings) -> None:
         for shape in shapes
     }
     sweeps: List[Tuple[str, str, Puzzle]] = [("by wording", wording, p) for wording in WORDINGS for p in few]
-    sweeps += [("by number of views", str(views), p) for views in VIEWS for p in few]
+    sweeps += [("by number of views", name, p) for name in VIEWS for p in few]
     found: Dict[Tuple[str, str], List[Score]] = {}
     for title, name, puzzle in track(sweeps, "sweeps"):
-        changed = replace(config, views=int(name)) if title == "by number of views" else config
+        wide, close = VIEWS.get(name, (config.views, config.close_ups))
+        changed = replace(config, views=wide, close_ups=close)
         text = WORDINGS[name](puzzle) if title == "by wording" else puzzle.text
         found.setdefault((title, name), []).append(solve(puzzle, changed, guide, text, resolution))
     for (title, name), values in found.items():

@@ -7,19 +7,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN
+from blending_nerf_ns.edits.shape import BARRED, FREE, HIDDEN, SEEN
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.combine import SOURCES, Operand, combine, combine_bounds, parse_sources
 
 
 def seen(probability: list[float], state: list[int]) -> Operand:
     p = torch.tensor(probability).view(1, 1, -1)
-    return Operand(p, torch.tensor(state, dtype=torch.uint8).view(1, 1, -1), torch.zeros_like(p, dtype=torch.bool))
+    nothing, body = torch.zeros_like(p, dtype=torch.bool), p >= 0.5
+    return Operand(p, torch.tensor(state, dtype=torch.uint8).view(1, 1, -1), nothing, body)
 
 
 def solid(inside: list[int]) -> Operand:
     mask = torch.tensor(inside).view(1, 1, -1).bool()
-    return Operand(mask.float(), None, mask)
+    return Operand(mask.float(), None, mask, mask)
 
 
 TEXT = seen([0.9, 0.8, 0.0, 0.0, 0.0], [SEEN, SEEN, SEEN, FREE, HIDDEN])
@@ -48,7 +49,7 @@ def test_what_is_not_understood_is_quoted_with_what_there_is(text: str) -> None:
 
 
 def test_both_keeps_the_views_states_and_the_smaller_probability() -> None:
-    assert result("text & box") == ([0.9, 0.0, 0.0, 0.0, 0.0], [SEEN, SEEN, SEEN, FREE, HIDDEN])
+    assert result("text & box") == ([0.9, 0.0, 0.0, 0.0, 0.0], [SEEN, BARRED, BARRED, FREE, BARRED])
 
 
 def test_either_lets_a_solid_claim_free_and_hidden_space() -> None:
@@ -56,17 +57,22 @@ def test_either_lets_a_solid_claim_free_and_hidden_space() -> None:
 
 
 def test_but_not_takes_the_solids_inside_away() -> None:
-    assert result("text - box") == ([0.0, 0.8, 0.0, 0.0, 0.0], [SEEN, SEEN, SEEN, FREE, HIDDEN])
+    assert result("text - box") == ([0.0, 0.8, 0.0, 0.0, 0.0], [BARRED, SEEN, SEEN, BARRED, HIDDEN])
 
 
 def test_solids_alone_know_nothing_of_what_is_hidden() -> None:
     assert result("box | sphere") == ([1.0, 0.0, 0.0, 1.0, 1.0], [SEEN, FREE, FREE, SEEN, SEEN])
-    assert result("box - sphere") == ([1.0, 0.0, 0.0, 0.0, 0.0], [SEEN, FREE, FREE, FREE, FREE])
+    assert result("box - sphere") == ([1.0, 0.0, 0.0, 0.0, 0.0], [SEEN, FREE, FREE, BARRED, BARRED])
 
 
 def test_a_box_without_what_the_text_names() -> None:
     probabilities, states = result("box - text")
-    assert probabilities == pytest.approx([0.1, 0.0, 0.0, 1.0, 0.0]) and states == [SEEN, SEEN, SEEN, SEEN, HIDDEN]
+    assert probabilities == [0.0, 0.0, 0.0, 1.0, 0.0] and states == [BARRED, BARRED, SEEN, SEEN, HIDDEN]
+
+
+def test_what_a_later_source_adds_is_no_longer_barred() -> None:
+    probabilities, states = result("text - box | sphere")
+    assert states == [BARRED, SEEN, SEEN, SEEN, SEEN] and probabilities == [0.0, 0.8, 0.0, 1.0, 1.0]
 
 
 grids = st.lists(

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.masks import read_masks, resize_mask
+from blending_nerf_ns.localization.masks import find_masks, read_mask, resize_mask
 
 
 @pytest.fixture
@@ -33,44 +33,64 @@ def write_mask(folder: Path, name: str, size: tuple[int, int] = (8, 6), value: i
 def test_some_of_the_images_by_name_whatever_the_ending(tmp_path: Path, images: list[Path]) -> None:
     write_mask(tmp_path / "masks", "frame_2.png")
     write_mask(tmp_path / "masks", "unrelated.png")
-    masks = read_masks(tmp_path / "masks", images)
-    assert list(masks) == [2] and masks[2].shape == (6, 8)
-    assert masks[2][:, :4].min() == 1.0 and masks[2][:, 4:].max() == 0.0
+    masks = find_masks(tmp_path / "masks", images)
+    assert list(masks) == [2]
+    mask = read_mask(masks[2])
+    assert mask.shape == (6, 8) and mask[:, :4].min() == 1.0 and mask[:, 4:].max() == 0.0
 
 
-def test_the_alpha_channel_saved_as_gray_will_do(tmp_path: Path, images: list[Path]) -> None:
+def test_an_alpha_channel_that_varies_is_the_mask(tmp_path: Path) -> None:
     alpha = np.zeros((6, 8), np.uint8)
     alpha[2:4], alpha[1] = 255, 128  # a soft edge
-    Image.fromarray(alpha).save(tmp_path / "masks" / "frame_0.png")
-    assert float(read_masks(tmp_path / "masks", images)[0][1, 0]) == pytest.approx(128 / 255)
+    Image.fromarray(alpha).save(tmp_path / "gray.png")
+    picture = Image.new("RGB", (8, 6), (255, 255, 255))
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / "rgba.png")
+    for name in ("gray", "rgba"):
+        mask = read_mask(tmp_path / f"{name}.png")
+        assert float(mask[1, 0]) == pytest.approx(128 / 255) and float(mask[0].max()) == 0.0, name
 
 
 def test_no_folder(tmp_path: Path, images: list[Path]) -> None:
     with pytest.raises(BlendingNerfError, match=r"there is no mask folder .*nowhere"):
-        read_masks(tmp_path / "nowhere", images)
+        find_masks(tmp_path / "nowhere", images)
 
 
 def test_an_empty_folder(tmp_path: Path, images: list[Path]) -> None:
     with pytest.raises(BlendingNerfError, match="holds no mask image"):
-        read_masks(tmp_path / "masks", images)
+        find_masks(tmp_path / "masks", images)
 
 
 def test_names_that_fit_no_image(tmp_path: Path, images: list[Path]) -> None:
     write_mask(tmp_path / "masks", "mask_0.png")
     with pytest.raises(BlendingNerfError, match=r"mask_0\.png.*frame_0\.jpg"):
-        read_masks(tmp_path / "masks", images)
+        find_masks(tmp_path / "masks", images)
 
 
 def test_another_size(tmp_path: Path, images: list[Path]) -> None:
     write_mask(tmp_path / "masks", "frame_1.png", size=(4, 3))
     with pytest.raises(BlendingNerfError, match=r"is 4 x 3, but its image frame_1\.jpg is 8 x 6"):
-        read_masks(tmp_path / "masks", images)
+        find_masks(tmp_path / "masks", images)
 
 
 def test_a_photograph_is_no_mask(tmp_path: Path, images: list[Path]) -> None:
     write_mask(tmp_path / "masks", "frame_1.png", value=130)
     with pytest.raises(BlendingNerfError, match=r"100 % of the mask .* is neither black nor white"):
-        read_masks(tmp_path / "masks", images)
+        read_mask(tmp_path / "masks" / "frame_1.png")
+
+
+def test_zeros_and_ones_are_not_black_and_white(tmp_path: Path) -> None:
+    Image.fromarray(np.eye(6, dtype=np.uint8)).save(tmp_path / "one.png")
+    with pytest.raises(BlendingNerfError, match="is 1 of 255"):
+        read_mask(tmp_path / "one.png")
+
+
+def test_a_broken_file_and_two_images_of_one_name(tmp_path: Path, images: list[Path]) -> None:
+    (tmp_path / "masks" / "frame_1.png").write_bytes(b"no image")
+    with pytest.raises(BlendingNerfError, match="is no image that can be read"):
+        find_masks(tmp_path / "masks", images)
+    with pytest.raises(BlendingNerfError, match="could belong to"):
+        find_masks(tmp_path / "masks", [*images, tmp_path / "right" / "frame_1.jpg"])
 
 
 def test_resizing_keeps_the_area() -> None:

@@ -25,7 +25,7 @@ def some_region() -> Region:
 def test_there_and_back(tmp_path: Path) -> None:
     region = some_region()
     save_region(region, tmp_path / "region.safetensors")
-    again = load_region(tmp_path / "region.safetensors", 16)
+    again = load_region(tmp_path / "region.safetensors")
     assert again.shape == region.shape
     for name, value in region.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
@@ -33,14 +33,11 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert float(again.weight.sum()) < float(region.weight.sum())
 
 
-def test_no_file_and_another_resolution_and_another_file(tmp_path: Path) -> None:
+def test_no_file_and_another_file(tmp_path: Path) -> None:
     with pytest.raises(BlendingNerfError, match="there is no region file"):
         load_region(tmp_path / "nothing.safetensors")
     with pytest.raises(BlendingNerfError, match="there is no region file None"):
         load_region(None)
-    save_region(some_region(), tmp_path / "region.safetensors")
-    with pytest.raises(BlendingNerfError, match="16 voxels a side, this model 96"):
-        load_region(tmp_path / "region.safetensors", 96)
     save_file({"weights": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"\x00" * 20)
     for name in ("other", "broken"):

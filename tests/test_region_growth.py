@@ -12,7 +12,7 @@ from test_region import UNIT, VOXELS, random_evidence, seen_block
 from blending_nerf_ns.edits import region as region_module
 from blending_nerf_ns.edits.growth import body_around, find_blocked, grow, region_weight
 from blending_nerf_ns.edits.region import region_from_probability
-from blending_nerf_ns.edits.shape import SEEN, RegionShape, diagonal, find_core, nearest_voxel
+from blending_nerf_ns.edits.shape import BARRED, SEEN, RegionShape, diagonal, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
 SEEDS = st.integers(0, 2**31 - 1)
@@ -24,7 +24,7 @@ class TestUpwards:
         core = np.zeros((15, 15, 15), dtype=bool)
         core[6:9, 6:9, 6:9] = True
         shape = RegionShape(margin=0.0, soft_edge=2 / math.sqrt(27), margin_distance=2.0, **shape)
-        return grow(body_around(core, np.zeros_like(core), VOXELS), shape)
+        return grow(body_around(core, np.zeros_like(core), np.zeros_like(core), VOXELS), shape)
 
     def test_by_hand(self):
         weight = self.grown(grow="up")
@@ -67,7 +67,7 @@ class TestMarginDistance:
         (probability, state), spacing = random_evidence(seed), (0.2, 0.1, 0.15)
         surfaces = nearest_voxel(state == SEEN, spacing)
         core = find_core(probability, state, surfaces, spacing, 0.5, "all")
-        body = body_around(core, find_blocked(core, state, surfaces), spacing)
+        body = body_around(core, find_blocked(core, state, surfaces), state == BARRED, spacing)
         shape = RegionShape(0.5, share, 0.1, over, grow=direction)
         by_length = grow(body, shape._replace(margin_distance=more * diagonal(core, spacing)))
         np.testing.assert_allclose(by_length, grow(body, shape._replace(margin=share + more)), atol=1e-5)

@@ -12,7 +12,17 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
-from blending_nerf_ns.edits.shape import FREE, SEEN, Nearest, RegionShape, Spacing, diagonal, find_core, nearest_voxel
+from blending_nerf_ns.edits.shape import (
+    BARRED,
+    FREE,
+    SEEN,
+    Nearest,
+    RegionShape,
+    Spacing,
+    diagonal,
+    find_core,
+    nearest_voxel,
+)
 
 HARD_EDGE = 1e-5
 """A soft edge of 0 is one of this share of the diagonal: little to the eye, much beside the rounding of float32."""
@@ -29,6 +39,8 @@ class Body(NamedTuple):
     """Whether the nearest core voxel lies below, within 60 degrees of straight down; true on the core."""
     blocked: Bool[ndarray, "z y x"]
     """Where a margin that spares other surfaces may not grow."""
+    barred: Bool[ndarray, "z y x"]
+    """Where nothing may ever be."""
     diagonal: float
     """Of the core's bounding box, in grid units."""
 
@@ -50,7 +62,8 @@ def region_weight(
     shape = shape.checked()
     surfaces = nearest_voxel(state == SEEN, spacing)
     core = find_core(probability, state, surfaces, spacing, shape.threshold, shape.keep)
-    return grow(body_around(core, find_blocked(core, state, surfaces), spacing), shape)
+    blocked = find_blocked(core, state, surfaces)
+    return grow(body_around(core, blocked, state == BARRED, spacing), shape)
 
 
 def find_blocked(
@@ -77,19 +90,22 @@ def find_blocked(
     return (foreign | (touching & ~beside)) & ~core
 
 
-def body_around(core: Bool[ndarray, "z y x"], blocked: Bool[ndarray, "z y x"], spacing: Spacing) -> Body:
+def body_around(
+    core: Bool[ndarray, "z y x"], blocked: Bool[ndarray, "z y x"], barred: Bool[ndarray, "z y x"], spacing: Spacing
+) -> Body:
     """The body of a core.
 
     Args:
         core: the object; not empty.
         blocked: where its margin may not grow.
+        barred: where nothing may ever be.
         spacing: size of a voxel along z, y and x.
     """
     nearest = nearest_voxel(core, spacing)
     layers, rows, columns = core.shape
     below = nearest.index // np.int32(rows * columns)
     rise = (np.arange(layers, dtype=np.int32)[:, None, None] - below) * np.float32(spacing[0])
-    return Body(nearest.distance, rise >= UPWARD * nearest.distance, blocked, diagonal(core, spacing))
+    return Body(nearest.distance, rise >= UPWARD * nearest.distance, blocked, barred, diagonal(core, spacing))
 
 
 def grow(body: Body, shape: RegionShape) -> Float[ndarray, "z y x"]:
@@ -108,6 +124,7 @@ def grow(body: Body, shape: RegionShape) -> Float[ndarray, "z y x"]:
         weight *= ~body.blocked
     if shape.grow == "up":
         weight *= body.above
+    weight *= ~body.barred
     for axis in range(3):  # so that interpolation ends at exactly 0 inside the box
         np.moveaxis(weight, axis, 0)[[0, -1]] = 0.0
     return weight

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from blending_nerf_ns.edits.growth import Body, body_around, find_blocked, grow
 from blending_nerf_ns.edits.shape import (
+    BARRED,
     CHOICES,
     DEFAULT_SHAPE,
     SEEN,
@@ -226,7 +227,8 @@ def _make_cut(
     spacing, state_grid = (z, y, x), state.cpu().numpy()
     surfaces = nearest_voxel(state_grid == SEEN, spacing) if last is None else last.surfaces
     core = find_core(probability.float().cpu().numpy(), state_grid, surfaces, spacing, *settings)
-    return Cut(surfaces, settings, body_around(core, find_blocked(core, state_grid, surfaces), spacing))
+    blocked = find_blocked(core, state_grid, surfaces)
+    return Cut(surfaces, settings, body_around(core, blocked, state_grid == BARRED, spacing))
 
 
 def _as_stored(shape: RegionShape) -> RegionShape:

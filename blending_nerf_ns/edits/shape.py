@@ -17,7 +17,8 @@ from scipy import ndimage
 
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
-HIDDEN, FREE, SEEN = 0, 1, 2
+HIDDEN, FREE, SEEN, BARRED = 0, 1, 2, 3
+"""A BARRED voxel is outside whatever else is said of it: a solid was taken away there."""
 
 SPECK = 0.02
 """Parts smaller than this share of the core are noise."""

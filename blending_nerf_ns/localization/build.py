@@ -9,19 +9,21 @@ from typing import Dict, Sequence
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import SEEN
-from blending_nerf_ns.edits.solids import Solid, oriented_box, region_from_solid, sphere
-from blending_nerf_ns.errors import BlendingNerfError, NothingFound
-from blending_nerf_ns.localization.clipseg import load_clipseg
+from blending_nerf_ns.edits.solids import region_from_solid
+from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.localization.combine import combine, combine_bounds, parse_sources
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.localization.sources import Placed, Seen, Source, fill_all, mask_evidence
-from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text
-from blending_nerf_ns.localization.views import Scene
+from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text, only_nearest
+from blending_nerf_ns.localization.views import Scene, even_cameras, look
 
+LOOKS = 4
+"""Views that tell how much of the scene a placed region covers."""
 GLOBAL_EDIT = 0.95
 """A region with more of what is seen than this share is no local edit any more."""
 
@@ -34,7 +36,7 @@ class FoundRegion:
     highest: float
     """Highest fused probability, in [0, 1]."""
     covered: float
-    """Share of what the views (or, of solids alone, the scene's box) show that lies in the region, in [0, 1]."""
+    """Share of what the views show that lies in the region, in [0, 1]."""
     seconds: Dict[str, float]
     """Time by part: render, localize, fuse, parts."""
 
@@ -61,72 +63,66 @@ def build_region(
     Raises:
         BlendingNerfError: the text is found nowhere, a mask does not fit, a solid lies outside the scene, ...
     """
+    config.check()
     if config.source.strip() == "file":
-        region = load_region(config.file, resolution)
-        return FoundRegion(region, float(region.probability.max()), covered_volume(region, scene), {})
+        region = load_region(config.file)
+        return _checked(region, float(region.probability.max()), covered_by_views(region, scene, config), scene)
     steps = parse_sources(config.source)
     names = [name for _, name in steps]
     shape = config.shape()
     if names in (["box"], ["sphere"]):
         base = scene.base
-        region = region_from_solid(_solid(config, names[0]), base.grid_box, base.contracted, resolution, shape)
-        return _checked(FoundRegion(region, 1.0, covered_volume(region, scene), {}))
+        region = region_from_solid(config.solid(names[0]), base.grid_box, base.contracted, resolution, shape)
+        return _checked(region, 1.0, covered_by_views(region, scene, config), scene)
     evidence: Dict[str, Evidence] = {}
     if "text" in names:
         evidence["text"] = find_text(config, scene, source_text, load_guide)
-    if "masks" in names:
-        evidence["masks"] = mask_evidence(scene, _mask_folder(config), images, config.views, config.image_size)
+    if "masks" in names and config.masks is not None:
+        masked = mask_evidence(scene, config.masks, images, config.views, config.image_size)
+        evidence["masks"] = only_nearest(config, scene, masked) if config.keep == "nearest" else masked
     sources: Dict[str, Source] = {name: Seen(scene, found) for name, found in evidence.items()}
-    sources |= {name: Placed(scene, _solid(config, name)) for name in names if name in ("box", "sphere")}
+    sources |= {name: Placed(scene, config.solid(name)) for name in names if name in ("box", "sphere")}
     try:
         bounds = {name: source.bounds(shape, resolution) for name, source in sources.items()}
         box = combine_bounds(steps, bounds)
-        operand = combine(steps, fill_all(sources, box, resolution))
-        assert operand.state is not None
+        operands = fill_all(sources, box, resolution, shape.threshold)
+    except NothingFound as error:
+        raise (explain_nothing(error, config, scene, source_text) if "text" in evidence else error) from error
+    operand = combine(steps, operands)
+    assert operand.state is not None
+    try:
         with scene.timed("shape"):
             region = region_from_probability(operand.probability, operand.state, *box, shape)
     except NothingFound as error:
-        if "text" not in evidence:
-            raise
-        localizer = load_clipseg(config.localizer, scene.cameras.device)
-        raise explain_nothing(error, localizer, scene, source_text, config.image_size) from error
+        if names == ["text"]:
+            raise explain_nothing(error, config, scene, source_text) from error
+        raise NothingFound(f"{config.source!r} leaves nothing: {error}") from error
     highest = float(operand.probability[operand.state == SEEN].max())
     covered = (
-        max(covered_light(region, found) for found in evidence.values()) if evidence else covered_volume(region, scene)
+        max(covered_light(region, found, scene.base.grid_box) for found in evidence.values()) if evidence else None
     )
-    return _checked(FoundRegion(region, highest, covered, dict(scene.seconds)))
+    return _checked(region, highest, covered_by_views(region, scene, config) if covered is None else covered, scene)
 
 
-def covered_light(region: Region, evidence: Evidence) -> float:
-    """Share of the views' light that comes from within a region."""
-    inside = region.weight_at(evidence.points) > 0.5
-    return float((evidence.weights * inside).sum() / evidence.weights.sum())
+def covered_light(region: Region, evidence: Evidence, grid_box: Box) -> float:
+    """Share of the light from within the scene's box that comes from within a region."""
+    lower, upper = (corner.to(evidence.points) for corner in grid_box)
+    near = ((evidence.points >= lower) & (evidence.points <= upper)).all(dim=-1)
+    inside = near & (region.weight_at(evidence.points) > 0.5)
+    return float((evidence.weights * inside).sum() / (evidence.weights * near).sum().clamp_min(1e-9))
 
 
-def covered_volume(region: Region, scene: Scene) -> float:
-    """Share of the scene's box that a region fills, in grid coordinates."""
-    lower, upper = scene.base.grid_box
-    whole = float((upper - lower).prod())
-    inner = region.weight[1:-1, 1:-1, 1:-1]  # the outermost layer is always 0
-    return float((inner > 0.5).float().mean() * (region.upper - region.lower).prod()) / whole
+def covered_by_views(region: Region, scene: Scene, config: RegionConfig) -> float:
+    """The same for a region that no view helped to find: some are rendered for it."""
+    cameras, _ = even_cameras(scene, min(config.views, LOOKS), config.image_size)
+    evidence = look(scene, cameras, lambda pictures, _: [torch.zeros(p.shape[:2]).to(p) for p in pictures], "Views")
+    return covered_light(region.to(evidence.points.device), evidence, scene.base.grid_box)
 
 
-def _checked(found: FoundRegion) -> FoundRegion:
-    if found.covered > GLOBAL_EDIT:
+def _checked(region: Region, highest: float, covered: float, scene: Scene) -> FoundRegion:
+    if covered > GLOBAL_EDIT:
         CONSOLE.print(
-            f"[bold yellow]The region covers {100 * found.covered:.0f} % of the scene: this is a global edit. Raise the "
+            f"[bold yellow]The region covers {100 * covered:.0f} % of the scene: this is a global edit. Raise the "
             "threshold, name the object more closely, or give a box.[/bold yellow]"
         )
-    return found
-
-
-def _solid(config: RegionConfig, name: str) -> Solid:
-    if name == "box":
-        return oriented_box(config.box_center, config.box_size, config.box_rotation)
-    return sphere(config.sphere_center, config.sphere_radius)
-
-
-def _mask_folder(config: RegionConfig) -> Path:
-    if config.masks is None:
-        raise BlendingNerfError("the region's source is masks, but no folder is named: give --pipeline.region.masks")
-    return config.masks
+    return FoundRegion(region, highest, covered, dict(scene.seconds))

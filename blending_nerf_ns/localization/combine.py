@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import Box
-from blending_nerf_ns.edits.shape import FREE, SEEN
+from blending_nerf_ns.edits.shape import BARRED, FREE, SEEN
 from blending_nerf_ns.errors import BlendingNerfError
 
 SOURCES = ("text", "masks", "box", "sphere")
@@ -26,6 +26,8 @@ class Operand(NamedTuple):
     """HIDDEN, FREE or SEEN where views say what is there; None of a solid, which knows nothing of surfaces."""
     claimed: Bool[Tensor, "z y x"]
     """What belongs to it whether views saw something there or not: the inside of a solid."""
+    body: Bool[Tensor, "z y x"]
+    """All of it, hidden inside included: what is barred where it is taken away."""
 
 
 def parse_sources(text: str) -> List[Tuple[str, str]]:
@@ -57,28 +59,34 @@ def combine(steps: List[Tuple[str, str]], operands: Mapping[str, Operand]) -> Op
         operands: by name, on the same grid.
 
     Returns:
-        probabilities, and states throughout: what views say, SEEN where a solid claims a place, FREE where nobody knows.
+        probabilities, and states throughout: what views say, SEEN where a solid claims a place, FREE where nobody knows,
+        BARRED outside the solids that it must lie in and inside of what is taken away.
     """
-    first = operands[steps[0][1]]
-    probability, state, claimed = first
+    probability, state, claimed, _ = operands[steps[0][1]]
+    barred = torch.zeros_like(claimed)
     for operator, name in steps[1:]:
         other = operands[name]
         if operator == "|":
             probability = torch.maximum(probability, other.probability)
             claimed = claimed | other.claimed
+            barred = barred & ~other.body
         elif operator == "&":
             probability = torch.minimum(probability, other.probability)
+            for solid in (claimed if state is None else None, other.claimed if other.state is None else None):
+                barred = barred if solid is None else barred | ~solid
             claimed = claimed & other.claimed
         else:
             probability = torch.minimum(probability, 1.0 - other.probability)
-            claimed = claimed & ~other.claimed
+            claimed = claimed & ~other.body
+            barred = barred | other.body
         if state is None or other.state is None:
             state = other.state if state is None else state
         else:
             state = torch.maximum(state, other.state)  # HIDDEN < FREE < SEEN
     if state is None:
         state = torch.full_like(claimed, FREE, dtype=torch.uint8)
-    return Operand(probability, state.masked_fill(claimed, SEEN), claimed)
+    state = state.masked_fill(claimed, SEEN).masked_fill(barred, BARRED)
+    return Operand(probability.masked_fill(barred, 0.0), state, claimed, claimed)
 
 
 def combine_bounds(steps: List[Tuple[str, str]], boxes: Mapping[str, Box]) -> Box:

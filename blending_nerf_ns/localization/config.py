@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, Optional, Tuple
 
 from blending_nerf_ns.edits.shape import RegionShape
+from blending_nerf_ns.edits.solids import Solid, oriented_box, sphere
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.combine import parse_sources
 
 
@@ -61,6 +63,38 @@ class RegionConfig:
     def reads(self, source: str) -> bool:
         """Whether one of the sources is this one; raises BlendingNerfError where they are not understood."""
         return self.source.strip() != "file" and source in [name for _, name in parse_sources(self.source)]
+
+    def check(self) -> None:
+        """Say what cannot work before anything is trained or rendered.
+
+        Raises:
+            BlendingNerfError: sources that are not understood, a value out of range, no such folder or file, ...
+        """
+        self.shape().checked()
+        for name, least in (("views", 1), ("image_size", 8), ("close_ups", 0)):
+            if getattr(self, name) < least:
+                raise BlendingNerfError(f"the region's {name} must be at least {least}, not {getattr(self, name)}")
+        if self.source.strip() == "file":
+            if self.file is None or not self.file.is_file():
+                raise BlendingNerfError(f"there is no region file {self.file}; write one with `blending-nerf region`")
+            return
+        for _, source in parse_sources(self.source):
+            if source == "masks" and self.masks is None:
+                raise BlendingNerfError(
+                    "the region's source is masks, but no folder is named: give --pipeline.region.masks"
+                )
+            if source == "masks" and self.masks is not None and not self.masks.is_dir():
+                raise BlendingNerfError(
+                    f"there is no mask folder {self.masks.absolute()}; name the folder of the mask images"
+                )
+            if source in ("box", "sphere"):
+                self.solid(source)
+
+    def solid(self, source: str) -> Solid:
+        """The solid that "box" or "sphere" stands for."""
+        if source == "box":
+            return oriented_box(self.box_center, self.box_size, self.box_rotation)
+        return sphere(self.sphere_center, self.sphere_radius)
 
     def shape(self) -> RegionShape:
         """How the region is cut."""

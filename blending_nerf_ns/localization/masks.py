@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -19,54 +19,82 @@ GRAY = 0.25
 """Share of pixels that may be neither nearly black nor nearly white: soft edges are, photographs are more."""
 
 
-def read_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Float[Tensor, "height width"]]:
-    """The masks of some or all training images.
+def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
+    """Which training images have a mask. Only names and sizes are read.
 
     Args:
         folder: with one image per training image that has a mask, named as it (any of .png .jpg .jpeg .bmp .webp).
-        images: the training images.
+        images: the training images. Other files in the folder do not matter, as long as one belongs to an image.
 
     Returns:
-        Masks in [0, 1] by the index of their training image.
+        Files by the index of their training image.
 
     Raises:
-        BlendingNerfError: no such folder, no image in it, a mask that belongs to no training image, has another size
-            than it, or is a photograph rather than black and white.
+        BlendingNerfError: no such folder, no image in it, none that is named as a training image or one that fits two of
+            them, or a mask of another size than its image.
     """
     if not folder.is_dir():
-        raise BlendingNerfError(
-            f"there is no mask folder {folder.absolute()}; name the folder that holds the mask images"
-        )
+        raise BlendingNerfError(f"there is no mask folder {folder.absolute()}; name the folder of the mask images")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
         raise BlendingNerfError(f"{folder.absolute()} holds no mask image ({', '.join(SUFFIXES)})")
-    number = {path.stem: index for index, path in enumerate(images)}
-    masks: Dict[int, Tensor] = {}
-    strangers = [path.name for path in files if path.stem not in number]
-    files = [path for path in files if path.stem in number]
-    if not files:
-        raise BlendingNerfError(
-            f"none of the {len(strangers)} masks in {folder} ({', '.join(strangers[:3])}, ...) is named as a training "
-            f"image ({', '.join(path.name for path in images[:3])}, ...)"
-        )
+    owners: Dict[str, List[int]] = {}
+    for index, path in enumerate(images):
+        owners.setdefault(path.stem, []).append(index)
+    masks: Dict[int, Path] = {}
     for path in files:
-        index = number[path.stem]
-        with Image.open(path) as picture:
-            mask = np.asarray(picture.convert("L"), dtype=np.float32) / 255
-        with Image.open(images[index]) as photo:
-            wanted = (photo.height, photo.width)
-        if mask.shape != wanted:
+        fits = owners.get(path.stem, [])
+        if len(fits) > 1:
             raise BlendingNerfError(
-                f"the mask {path} is {mask.shape[1]} x {mask.shape[0]}, but its image {images[index].name} is "
-                f"{wanted[1]} x {wanted[0]}; make them the same size"
+                f"the mask {path} could belong to {images[fits[0]]} or to {images[fits[1]]}: give the images different names"
             )
-        gray = float(((mask > 0.1) & (mask < 0.9)).mean())
-        if gray > GRAY:
+        for index in fits:
+            masks[index] = path
+    if not masks:
+        raise BlendingNerfError(
+            f"none of the {len(files)} masks in {folder} ({', '.join(path.name for path in files[:3])}, ...) is named as "
+            f"a training image ({', '.join(path.name for path in images[:3])}, ...)"
+        )
+    for index, path in masks.items():
+        size, wanted = _size(path), _size(images[index])
+        if size != wanted:
             raise BlendingNerfError(
-                f"{100 * gray:.0f} % of the mask {path} is neither black nor white; paint the object white, all else black"
+                f"the mask {path} is {size[0]} x {size[1]}, but its image {images[index].name} is "
+                f"{wanted[0]} x {wanted[1]}; make them the same size"
             )
-        masks[index] = torch.from_numpy(mask)
     return masks
+
+
+def _size(path: Path) -> Tuple[int, int]:
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except OSError as error:
+        raise BlendingNerfError(f"{path} is no image that can be read: {error}") from error
+
+
+def read_mask(path: Path) -> Float[Tensor, "height width"]:
+    """A mask in [0, 1]: its alpha channel where that varies, else its brightness.
+
+    Raises:
+        BlendingNerfError: a photograph rather than black and white, or values that are nearly 0 throughout but not 0.
+    """
+    try:
+        with Image.open(path) as picture:
+            alpha = np.asarray(picture.convert("RGBA"), dtype=np.float32)[..., 3] / 255
+            mask = np.asarray(picture.convert("L"), dtype=np.float32) / 255 if alpha.min() == alpha.max() else alpha
+    except OSError as error:
+        raise BlendingNerfError(f"{path} is no image that can be read: {error}") from error
+    gray = float(((mask > 0.1) & (mask < 0.9)).mean())
+    if gray > GRAY:
+        raise BlendingNerfError(
+            f"{100 * gray:.0f} % of the mask {path} is neither black nor white; paint the object white, all else black"
+        )
+    if 0.0 < mask.max() < 0.1:
+        raise BlendingNerfError(
+            f"the brightest value of the mask {path} is {255 * mask.max():.0f} of 255; white is 255"
+        )
+    return torch.from_numpy(mask)
 
 
 def resize_mask(mask: Float[Tensor, "height width"], size: Sequence[int]) -> Float[Tensor, "h w"]:

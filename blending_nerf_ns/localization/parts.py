@@ -156,6 +156,13 @@ def nearest_part(parts: Sequence[Box], point: Float[Tensor, "3"]) -> int:
     return min(range(len(parts)), key=lambda i: (float(outside[i]), float(middle[i])))
 
 
+def believed_inside(evidence: Evidence, box: Box) -> Evidence:
+    """The same evidence without what it says of surfaces outside a box; its rays still prove free space."""
+    inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)
+    kept = (evidence.points[inside], evidence.weights[inside], evidence.probabilities[inside])
+    return Evidence(*kept, evidence.origins, evidence.directions, evidence.ends)
+
+
 def only_inside(evidence: Evidence, box: Box) -> Evidence:
     """The same evidence with everything outside a box denied."""
     inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import List, Mapping, Protocol, Sequence
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import Box
-from blending_nerf_ns.edits.shape import RegionShape
+from blending_nerf_ns.edits.shape import SEEN, RegionShape, find_core, nearest_voxel
 from blending_nerf_ns.edits.solids import Solid, solid_bounds, solid_core, with_room
+from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.localization.combine import Operand
 from blending_nerf_ns.localization.evidence import Evidence
-from blending_nerf_ns.localization.fusion import fill_grid, find_box
-from blending_nerf_ns.localization.masks import read_masks, resize_mask
+from blending_nerf_ns.localization.fusion import VoxelGrid, fill_grid, find_box
+from blending_nerf_ns.localization.masks import find_masks, read_mask, resize_mask
 from blending_nerf_ns.localization.views import Scene, even_cameras, look
 
 
@@ -26,7 +28,7 @@ class Source(Protocol):
         """The box that its region needs, margin and room to move it included, in grid coordinates."""
         ...
 
-    def fill(self, box: Box, resolution: int) -> Operand:
+    def fill(self, box: Box, resolution: int, threshold: float) -> Operand:
         """What it says on a grid over a box."""
         ...
 
@@ -44,12 +46,13 @@ class Seen:
         with self.scene.timed("fuse"):
             return find_box(self.evidence, base.grid_box, base.to_grid, base.contracted, shape)
 
-    def fill(self, box: Box, resolution: int) -> Operand:
+    def fill(self, box: Box, resolution: int, threshold: float) -> Operand:
         """The fused probabilities."""
         base = self.scene.base
         with self.scene.timed("fuse"):
             grid = fill_grid(self.evidence, box, base.to_grid, base.contracted, resolution)
-        return Operand(grid.probability, grid.state, torch.zeros_like(grid.state, dtype=torch.bool))
+        nothing = torch.zeros_like(grid.state, dtype=torch.bool)
+        return Operand(grid.probability, grid.state, nothing, solid_body(grid, threshold))
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,22 @@ class Placed:
         device = self.scene.cameras.device
         return low.to(device), high.to(device)
 
-    def fill(self, box: Box, resolution: int) -> Operand:
+    def fill(self, box: Box, resolution: int, threshold: float) -> Operand:
         """1 in the solid, 0 elsewhere."""
         inside = solid_core(self.solid, box, resolution, self.scene.base.contracted)
-        return Operand(inside.float(), None, inside)
+        return Operand(inside.float(), None, inside, inside)
+
+
+def solid_body(grid: VoxelGrid, threshold: float) -> Bool[Tensor, "z y x"]:
+    """The object that some evidence describes, its hidden inside included; empty where nothing reaches the threshold."""
+    x, y, z = ((grid.upper - grid.lower) / grid.state.shape[0]).tolist()
+    state = grid.state.cpu().numpy()
+    surfaces = nearest_voxel(state == SEEN, (z, y, x))
+    try:
+        body = find_core(grid.probability.cpu().numpy(), state, surfaces, (z, y, x), threshold, "all")
+    except NothingFound:
+        return torch.zeros_like(grid.state, dtype=torch.bool)
+    return torch.from_numpy(body).to(grid.state.device)
 
 
 def mask_evidence(scene: Scene, folder: Path, images: Sequence[Path], views: int, image_size: int) -> Evidence:
@@ -78,20 +93,20 @@ def mask_evidence(scene: Scene, folder: Path, images: Sequence[Path], views: int
 
     Args:
         scene: with the training cameras.
-        folder: of the masks, see `masks.read_masks`.
+        folder: of the masks, see `masks.find_masks`.
         images: the training images' files.
         views: masks to use at most, spread evenly.
         image_size: longer side of the pictures, in pixels.
     """
-    masks = read_masks(folder, images)
-    cameras, picked = even_cameras(scene, views, image_size, sorted(masks))
+    files = find_masks(folder, images)
+    cameras, picked = even_cameras(scene, views, image_size, sorted(files))
 
     def localize(pictures: Sequence[Tensor], numbers: Sequence[int]) -> List[Tensor]:
-        return [resize_mask(masks[picked[n]], p.shape[:2]).to(p) for p, n in zip(pictures, numbers)]
+        return [resize_mask(read_mask(files[picked[n]]), p.shape[:2]).to(p) for p, n in zip(pictures, numbers)]
 
     return look(scene, cameras, localize, "Masks")
 
 
-def fill_all(sources: Mapping[str, Source], box: Box, resolution: int) -> Mapping[str, Operand]:
+def fill_all(sources: Mapping[str, Source], box: Box, resolution: int, threshold: float) -> Mapping[str, Operand]:
     """Every source on one grid."""
-    return {name: source.fill(box, resolution) for name, source in sources.items()}
+    return {name: source.fill(box, resolution, threshold) for name, source in sources.items()}

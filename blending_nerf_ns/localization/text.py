@@ -11,10 +11,10 @@ from torch import Tensor
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 from blending_nerf_ns.localization.alternatives import best_alternatives
-from blending_nerf_ns.localization.clipseg import ClipSegLocalizer, load_clipseg
+from blending_nerf_ns.localization.clipseg import load_clipseg
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence, join_evidence
-from blending_nerf_ns.localization.parts import marked_parts, nearest_part, only_inside, read_parts
+from blending_nerf_ns.localization.parts import believed_inside, marked_parts, nearest_part, only_inside, read_parts
 from blending_nerf_ns.localization.views import Localize, Scene, close_cameras, even_cameras, look, render_pictures
 
 if TYPE_CHECKING:
@@ -62,13 +62,22 @@ def _choose(config: RegionConfig, scene: Scene, parts: List[Box], text: str, loa
     if len(parts) == 1:
         return 0
     if config.keep == "nearest":
-        point = scene.base.to_grid(torch.tensor(config.point, device=scene.cameras.device))
-        return nearest_part(parts, point)
+        return nearest_part(parts, _point(config, scene))
     likelihood = read_parts(scene, load_guide(), parts, text)
     best = max(range(len(parts)), key=likelihood.__getitem__)
     found = ", ".join(f"{value:.1f}" for value in likelihood)
     CONSOLE.print(f"{len(parts)} parts are marked; {text!r} reads best on part {best + 1} (log-likelihoods {found}).")
     return best
+
+
+def only_nearest(config: RegionConfig, scene: Scene, evidence: Evidence) -> Evidence:
+    """The evidence of the part that is nearest to the configured point; all of it where nothing is marked."""
+    parts = marked_parts(scene, evidence, config.threshold)
+    return only_inside(evidence, parts[nearest_part(parts, _point(config, scene))]) if parts else evidence
+
+
+def _point(config: RegionConfig, scene: Scene) -> Tensor:
+    return scene.base.to_grid(torch.tensor(config.point, device=scene.cameras.device))
 
 
 def _look_closer(config: RegionConfig, scene: Scene, parts: List[Box], localize: Localize) -> List[Evidence]:
@@ -78,15 +87,14 @@ def _look_closer(config: RegionConfig, scene: Scene, parts: List[Box], localize:
     found = []
     for number, part in enumerate(parts):
         cameras = close_cameras(scene, part, each, config.image_size, seed=number)
-        found.append(only_inside(look(scene, cameras, localize, "Close-ups"), part))
+        found.append(believed_inside(look(scene, cameras, localize, "Close-ups"), part))
     return found
 
 
-def explain_nothing(
-    error: NothingFound, localizer: ClipSegLocalizer, scene: Scene, text: str, image_size: int
-) -> NothingFound:
+def explain_nothing(error: NothingFound, config: RegionConfig, scene: Scene, text: str) -> NothingFound:
     """The same error with what the localiser finds instead."""
-    cameras, _ = even_cameras(scene, PICTURES_FOR_ALTERNATIVES, image_size)
+    localizer = load_clipseg(config.localizer, scene.cameras.device)
+    cameras, _ = even_cameras(scene, PICTURES_FOR_ALTERNATIVES, config.image_size)
     found = best_alternatives(localizer, render_pictures(scene, cameras), text)
     others = ", ".join(f"{other!r} {probability:.2f}" for other, probability in found)
     return NothingFound(f"{text!r} was not found: {error}. What the localiser finds instead, at most: {others}")

@@ -104,7 +104,7 @@ def even_cameras(
     Args:
         scene: with its training cameras.
         count: how many; fewer if there are not as many.
-        longest: longer side of the largest picture, in pixels.
+        longest: longer side of the pictures, in pixels; smaller ones stay as they are.
         among: indices to choose from; all if not given.
 
     Returns:
@@ -113,8 +113,7 @@ def even_cameras(
     pool = torch.arange(len(scene.cameras)) if among is None else torch.tensor(list(among))
     picked = pool[spread_views(scene.cameras.camera_to_worlds[pool.to(scene.cameras.device)], count).cpu()]
     chosen = scene.cameras[picked.to(scene.cameras.device)]
-    largest = float(torch.maximum(chosen.width, chosen.height).max())
-    chosen.rescale_output_resolution(min(1.0, longest / largest))
+    chosen.rescale_output_resolution((longest / torch.maximum(chosen.width, chosen.height)).clamp_max(1.0))
     return chosen, picked.tolist()
 
 

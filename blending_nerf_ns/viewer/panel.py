@@ -51,6 +51,7 @@ class EditPanel(nn.Module):
             self._owner[0].model.want_region(**{name: float(element.value)})
 
         hint = f"{meaning} See the output region_overlay; nothing is trained anew."
+        low, high = min(low, value), max(high, value)  # viser refuses a value outside its slider
         return ViewerSlider(f"Region: {name}", value, low, high, step=0.01, cb_hook=moved, hint=hint)
 
     def _use_crop_box(self, _: ViewerButton) -> None:

@@ -8,6 +8,7 @@ from typing import List
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from nerfstudio.cameras.cameras import Cameras
 from numpy import ndarray
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from blending_nerf_ns.localization.build import build_region
 from blending_nerf_ns.localization.clipseg import ClipSegLocalizer
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.views import Scene as Views
-from blending_nerf_ns.localization.views import even_cameras, render_pictures
+from blending_nerf_ns.localization.views import render_pictures
 from blending_nerf_ns.procedural.base import ProceduralBase
 from blending_nerf_ns.procedural.trace import scene_parts, trace
 
@@ -36,15 +37,20 @@ class Score:
     grown: float
     """The same with margin and soft edge."""
     distractors: float
-    """Share of the core's pixels that show another object."""
+    """Share of the core's pixels that show another object; NaN where nothing was found."""
     floor: float
-    """Share of the core's pixels that show no object."""
+    """Share of the core's pixels that show no object; NaN where nothing was found."""
     found: bool
 
 
 def views_of(puzzle: Puzzle) -> Views:
     """What the localiser may look at."""
     return Views(ProceduralBase(puzzle.scene), photographs(TRAINING_VIEWS, SIZE))  # type: ignore[arg-type]
+
+
+def held_out(size: int) -> Cameras:
+    """Cameras that did not help to find the region."""
+    return photographs(HELD_OUT_VIEWS, size, start=0.7)
 
 
 def truth(puzzle: Puzzle, origin: Tensor, directions: Tensor) -> Int[Tensor, "*rays"]:
@@ -59,7 +65,7 @@ def solve(puzzle: Puzzle, config: RegionConfig, guide: ClipGuide, text: str = ""
     try:
         region = build_region(config, scene, text or puzzle.text, resolution, lambda: guide).region
     except NothingFound:
-        return Score(0.0, 0.0, 0.0, 0.0, False)
+        return Score(0.0, 0.0, float("nan"), float("nan"), False)
     grown = rerendered(puzzle, region)
     region.reshape(margin=0.0, soft_edge=0.0)
     cores = rerendered(puzzle, region)
@@ -67,15 +73,15 @@ def solve(puzzle: Puzzle, config: RegionConfig, guide: ClipGuide, text: str = ""
     return Score(
         float(np.mean([iou(mask, owner == 0) for mask, owner in cores])),
         float(np.mean([iou(mask, owner == 0) for mask, owner in grown])),
-        float((marked > 0).mean()) if len(marked) else 0.0,
-        float((marked < 0).mean()) if len(marked) else 0.0,
+        float((marked > 0).mean()),
+        float((marked < 0).mean()),
         True,
     )
 
 
 def rerendered(puzzle: Puzzle, region: Region) -> List[tuple[Bool[ndarray, "S S"], Int[ndarray, "S S"]]]:
     """Masks of the region, and the true objects, from held-out cameras: surfaces are opaque, so the first one counts."""
-    cameras = photographs(HELD_OUT_VIEWS, SIZE, start=0.7)
+    cameras = held_out(SIZE)
     out = []
     for index in range(len(cameras)):
         rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
@@ -85,11 +91,10 @@ def rerendered(puzzle: Puzzle, region: Region) -> List[tuple[Bool[ndarray, "S S"
     return out
 
 
-def flat_iou(puzzle: Puzzle, config: RegionConfig, localizer: ClipSegLocalizer, text: str = "") -> float:
-    """Mean IoU of the localiser's own maps, one picture at a time."""
-    scene = views_of(puzzle)
-    cameras, _ = even_cameras(scene, config.views, config.image_size)
-    maps = localizer.localize(render_pictures(scene, cameras), text or puzzle.text)
+def flat_iou(puzzle: Puzzle, config: RegionConfig, localizer: ClipSegLocalizer) -> float:
+    """Mean IoU of the localiser's own maps of the held-out views, one picture at a time."""
+    scene, cameras = views_of(puzzle), held_out(config.image_size)
+    maps = localizer.localize(render_pictures(scene, cameras), puzzle.text)
     found = []
     for index, probability in enumerate(maps):
         rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
