@@ -93,7 +93,6 @@ def test_unknown_words_are_named():
 
 
 @needs_clipseg
-@pytest.mark.xfail(strict=True, reason="the mini CLIPSeg still confuses objects of one shape: mean IoU 0.60, bar 0.70")
 def test_clipseg_finds_the_object_that_is_asked_for():
     localizer = load_clipseg("embedded")
     assert localizer.templates == templates.EMBEDDED

@@ -24,17 +24,22 @@ HELD_OUT_SCENES = 2000
 
 def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: int = 96) -> None:
     """Trace the training and held-out scenes and make the textures, unless they are there. Minutes, once."""
-    for name, count, seed in (("val", HELD_OUT_SCENES, HELD_OUT_SEED), ("train", scenes, TRAIN_SEED)):
-        if not (folder / name / "done").exists():
-            make_stock(folder / name, count, side, seed, progress=lambda it, n=name: track(list(it), f"tracing {n}"))
-            (folder / name / "done").touch()
-        bank = folder / f"textures_{name}.npy"
-        if not bank.exists():
-            np.save(bank, texture_bank(textures if name == "train" else 400, 128, seed))
+    prepare_scenes(folder, "val", HELD_OUT_SCENES, HELD_OUT_SEED, 400, side)
+    prepare_scenes(folder, "train", scenes, TRAIN_SEED, textures, side)
+
+
+def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: int, side: int = 96) -> None:
+    """Trace scenes under folder/name and make their textures, unless they are there."""
+    if not (folder / name / "done").exists():
+        make_stock(folder / name, scenes, side, seed, progress=lambda it: track(list(it), f"tracing {name}"))
+        (folder / name / "done").touch()
+    bank = folder / f"textures_{name}.npy"
+    if not bank.exists():
+        np.save(bank, texture_bank(textures, 128, seed))
 
 
 def painter(folder: Path, name: str, seed: int) -> Painter:
-    """Source of batches from the "train" or "val" scenes, each with textures of its own."""
+    """Source of batches from prepared scenes, with their own textures."""
     bank = np.load(folder / f"textures_{name}.npy")
     return Painter(load_stock(folder / name), bank, seed)
 
