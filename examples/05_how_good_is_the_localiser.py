@@ -1,6 +1,6 @@
 """How good is the localiser? Regions from text against known masks, on scenes that no training saw.
 
-    python examples/05_how_good_is_the_localiser.py --output outputs/localiser
+    TQDM_DISABLE=1 python examples/05_how_good_is_the_localiser.py --output outputs/localiser    # one bar is enough
 
 Each scene holds what is meant, an object of the same colour, one of the same shape, and up to two more. The base is the
 drawing itself, so that only the localiser is measured. Prints tables (by shape, wording and number of views; single
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
@@ -101,6 +102,9 @@ def plot(tables: Dict[str, Dict[str, Dict[str, float]]], flat: float, path: Path
 
 def main(settings: Settings) -> None:
     """Measure, print, write."""
+    warnings.filterwarnings(
+        "ignore", "Using a non-tuple sequence"
+    )  # nerfstudio's cameras index as torch used to like it
     console = Console()
     pipeline = blending_nerf_cpu.config.pipeline
     assert isinstance(pipeline, BlendingPipelineConfig)
