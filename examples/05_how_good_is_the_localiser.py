@@ -54,8 +54,8 @@ class Settings:
     """Where localiser.json and localiser.png go."""
     scenes: int = 20
     """Scenes of the main table."""
-    first: int = 100
-    """Number of the first scene: other numbers are other scenes. Those below 100 were looked at while the localiser was made."""
+    first: int = 200
+    """Number of the first scene: other numbers are other scenes. Those below 200 were looked at while the localiser was made."""
     sweep_scenes: int = 10
     """Scenes for each wording and each number of views; 0 leaves these tables out."""
     views: int = 16

@@ -71,3 +71,11 @@ def test_rivals_are_false_where_the_text_is_true() -> None:
     assert "a red cube" in shape and "a red ball" not in shape and "a red toy" not in shape
     assert rivals("a thing", embedded=True) == ["an empty floor"]
     assert "a blue chair" in rivals("a red chair", embedded=False) and "an object" in rivals("a fox", embedded=False)
+
+
+def test_objects_that_run_together_over_the_floor_come_apart() -> None:
+    two = {(2, 8, 8): (4, 0.9, 1.0), (6, 9, 9): (2, 0.35, 0.5), (8, 9, 9): (2, 0.35, 0.5), (10, 8, 8): (4, 0.8, 1.0)}
+    assert len(find_parts(grid_with(two), 0.3)) == 2
+    dim = {**two, (10, 8, 8): (4, 0.35, 1.0)}
+    (one,) = find_parts(grid_with(dim), 0.3)
+    assert float(one[1][0] - one[0][0]) > 12, "a dim end of an object is the object's"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, List, Sequence, Tuple, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
@@ -31,6 +31,10 @@ COARSE = 96
 """Voxels along each side of the whole scene, when parts are told apart."""
 PART_SHARE = 0.6
 """Parts are looked for at this share of the threshold: what is unsure is for the guide to decide."""
+HIGHER = (0.0, 0.3, 0.6)
+"""They come apart at the threshold or at these shares of the way from it to certainty."""
+BRIGHT_SHARE = 0.15
+"""Pieces with at least this share of a part's light are objects of their own."""
 SAME_PART = 1
 """Surfaces at most twice this many voxels apart are one part: sparse rays leave gaps in it."""
 SMALLEST_PART = 4
@@ -65,37 +69,66 @@ def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
         threshold: a surface with at least this probability may belong to a part.
         most: parts to return at most.
     """
-    probability = grid.probability.cpu().numpy()
+    probability, light = grid.probability.cpu().numpy(), grid.light.cpu().numpy()
     marked = (grid.state.cpu().numpy() == SEEN) & (probability >= threshold)
-    near = ndimage.maximum_filter(marked.view(np.uint8), size=2 * SAME_PART + 1)
-    labels, count = cast(Tuple[np.ndarray, int], ndimage.label(near, structure=np.ones((3, 3, 3))))
-    labels = labels * marked
-    if count == 0:
-        return []
-    light = grid.light.cpu().numpy()
-    numbers = np.arange(1, count + 1)
-    voxels = ndimage.sum_labels(marked, labels, numbers)
-    weights = np.where(voxels >= SMALLEST_PART, ndimage.sum_labels(light, labels, numbers), 0.0)
-    weights[weights < SMALLEST_SHARE * weights.max()] = 0.0
-    places = ndimage.find_objects(labels)
+    levels = [threshold + share * (1.0 - threshold) for share in HIGHER]
+    masks = [part for whole in _pieces(marked) for part in split(whole, probability, light, levels)]
+    masks = [mask for mask in masks if mask.sum() >= SMALLEST_PART]
+    weights = [float(light[mask].sum()) for mask in masks]
     step = (grid.upper - grid.lower) / grid.probability.shape[0]
     boxes: List[Box] = []
-    for part in np.argsort(-weights)[:most]:
-        place = places[part]
-        if weights[part] > 0 and place is not None:
-            bounds = _bulk(light[place] * (labels[place] == part + 1), [side.start for side in place])
-            first, last = (torch.tensor(side[::-1].copy()).to(step) for side in bounds)
+    for part in sorted(range(len(masks)), key=lambda i: -weights[i])[:most]:
+        if weights[part] > 0 and weights[part] >= SMALLEST_SHARE * max(weights):
+            first, last = (torch.tensor(side[::-1].copy()).to(step) for side in _bulk(light * masks[part]))
             boxes.append((grid.lower + (first - ROOM) * step, grid.lower + (last + ROOM) * step))
     return boxes
 
 
-def _bulk(light: Float[ndarray, "z y x"], start: Sequence[int]) -> Tuple[Int[ndarray, "3"], Int[ndarray, "3"]]:
+def split(
+    part: Bool[ndarray, "z y x"],
+    probability: Float[ndarray, "z y x"],
+    light: Float[ndarray, "z y x"],
+    levels: Sequence[float],
+) -> List[Bool[ndarray, "z y x"]]:
+    """Objects that run together over the floor between them come apart at a higher threshold.
+
+    Where a part has several bright pieces at one of the levels, each of its voxels goes to the nearest of these.
+
+    Args:
+        part: connected voxels.
+        probability: in [0, 1].
+        light: of each voxel, >= 0.
+        levels: thresholds to try, ascending.
+    """
+    for at, level in enumerate(levels):
+        pieces = _pieces(part & (probability >= level))
+        bright = [piece for piece in pieces if light[piece].sum() >= BRIGHT_SHARE * light[part].sum()]
+        if len(bright) > 1:
+            numbered = np.zeros(part.shape, dtype=np.int32)
+            for number, piece in enumerate(bright, start=1):
+                numbered[piece] = number
+            nearest = ndimage.distance_transform_edt(numbered == 0, return_distances=False, return_indices=True)
+            owner = numbered[tuple(cast(np.ndarray, nearest))] * part
+            children = [owner == number for number in range(1, len(bright) + 1)]
+            return [small for child in children for small in split(child, probability, light, levels[at + 1 :])]
+    return [part]
+
+
+def _pieces(mask: Bool[ndarray, "z y x"]) -> List[Bool[ndarray, "z y x"]]:
+    """Connected parts of a mask, over small gaps."""
+    near = ndimage.maximum_filter(mask.view(np.uint8), size=2 * SAME_PART + 1)
+    labels, count = cast(Tuple[np.ndarray, int], ndimage.label(near, structure=np.ones((3, 3, 3))))
+    sizes = np.bincount((labels * mask).ravel(), minlength=count + 1)
+    return [(labels == number) & mask for number in range(1, count + 1) if sizes[number] >= SMALLEST_PART]
+
+
+def _bulk(light: Float[ndarray, "z y x"]) -> Tuple[Int[ndarray, "3"], Int[ndarray, "3"]]:
     """First voxel and the one after the last along z, y and x, without the thin ends that hold little of the light."""
     first, last = [], []
     for axis in range(3):
         share = np.cumsum(light.sum(axis=tuple(a for a in range(3) if a != axis))) / light.sum()
-        first.append(start[axis] + int(np.searchsorted(share, THIN_END)))
-        last.append(start[axis] + int(np.searchsorted(share, 1.0 - THIN_END)) + 1)
+        first.append(int(np.searchsorted(share, THIN_END)))
+        last.append(int(np.searchsorted(share, 1.0 - THIN_END)) + 1)
     return np.array(first), np.array(last)
 
 
