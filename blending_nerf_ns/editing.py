@@ -12,7 +12,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds, sample_boxes
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss
-from blending_nerf_ns.guidance.palette import palette, score_colors
+from blending_nerf_ns.guidance.palette import STRENGTH, palette, score_colors
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.view_pool import GuidanceView, ViewPool
 
@@ -99,8 +99,14 @@ class EditTraining:
         self.source = self.guide.encode_prompt(source_text or "an object")
         self.target = self.guide.encode_prompt(target_text)
 
-    def choose_first_color(self) -> Float[Tensor, "3"]:
-        """Start the field from the plain colour that the guide likes best for the target; call before the first step."""
+    def choose_first_color(self) -> Optional[Float[Tensor, "3"]]:
+        """Paint the region in the plain colour that the guide likes best for the target; call before the first step.
+
+        The field starts from just what was tried: from a hint of the colour the gradient was seen to lead back to none.
+
+        Returns:
+            The colour, or None where the guide likes no colour better than the original; the field is then as it was.
+        """
         generator = torch.Generator().manual_seed(self.seed)
         size = self.guide.image_size
         crops, coverages = [], []
@@ -110,9 +116,13 @@ class EditTraining:
             crops.append(crop(_as_image(view.original), boxes, size))
             coverages.append(crop(view.coverage[None], boxes, size))
         colors = palette()
-        losses = score_colors(self.guide, torch.cat(crops), torch.cat(coverages), colors, self.source, self.target)
+        seen, painted = torch.cat(crops), torch.cat(coverages)
+        losses = score_colors(self.guide, seen, painted, colors, self.source, self.target)
+        nothing = score_colors(self.guide, seen, torch.zeros_like(painted), colors[:1], self.source, self.target)
+        if float(losses.min()) >= float(nothing):
+            return None
         color = colors[int(losses.argmin())]
-        self.model.edit.field.start_from_color(color.to(self.model.device))
+        self.model.edit.field.start_from_color(color.to(self.model.device), STRENGTH)
         return color
 
     def step(self, step: int, steps: int, scale: float = 1.0) -> Tuple[Dict[str, Tensor], Dict[str, float]]:

@@ -228,8 +228,9 @@ class BlendingPipeline(VanillaPipeline):
             self.config.seed,
         )
         if int(self.progress[1]) == 0 and {"add", "change"} & set(self.config.operations):
-            red, green, blue = self.editing.choose_first_color().tolist()
-            CONSOLE.print(f"Colour that the guide likes best to start from: {red:.2f} {green:.2f} {blue:.2f} (RGB).")
+            color = self.editing.choose_first_color()
+            shown = "none but the original's" if color is None else " ".join(f"{value:.2f}" for value in color.tolist())
+            CONSOLE.print(f"Colour that the guide likes best to start from: {shown} (RGB).")
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

@@ -81,3 +81,16 @@ def test_box_of_a_region_in_a_contracted_scene_is_one_of_the_scene() -> None:
     lower, upper = scene_box_of_region(tiny_model(contracted=True))
     assert bool((lower < torch.tensor([-0.15, -0.25, -0.25])).all()) and bool((lower > -0.6).all())
     assert bool((upper > torch.tensor([0.35, 0.25, 0.25])).all()) and bool((upper < 0.8).all())
+
+
+def test_a_field_that_starts_from_a_colour_replaces_the_share_that_was_tried() -> None:
+    field = tiny_model().edit.field
+    field.reset()
+    with torch.no_grad():
+        field.shape_head.weight.zero_()
+    field.start_from_color(torch.tensor([0.1, 0.3, 0.9]), 0.85)
+    points, directions = torch.rand(50, 3) - 0.5, torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
+    out = field(points, directions)
+    assert torch.allclose(out.color_ratio, torch.full((50,), 0.85), atol=1e-5)
+    assert torch.allclose(field.first_color, torch.tensor([0.1, 0.3, 0.9]))
+    assert float(out.density_ratio.max()) < 0.1, "nothing is removed"

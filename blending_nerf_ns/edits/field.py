@@ -1,5 +1,6 @@
 """The editable field g_phi: a hash grid over the region's box, with view direction (design sections 1 and 3)."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Type
 
@@ -116,9 +117,11 @@ class EditField(nn.Module):
         self.lower.copy_(lower)
         self.upper.copy_(upper)
 
-    def start_from_color(self, color: Float[Tensor, "3"]) -> None:
-        """Let the field's colour start near this one instead of gray."""
+    @torch.no_grad()
+    def start_from_color(self, color: Float[Tensor, "3"], ratio: float) -> None:
+        """Let the field start as a plain colour that replaces this share of the original's, in (0, 1)."""
         self.first_color.copy_(color.clamp(0.05, 0.95))
+        self.shape_head.bias[2] = math.log(ratio / (1.0 - ratio))
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
         """Features at points in grid coordinates; levels that are not open yet are 0 (coarse to fine)."""
