@@ -73,7 +73,7 @@ def show_region(
     for index in tqdm(range(len(cameras)), desc="Overlay", dynamic_ncols=True):
         for name, picture in overlay_view(scene, made, cameras, index).items():
             columns[name].append(picture.cpu().numpy())
-    names = [images[number].stem for number in numbers]
+    names = [images[number].stem.split("_")[-1] for number in numbers]
     square = {name: np.stack([_in_square(p) for p in column]) for name, column in columns.items()}
     contact_sheet(square, names, picture_size).save(output / SHEET)
 
