@@ -11,13 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blending_nerf_ns.demo.measure import (
-    direction_similarity,
-    grow,
     hsv,
     hue_fraction,
     hue_of_text,
     mean_psnr,
-    psnr,
     psnr_outside,
 )
 
@@ -80,29 +77,6 @@ def test_hue_fraction_has_no_answer_without_hue_or_pixels():
     assert hue_fraction(rgb, np.zeros((1, 2, 2), bool), 120.0) is None
 
 
-def test_grow_is_a_square_per_view():
-    mask = np.zeros((2, 9, 9), bool)
-    mask[0, 4, 4] = True
-    grown = grow(mask, 3)
-    assert grown[0].sum() == 49
-    assert grown[0, 1:8, 1:8].all()
-    assert not grown[1].any()
-
-
-def test_grow_stops_at_the_border():
-    mask = np.zeros((1, 4, 4), bool)
-    mask[0, 0, 0] = True
-    assert grow(mask, 1).sum() == 4
-
-
-def test_psnr_by_hand():
-    a = np.zeros((2, 2, 3))
-    assert psnr(a, a + 0.1) == pytest.approx(20.0)
-    assert psnr(a, a) == 99.0
-    assert psnr(a, a + 1e-9) == 99.0
-    assert math.isnan(psnr(a[:0], a[:0]))
-
-
 def test_mean_psnr_averages_views_not_errors():
     a = np.zeros((2, 1, 1, 3))
     b = np.stack([np.full((1, 1, 3), 0.1), np.full((1, 1, 3), 0.01)])
@@ -118,11 +92,3 @@ def test_psnr_outside_ignores_the_grown_mask_and_pools_views():
     assert psnr_outside(edited, original, mask) == 99.0
     edited[0, 0, 0] = 1.0  # one of the 2 * (81 - 49) pixels outside
     assert psnr_outside(edited, original, mask) == pytest.approx(10 * math.log10(64))
-
-
-def test_direction_similarity_by_hand():
-    before = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    after = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]])  # along the texts; unchanged; at a right angle to them
-    source, target = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    assert direction_similarity(before, after, source, target) == pytest.approx((1 + 0 + 0) / 3)
-    assert direction_similarity(before, after, source, source) == 0.0

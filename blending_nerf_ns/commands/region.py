@@ -54,11 +54,11 @@ def show_region(
     """
     from blending_nerf_ns.commands.overlay import overlay_view
     from blending_nerf_ns.commands.scene import open_scene
-    from blending_nerf_ns.demo.sheet import contact_sheet
     from blending_nerf_ns.guidance.clip import load_clip
     from blending_nerf_ns.localization.build import build_region
     from blending_nerf_ns.localization.file import save_region
     from blending_nerf_ns.localization.views import even_cameras
+    from blending_nerf_ns.sheet import contact_sheet
 
     console, started = Console(), time.perf_counter()
     scene, images = open_scene(run, data, device)

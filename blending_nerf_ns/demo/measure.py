@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy import ndimage
 
+from blending_nerf_ns.evaluation import preservation
+from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.procedural.words import COLOURS, FINISH_COLOUR, FINISH_HSV, SYNONYMS, split_words
 
 HUE_TOLERANCE = 30.0
 """A pixel has a colour's hue within this many degrees of it."""
 LEAST_SATURATION, LEAST_VALUE = 0.25, 0.1
 """Below these a pixel is called gray or black, whatever its hue."""
-HIGHEST_PSNR = 99.0
-"""Identical pictures have an infinite PSNR, which JSON cannot hold."""
 
 
 def hue_of_text(text: str) -> float | None:
@@ -80,22 +78,9 @@ def hue_fraction(
     return float(((away <= HUE_TOLERANCE) & (s >= LEAST_SATURATION) & (v >= LEAST_VALUE)).mean())
 
 
-def grow(mask: Bool[ndarray, "views height width"], pixels: int) -> Bool[ndarray, "views height width"]:
-    """Each view's mask with every pixel that lies at most `pixels` away (the larger of the two axes' distances)."""
-    return np.asarray(ndimage.maximum_filter(mask, size=(1, 2 * pixels + 1, 2 * pixels + 1), mode="constant"))
-
-
-def psnr(a: ndarray, b: ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of values in [0, 1], at most `HIGHEST_PSNR`; NaN without any value."""
-    if a.size == 0:
-        return math.nan
-    error = float(np.mean((np.asarray(a, dtype=float) - np.asarray(b, dtype=float)) ** 2))
-    return HIGHEST_PSNR if error <= 10 ** (-HIGHEST_PSNR / 10) else -10.0 * math.log10(error)
-
-
 def mean_psnr(a: Float[ndarray, "views height width 3"], b: Float[ndarray, "views height width 3"]) -> float:
     """Mean of the views' PSNR, as nerfstudio's ns-eval states it."""
-    return float(np.mean([psnr(one, two) for one, two in zip(a, b)]))
+    return float(np.mean([psnr(torch.from_numpy(one)[None], torch.from_numpy(two)[None]) for one, two in zip(a, b)]))
 
 
 def psnr_outside(
@@ -104,32 +89,12 @@ def psnr_outside(
     mask: Bool[ndarray, "views height width"],
     grown: int = 3,
 ) -> float:
-    """PSNR of edited against original renders where the subject is not, over the pixels of all views together.
+    """`evaluation.preservation.psnr_outside` of arrays, the subject's outline left out: renders blur it.
 
     Args:
         edited, original: renders of the same views.
         mask: the subject's pixels.
-        grown: pixels around the mask that do not count: renders blur an outline.
+        grown: pixels around the mask that do not count.
     """
-    outside = ~grow(mask, grown)
-    return psnr(edited[outside], original[outside])
-
-
-def direction_similarity(
-    before: Float[ndarray, "views features"],
-    after: Float[ndarray, "views features"],
-    source: Float[ndarray, " features"],
-    target: Float[ndarray, " features"],
-) -> float:
-    """CLIP direction similarity: mean over views of cos(E(after) - E(before), T(target) - T(source)).
-
-    Args:
-        before, after: L2-normalised image features of the same views.
-        source, target: L2-normalised text features.
-
-    Returns:
-        In [-1, 1]; a view that did not change, or two texts that are the same, count as 0.
-    """
-    change, wanted = after - before, target - source
-    lengths = np.linalg.norm(change, axis=-1) * np.linalg.norm(wanted)
-    return float(np.mean((change @ wanted) / np.where(lengths > 0, lengths, 1.0)))
+    pictures = torch.from_numpy(original), torch.from_numpy(edited)
+    return preservation.psnr_outside(*pictures, torch.from_numpy(mask), dilation=grown)

@@ -14,14 +14,13 @@ from PIL import Image
 
 from blending_nerf_ns.demo.capture import object_name, read_mask
 from blending_nerf_ns.demo.measure import (
-    direction_similarity,
     hue_fraction,
     hue_of_text,
     mean_psnr,
     psnr_outside,
 )
-from blending_nerf_ns.demo.sheet import contact_sheet
 from blending_nerf_ns.procedural.scene import Scene
+from blending_nerf_ns.sheet import contact_sheet
 
 PICTURES = ("rgb", "original", "region", "added", "removed", "changed")
 """Outputs that are measured and shown."""
@@ -109,16 +108,18 @@ def clip_figures(views: HeldOut, source_text: str, target_text: str) -> dict[str
     """Direction similarity of the whole held-out views, by the embedded CLIP, which is also the demo's guide."""
     import torch
 
+    from blending_nerf_ns.evaluation.directions import clip_direction_similarity
     from blending_nerf_ns.guidance.clip import load_clip
 
     guide = load_clip("embedded", None, "cpu")
 
-    def features(pictures: ndarray) -> ndarray:
+    def features(pictures: ndarray) -> torch.Tensor:
         with torch.no_grad():
-            return guide.encode_images(torch.from_numpy(pictures).float().permute(0, 3, 1, 2)).numpy()
+            return guide.encode_images(torch.from_numpy(pictures).float().permute(0, 3, 1, 2))
 
-    texts = [guide.encode_prompt(text, guide.templates).numpy() for text in (source_text, target_text)]
-    value = direction_similarity(features(views.renders["original"]), features(views.renders["rgb"]), *texts)
+    source, target = (guide.encode_prompt(text, guide.templates) for text in (source_text, target_text))
+    original, edited = features(views.renders["original"]), features(views.renders["rgb"])
+    value = clip_direction_similarity(original, edited, source, target)
     return {"clip_direction_similarity": value, "clip_direction_similarity_model": guide.name}
 
 
