@@ -17,7 +17,7 @@ from blending_nerf_ns.localization.alternatives import other_texts
 from blending_nerf_ns.localization.build import FoundRegion, build_region
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.parts import nearest_part
-from blending_nerf_ns.localization.views import Scene, close_cameras, even_cameras, look
+from blending_nerf_ns.localization.views import FrozenScene, close_cameras, even_cameras, look
 from blending_nerf_ns.procedural.base import ProceduralBase, square_photographs
 from blending_nerf_ns.procedural.render import render
 
@@ -33,8 +33,8 @@ def poses() -> torch.Tensor:
     return torch.tensor(np.stack([orbit_pose(a, e, 4.0)[:3] for a, e in directions]), dtype=torch.float32)
 
 
-def scene() -> Scene:
-    return Scene(ProceduralBase(demo_capture_scene()), square_photographs(poses(), FOCAL, SIZE))
+def scene() -> FrozenScene:
+    return FrozenScene(ProceduralBase(demo_capture_scene()), square_photographs(poses(), FOCAL, SIZE))
 
 
 def found(text: str = "", images: tuple[Path, ...] = (), **changes) -> FoundRegion:

@@ -12,7 +12,7 @@ from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.edits.edit import accumulated_region
 from blending_nerf_ns.edits.intersection import FARTHEST, intersect_region
 from blending_nerf_ns.edits.region import Region
-from blending_nerf_ns.localization.views import Scene
+from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.overlay import region_overlay
 
 INTERVALS = 96
@@ -20,7 +20,7 @@ INTERVALS = 96
 
 
 @torch.no_grad()
-def overlay_view(scene: Scene, region: Region, cameras: Cameras, index: int) -> Dict[str, Tensor]:
+def overlay_view(scene: FrozenScene, region: Region, cameras: Cameras, index: int) -> Dict[str, Tensor]:
     """One view of a scene with a region that no model holds: "original", "region" and "overlay", [H, W, 3 or 1].
 
     Args:

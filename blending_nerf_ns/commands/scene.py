@@ -7,10 +7,10 @@ from typing import List, Optional, Tuple
 
 from blending_nerf_ns.bases.loading import check_same_capture, load_base, read_base_run
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.views import Scene
+from blending_nerf_ns.localization.views import FrozenScene
 
 
-def open_scene(run: Path, data: Optional[Path], device: str) -> Tuple[Scene, List[Path]]:
+def open_scene(run: Path, data: Optional[Path], device: str) -> Tuple[FrozenScene, List[Path]]:
     """Read a run of nerfacto or blending-nerf.
 
     Args:
@@ -33,4 +33,6 @@ def open_scene(run: Path, data: Optional[Path], device: str) -> Tuple[Scene, Lis
     outputs = config.setup().get_dataparser_outputs(split="train")
     check_same_capture(found, outputs)
     base = load_base(found).to(device)
-    return Scene(base, outputs.cameras.to(device), base.config.eval_num_rays_per_chunk), list(outputs.image_filenames)
+    return FrozenScene(base, outputs.cameras.to(device), base.config.eval_num_rays_per_chunk), list(
+        outputs.image_filenames
+    )

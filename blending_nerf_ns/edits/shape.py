@@ -20,6 +20,8 @@ from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 HIDDEN, FREE, SEEN, BARRED = 0, 1, 2, 3
 """A BARRED voxel is outside whatever else is said of it: a solid was taken away there."""
 
+HEADROOM = 0.1
+"""Room in a region's grid beyond margin and soft edge, as a share of the diagonal: the margin can still be moved."""
 SPECK = 0.02
 """Parts smaller than this share of the core are noise."""
 SAME_PART = 2
@@ -83,6 +85,10 @@ class RegionShape(NamedTuple):
     def lengths(self, diagonal: float) -> Tuple[float, float]:
         """Margin and soft edge around a core of this diagonal, in grid units; together they are the region's reach."""
         return self.margin * diagonal + self.margin_distance, self.soft_edge * diagonal
+
+    def room(self, diagonal: float) -> float:
+        """How far a grid must reach beyond such a core, so that the margin can still be moved, in grid units."""
+        return sum(self.lengths(diagonal)) + HEADROOM * diagonal
 
 
 DEFAULT_SHAPE = RegionShape()

@@ -14,8 +14,6 @@ from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, SEEN, RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
 
-HEADROOM = 0.1
-"""Room in a region's grid beyond margin and soft edge, as a share of the diagonal: the margin can still be moved."""
 SURFACE_POINTS = 33
 """Points along each side of a solid that are mapped to find where it lies in contracted space."""
 SMALLEST_SHARE = 1e-3
@@ -115,8 +113,7 @@ def with_room(bounds: Box, grid_box: Box, shape: RegionShape, resolution: int) -
     """Bounds with room for margin and soft edge, and to move them later, within the scene's box."""
     low, high = bounds
     # two voxels more than the margin needs: one for the outermost layer, one for rounding
-    share = shape.margin + shape.soft_edge + HEADROOM
-    room = share * torch.linalg.norm(high - low) + shape.margin_distance + 2.0 * (high - low) / resolution
+    room = shape.room(float(torch.linalg.norm(high - low))) + 2.0 * (high - low) / resolution
     return torch.maximum(low - room, grid_box[0].to(low)), torch.minimum(high + room, grid_box[1].to(high))
 
 

@@ -20,7 +20,7 @@ from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.localization.sources import Placed, Seen, Source, fill_all, mask_evidence
 from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text, only_nearest
-from blending_nerf_ns.localization.views import Scene, even_cameras, look
+from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
 
 LOOKS = 4
 """Views that tell how much of the scene a placed region covers."""
@@ -44,7 +44,7 @@ class FoundRegion:
 @torch.no_grad()
 def build_region(
     config: RegionConfig,
-    scene: Scene,
+    scene: FrozenScene,
     source_text: str,
     resolution: int,
     load_guide: LoadGuide,
@@ -88,20 +88,19 @@ def build_region(
         operands = fill_all(sources, box, resolution, shape.threshold)
     except NothingFound as error:
         raise (explain_nothing(error, config, scene, source_text) if "text" in evidence else error) from error
-    operand = combine(steps, operands)
-    assert operand.state is not None
+    probability, state = combine(steps, operands)
     try:
         with scene.timed("shape"):
-            region = region_from_probability(operand.probability, operand.state, *box, shape)
+            region = region_from_probability(probability, state, *box, shape)
     except NothingFound as error:
         if names == ["text"]:
             raise explain_nothing(error, config, scene, source_text) from error
         raise NothingFound(f"{config.source!r} leaves nothing: {error}") from error
-    highest = float(operand.probability[operand.state == SEEN].max())
-    covered = (
-        max(covered_light(region, found, scene.base.grid_box) for found in evidence.values()) if evidence else None
-    )
-    return _checked(region, highest, covered_by_views(region, scene, config) if covered is None else covered, scene)
+    highest = float(probability[state == SEEN].max())
+    if not evidence:
+        return _checked(region, highest, covered_by_views(region, scene, config), scene)
+    covered = max(covered_light(region, found, scene.base.grid_box) for found in evidence.values())
+    return _checked(region, highest, covered, scene)
 
 
 def covered_light(region: Region, evidence: Evidence, grid_box: Box) -> float:
@@ -112,14 +111,14 @@ def covered_light(region: Region, evidence: Evidence, grid_box: Box) -> float:
     return float((evidence.weights * inside).sum() / (evidence.weights * near).sum().clamp_min(1e-9))
 
 
-def covered_by_views(region: Region, scene: Scene, config: RegionConfig) -> float:
+def covered_by_views(region: Region, scene: FrozenScene, config: RegionConfig) -> float:
     """The same for a region that no view helped to find: some are rendered for it."""
     cameras, _ = even_cameras(scene, min(config.views, LOOKS), config.image_size)
     evidence = look(scene, cameras, lambda pictures, _: [torch.zeros(p.shape[:2]).to(p) for p in pictures], "Views")
     return covered_light(region.to(evidence.points.device), evidence, scene.base.grid_box)
 
 
-def _checked(region: Region, highest: float, covered: float, scene: Scene) -> FoundRegion:
+def _checked(region: Region, highest: float, covered: float, scene: FrozenScene) -> FoundRegion:
     if covered > GLOBAL_EDIT:
         CONSOLE.print(
             f"[bold yellow]The region covers {100 * covered:.0f} % of the scene: this is a global edit. Raise the "

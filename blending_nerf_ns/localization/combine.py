@@ -51,7 +51,9 @@ def parse_sources(text: str) -> List[Tuple[str, str]]:
     return list(zip(operators, names))
 
 
-def combine(steps: List[Tuple[str, str]], operands: Mapping[str, Operand]) -> Operand:
+def combine(
+    steps: List[Tuple[str, str]], operands: Mapping[str, Operand]
+) -> Tuple[Float[Tensor, "z y x"], UInt8[Tensor, "z y x"]]:
     """Apply the operators on one grid: | the larger probability, & the smaller, - the smaller with what is not the other.
 
     Args:
@@ -86,7 +88,7 @@ def combine(steps: List[Tuple[str, str]], operands: Mapping[str, Operand]) -> Op
     if state is None:
         state = torch.full_like(claimed, FREE, dtype=torch.uint8)
     state = state.masked_fill(claimed, SEEN).masked_fill(barred, BARRED)
-    return Operand(probability.masked_fill(barred, 0.0), state, claimed, claimed)
+    return probability.masked_fill(barred, 0.0), state
 
 
 def combine_bounds(steps: List[Tuple[str, str]], boxes: Mapping[str, Box]) -> Box:

@@ -10,6 +10,8 @@ from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.solids import Solid, oriented_box, sphere
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.combine import parse_sources
+from blending_nerf_ns.localization.file import load_region
+from blending_nerf_ns.localization.masks import mask_files
 
 
 @dataclass
@@ -75,18 +77,15 @@ class RegionConfig:
             if getattr(self, name) < least:
                 raise BlendingNerfError(f"the region's {name} must be at least {least}, not {getattr(self, name)}")
         if self.source.strip() == "file":
-            if self.file is None or not self.file.is_file():
-                raise BlendingNerfError(f"there is no region file {self.file}; write one with `blending-nerf region`")
+            load_region(self.file)
             return
         for _, source in parse_sources(self.source):
-            if source == "masks" and self.masks is None:
-                raise BlendingNerfError(
-                    "the region's source is masks, but no folder is named: give --pipeline.region.masks"
-                )
-            if source == "masks" and self.masks is not None and not self.masks.is_dir():
-                raise BlendingNerfError(
-                    f"there is no mask folder {self.masks.absolute()}; name the folder of the mask images"
-                )
+            if source == "masks":
+                if self.masks is None:
+                    raise BlendingNerfError(
+                        "the region's source is masks, but no folder is named: give --pipeline.region.masks"
+                    )
+                mask_files(self.masks)
             if source in ("box", "sphere"):
                 self.solid(source)
 

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape, diagonal, keep_parts
-from blending_nerf_ns.edits.solids import HEADROOM
 from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.localization.evidence import Evidence, ToGrid, gather_evidence, join_evidence
 from blending_nerf_ns.localization.free_space import flat_index, passed_light
@@ -171,8 +170,7 @@ def focus(grid: VoxelGrid, shape: RegionShape, share: float, scene: Box) -> Box:
     core = keep_parts(shell, shape.keep, grid.light.cpu().numpy())
     voxel = (grid.upper - grid.lower) / core.shape[0]
     z, y, x = voxel.flip(0).cpu().tolist()
-    share = shape.margin + shape.soft_edge + HEADROOM
-    room = share * diagonal(core, (z, y, x)) + shape.margin_distance + 1.5 * voxel
+    room = shape.room(diagonal(core, (z, y, x))) + 1.5 * voxel
     index = torch.nonzero(torch.from_numpy(core)).flip(-1).to(voxel)
     lower = grid.lower + index.amin(0) * voxel - room
     upper = grid.lower + (index.amax(0) + 1) * voxel + room

@@ -19,6 +19,16 @@ GRAY = 0.25
 """Share of pixels that may be neither nearly black nor nearly white: soft edges are, photographs are more."""
 
 
+def mask_files(folder: Path) -> List[Path]:
+    """The images in a folder of masks; raises BlendingNerfError where there is no such folder or no image in it."""
+    if not folder.is_dir():
+        raise BlendingNerfError(f"there is no mask folder {folder.absolute()}; name the folder of the mask images")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise BlendingNerfError(f"{folder.absolute()} holds no mask image ({', '.join(SUFFIXES)})")
+    return files
+
+
 def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
     """Which training images have a mask. Only names and sizes are read.
 
@@ -33,11 +43,7 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
         BlendingNerfError: no such folder, no image in it, none that is named as a training image or one that fits two of
             them, or a mask of another size than its image.
     """
-    if not folder.is_dir():
-        raise BlendingNerfError(f"there is no mask folder {folder.absolute()}; name the folder of the mask images")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise BlendingNerfError(f"{folder.absolute()} holds no mask image ({', '.join(SUFFIXES)})")
+    files = mask_files(folder)
     owners: Dict[str, List[int]] = {}
     for index, path in enumerate(images):
         owners.setdefault(path.stem, []).append(index)

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.evidence import Evidence
-from blending_nerf_ns.localization.fusion import VoxelGrid, fill_grid
-from blending_nerf_ns.localization.views import Scene, close_cameras, render_pictures
+from blending_nerf_ns.localization.fusion import COARSE_RAYS, VoxelGrid, fill_grid
+from blending_nerf_ns.localization.views import FrozenScene, close_cameras, render_pictures
 from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, SYNONYMS, split_words
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ ROOM = 1.5
 """Voxels around a part that belong to its box: surfaces lie between voxels."""
 
 
-def marked_parts(scene: Scene, evidence: Evidence, threshold: float) -> List[Box]:
+def marked_parts(scene: FrozenScene, evidence: Evidence, threshold: float) -> List[Box]:
     """Boxes around everything that might be meant, in grid coordinates."""
     box = (scene.base.grid_box[0].to(evidence.points), scene.base.grid_box[1].to(evidence.points))
     with scene.timed("fuse"):
-        grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, COARSE)
+        grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, COARSE, most_rays=COARSE_RAYS)
     return find_parts(grid, PART_SHARE * threshold)
 
 
@@ -133,7 +133,7 @@ def _bulk(light: Float[ndarray, "z y x"]) -> Tuple[Int[ndarray, "3"], Int[ndarra
 
 
 @torch.no_grad()
-def read_parts(scene: Scene, guide: ClipGuide, parts: Sequence[Box], text: str) -> List[float]:
+def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text: str) -> List[float]:
     """How well the guide reads a text on each part: mean log-likelihood of the text among its rivals, on zoomed views.
 
     Similarities of different pictures do not compare: one part may be nearer to every text than another is to any.

@@ -18,7 +18,7 @@ from blending_nerf_ns.localization.combine import Operand
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import VoxelGrid, fill_grid, find_box
 from blending_nerf_ns.localization.masks import find_masks, read_mask, resize_mask
-from blending_nerf_ns.localization.views import Scene, even_cameras, look
+from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
 
 
 class Source(Protocol):
@@ -37,7 +37,7 @@ class Source(Protocol):
 class Seen:
     """What views of the base say: a text or masks."""
 
-    scene: Scene
+    scene: FrozenScene
     evidence: Evidence
 
     def bounds(self, shape: RegionShape, resolution: int) -> Box:
@@ -59,7 +59,7 @@ class Seen:
 class Placed:
     """A solid."""
 
-    scene: Scene
+    scene: FrozenScene
     solid: Solid
 
     def bounds(self, shape: RegionShape, resolution: int) -> Box:
@@ -88,7 +88,7 @@ def solid_body(grid: VoxelGrid, threshold: float) -> Bool[Tensor, "z y x"]:
     return torch.from_numpy(body).to(grid.state.device)
 
 
-def mask_evidence(scene: Scene, folder: Path, images: Sequence[Path], views: int, image_size: int) -> Evidence:
+def mask_evidence(scene: FrozenScene, folder: Path, images: Sequence[Path], views: int, image_size: int) -> Evidence:
     """What mask images say: the base is rendered from their cameras.
 
     Args:

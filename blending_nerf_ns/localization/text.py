@@ -15,7 +15,14 @@ from blending_nerf_ns.localization.clipseg import load_clipseg
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence, join_evidence
 from blending_nerf_ns.localization.parts import believed_inside, marked_parts, nearest_part, only_inside, read_parts
-from blending_nerf_ns.localization.views import Localize, Scene, close_cameras, even_cameras, look, render_pictures
+from blending_nerf_ns.localization.views import (
+    FrozenScene,
+    Localize,
+    close_cameras,
+    even_cameras,
+    look,
+    render_pictures,
+)
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
@@ -28,7 +35,7 @@ PICTURES_FOR_ALTERNATIVES = 4
 
 
 @torch.no_grad()
-def find_text(config: RegionConfig, scene: Scene, text: str, load_guide: LoadGuide) -> Evidence:
+def find_text(config: RegionConfig, scene: FrozenScene, text: str, load_guide: LoadGuide) -> Evidence:
     """What the localiser says of a text.
 
     Args:
@@ -58,7 +65,7 @@ def find_text(config: RegionConfig, scene: Scene, text: str, load_guide: LoadGui
     return join_evidence([evidence, *_look_closer(config, scene, parts, localize)])
 
 
-def _choose(config: RegionConfig, scene: Scene, parts: List[Box], text: str, load_guide: LoadGuide) -> int:
+def _choose(config: RegionConfig, scene: FrozenScene, parts: List[Box], text: str, load_guide: LoadGuide) -> int:
     if len(parts) == 1:
         return 0
     if config.keep == "nearest":
@@ -70,17 +77,17 @@ def _choose(config: RegionConfig, scene: Scene, parts: List[Box], text: str, loa
     return best
 
 
-def only_nearest(config: RegionConfig, scene: Scene, evidence: Evidence) -> Evidence:
+def only_nearest(config: RegionConfig, scene: FrozenScene, evidence: Evidence) -> Evidence:
     """The evidence of the part that is nearest to the configured point; all of it where nothing is marked."""
     parts = marked_parts(scene, evidence, config.threshold)
     return only_inside(evidence, parts[nearest_part(parts, _point(config, scene))]) if parts else evidence
 
 
-def _point(config: RegionConfig, scene: Scene) -> Tensor:
+def _point(config: RegionConfig, scene: FrozenScene) -> Tensor:
     return scene.base.to_grid(torch.tensor(config.point, device=scene.cameras.device))
 
 
-def _look_closer(config: RegionConfig, scene: Scene, parts: List[Box], localize: Localize) -> List[Evidence]:
+def _look_closer(config: RegionConfig, scene: FrozenScene, parts: List[Box], localize: Localize) -> List[Evidence]:
     """Views of each part from nearby; only the part itself is believed, for they were not chosen to show its neighbours."""
     parts = parts[:MOST_PARTS]
     each = max(1, config.close_ups // len(parts))
@@ -91,7 +98,7 @@ def _look_closer(config: RegionConfig, scene: Scene, parts: List[Box], localize:
     return found
 
 
-def explain_nothing(error: NothingFound, config: RegionConfig, scene: Scene, text: str) -> NothingFound:
+def explain_nothing(error: NothingFound, config: RegionConfig, scene: FrozenScene, text: str) -> NothingFound:
     """The same error with what the localiser finds instead."""
     localizer = load_clipseg(config.localizer, scene.cameras.device)
     cameras, _ = even_cameras(scene, PICTURES_FOR_ALTERNATIVES, config.image_size)

@@ -33,7 +33,7 @@ Localize = Callable[[Sequence[Tensor], Sequence[int]], Sequence[Tensor]]
 
 
 @dataclass
-class Scene:
+class FrozenScene:
     """What a region is looked for in."""
 
     base: Base
@@ -75,7 +75,7 @@ class RenderedView(NamedTuple):
 
 
 @torch.no_grad()
-def render_view(scene: Scene, cameras: Cameras, index: int) -> RenderedView:
+def render_view(scene: FrozenScene, cameras: Cameras, index: int) -> RenderedView:
     """Render one of some cameras by the base alone."""
     with scene.timed("render"):
         bundle = cameras.generate_rays(camera_indices=index, keep_shape=True)
@@ -91,13 +91,13 @@ def render_view(scene: Scene, cameras: Cameras, index: int) -> RenderedView:
         return RenderedView(torch.cat(pixels).view(height, width, 3), rays)
 
 
-def render_pictures(scene: Scene, cameras: Cameras) -> List[Picture]:
+def render_pictures(scene: FrozenScene, cameras: Cameras) -> List[Picture]:
     """Pictures of some cameras."""
     return [render_view(scene, cameras, index).picture for index in range(len(cameras))]
 
 
 def even_cameras(
-    scene: Scene, count: int, longest: int, among: Optional[Sequence[int]] = None
+    scene: FrozenScene, count: int, longest: int, among: Optional[Sequence[int]] = None
 ) -> tuple[Cameras, List[int]]:
     """Training cameras that cover the capture evenly, at a reduced size.
 
@@ -117,7 +117,7 @@ def even_cameras(
     return chosen, picked.tolist()
 
 
-def close_cameras(scene: Scene, box: Box, count: int, size: int, seed: int = 0) -> Cameras:
+def close_cameras(scene: FrozenScene, box: Box, count: int, size: int, seed: int = 0) -> Cameras:
     """Square views of a box from nearby: it fills half to three quarters of them.
 
     Args:
@@ -143,7 +143,7 @@ def close_cameras(scene: Scene, box: Box, count: int, size: int, seed: int = 0) 
     return square_cameras(views, size).to(scene.cameras.device)
 
 
-def look(scene: Scene, cameras: Cameras, localize: Localize, title: str) -> Evidence:
+def look(scene: FrozenScene, cameras: Cameras, localize: Localize, title: str) -> Evidence:
     """Render cameras, localise in the pictures, and keep what they say of space.
 
     Args:

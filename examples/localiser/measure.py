@@ -18,8 +18,7 @@ from blending_nerf_ns.guidance.clip import ClipGuide
 from blending_nerf_ns.localization.build import build_region
 from blending_nerf_ns.localization.clipseg import ClipSegLocalizer
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.localization.views import Scene as Views
-from blending_nerf_ns.localization.views import render_pictures
+from blending_nerf_ns.localization.views import FrozenScene, render_pictures
 from blending_nerf_ns.procedural.base import ProceduralBase
 from blending_nerf_ns.procedural.trace import scene_parts, trace
 
@@ -43,9 +42,9 @@ class Score:
     found: bool
 
 
-def views_of(puzzle: Puzzle) -> Views:
+def views_of(puzzle: Puzzle) -> FrozenScene:
     """What the localiser may look at."""
-    return Views(ProceduralBase(puzzle.scene), photographs(TRAINING_VIEWS, SIZE))  # type: ignore[arg-type]
+    return FrozenScene(ProceduralBase(puzzle.scene), photographs(TRAINING_VIEWS, SIZE))  # type: ignore[arg-type]
 
 
 def held_out(size: int) -> Cameras:
