@@ -77,7 +77,8 @@ def _patterns(albedo: Tensor, finish: Tensor, position: Tensor, normal: Tensor) 
     rings = torch.sin(30 * ((x * x + y * y).sqrt() + 0.25 * z) + 3 * torch.sin(4 * z))
     dark = torch.where(finish == WOODEN, 0.85 + 0.2 * rings, dark)
     albedo.mul_(dark[:, None])
-    snow = ((normal[:, 2] - 0.25 + 0.12 * torch.sin(25 * x) * torch.sin(25 * y)) * 8).clamp(0, 1)
+    # it lies on what is nearly level and in patches on slopes, or it would hide the colour that the caption names
+    snow = ((normal[:, 2] - 0.5 + 0.3 * torch.sin(25 * x) * torch.sin(25 * y)) * 8).clamp(0, 1)
     snow = torch.where(finish == SNOWY, snow, torch.zeros_like(snow))[:, None]
     albedo.lerp_(torch.full_like(albedo, 0.95), snow)
 
