@@ -149,7 +149,7 @@ class EditTraining:
         smooth = self.config.weight_smooth * self._roughness(view, generator)
         (scale * smooth).backward()
         losses["smooth"] = smooth.detach()
-        self.shown = {"similarity": metrics["similarity"]}
+        self.shown = metrics
         losses["nothing"] = sum((p.sum() for p in self.model.edit.field.parameters()), torch.zeros(())) * 0.0
         return losses, metrics
 
@@ -170,7 +170,7 @@ class EditTraining:
 
     def _render(self, view: GuidanceView, part: slice) -> Float[Tensor, "rays 10"]:
         rays, base, proposal, intervals = view.part(part)
-        pixels, removed, _ = self.model.blend(rays, base, proposal, intervals, self.model.trained_strengths)
+        pixels, removed = self.model.blend(rays, base, proposal, intervals, self.model.edit.info.trained)
         alpha, amounts = pixels.edit_accumulation[:, None], [pixels.added, removed, pixels.changed]
         return torch.cat([pixels.rgb, pixels.edit_rgb, alpha, torch.stack(amounts, dim=-1)], dim=-1)
 

@@ -1,10 +1,10 @@
-"""The nerfstudio model: a frozen base and an edit, rendered together.
+"""The nerfstudio model: a frozen base and the edits on it, rendered together.
 
 This is a thin rim: the mathematics is in `rendering`, the base in `bases`, the edit in `edits`.
 """
 
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple, Type, cast
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Optional, Sequence, Tuple, Type, cast
 
 import torch
 from jaxtyping import Float
@@ -15,25 +15,27 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils.external import TCNN_EXISTS
-from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
-from blending_nerf_ns.bases.base import BaseRender, BaseSamples
-from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig, Proposal
-from blending_nerf_ns.edits.edit import Edit, accumulated_region, accumulated_removal, blend_rays
+from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
+from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
+from blending_nerf_ns.edits.edit import Edit, accumulated_region
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
-from blending_nerf_ns.edits.intersection import FARTHEST, RegionIntervals, intersect_region
+from blending_nerf_ns.edits.intersection import RegionIntervals
+from blending_nerf_ns.edits.layer import LayerInfo
+from blending_nerf_ns.edits.layers import Layers, new_id
+from blending_nerf_ns.edits.placing import move_region_to
 from blending_nerf_ns.edits.region import Region
-from blending_nerf_ns.edits.solids import region_from_solid, solid_box
-from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.overlay import region_overlay
-from blending_nerf_ns.rendering.blending import EditSamples, Strengths
+from blending_nerf_ns.edits.stack import EditedBase, SampledEdit, fold_edits, intersect, sample_edit
+from blending_nerf_ns.overlay import region_overlay, wipe
+from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
+from blending_nerf_ns.rendering.folding import pixels_of
+from blending_nerf_ns.wishes import Wishes
 
-OPERATIONS = ("add", "remove", "change")
-SECOND_SAMPLES_ABOVE = 0.02
-"""Accumulated removal above which a ray is sampled again behind what was removed."""
+AMOUNTS = ("added", "removed", "changed")
+"""Accumulated opacities of a picture, one for each of the operations."""
 
 
 @dataclass
@@ -83,15 +85,19 @@ class BlendingModel(Model):
             metadata=self.kwargs.get("metadata"),
             device=device,
         )
-        region = Region(self.config.region_resolution)
-        self.edit = Edit(region, EditField(self.config.edit_field, use_cuda=device.startswith("cuda")))
+        use_cuda = device.startswith("cuda")
+        region, info = Region(self.config.region_resolution), LayerInfo(id=new_id())
+        self.edit = Edit(region, EditField(self.config.edit_field, use_cuda), info)
+        self.layers = Layers(self.edit, use_cuda)
         self.register_buffer("base_frozen", torch.tensor(False))
         self.register_buffer("edit_ready", torch.tensor(False))
-        self.operations: Tuple[str, ...] = OPERATIONS
-        self.region_version = 0
-        """Grows with every change of the region: what was computed for another one is out of date."""
-        self._wanted_shape: Dict[str, float] = {}
-        self._wants_crop_box = False
+        self.wishes = Wishes()
+        self.fades = False
+        """Whether the times of a camera path, from 0 to 1, scale all strengths (see `Look.fade`)."""
+        self.compare_at = 0.5
+        """Where the output `compare` passes from the original to the edited picture, as a share of its width."""
+        self.version = 0
+        """Grows with every change of what the edit in work is made on or where: what was computed before is out of date."""
         self.crop_box: Optional[OrientedBox] = None
         """The last one that the viewer showed."""
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
@@ -107,65 +113,38 @@ class BlendingModel(Model):
     def set_strengths(
         self, add: Optional[float] = None, remove: Optional[float] = None, change: Optional[float] = None
     ) -> None:
-        """Set the live blend ratios, each >= 0; None leaves one as it is."""
-        given = {"strength_add": add, "strength_remove": remove, "strength_change": change}
-        for name, value in given.items():
-            if value is not None:
-                setattr(self.config, name, max(0.0, float(value)))
+        """Set the live blend ratios of the edit in work, each in [0, 10]; None leaves one as it is."""
+        self.edit.info = self.edit.info.with_strengths(add=add, remove=remove, change=change)
 
-    @property
-    def strengths(self) -> Strengths:
-        """Live strengths; an operation that the edit does not use is 0."""
-        config = self.config
-        wanted = (config.strength_add, config.strength_remove, config.strength_change)
-        return Strengths(*(s if name in self.operations else 0.0 for name, s in zip(OPERATIONS, wanted, strict=True)))
-
-    @property
-    def trained_strengths(self) -> Strengths:
-        """Strengths while an edit trains: 1 for its operations, 0 for the others."""
-        return Strengths(*(float(name in self.operations) for name in OPERATIONS))
+    def describe(self, source_text: str, target_text: str, operations: Sequence[str]) -> None:
+        """Say what the edit in work is made from and into, and what it may do; its name follows its target."""
+        info = self.edit.info
+        name = target_text if info.name in ("", info.target_text) else info.name
+        self.edit.info = replace(
+            info, name=name, source_text=source_text, target_text=target_text, operations=tuple(operations)
+        )
 
     def want_region(self, **changes: float) -> None:
         """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over."""
-        self._wanted_shape.update(changes)
+        for name, value in changes.items():
+            self.wishes.ask(f"region's {name}", lambda name=name, value=value: self._reshape(name, value))
 
     def want_crop_box(self) -> None:
-        """Ask for the viewer's crop box as the region; the next picture or training step takes it over."""
-        self._wants_crop_box = True
+        """Ask for the viewer's crop box as the region; done as soon as a picture is made with one."""
+        self.wishes.ask("crop box", self._take_crop_box)
 
-    def take_wanted_region(self, crop_box: Optional[OrientedBox] = None) -> None:
-        """Cut the region as the user wants it by now; where that leaves nothing, the region stays and the reason is said.
+    def _reshape(self, name: str, value: float) -> None:
+        if bool(self.edit_ready):
+            self.edit.region.reshape(**{name: value})
+            self.version += 1
 
-        Called where nothing else renders or trains: at the start of a picture, and of a training step.
-
-        Args:
-            crop_box: the viewer's, where it is switched on.
-        """
-        self.crop_box = crop_box if crop_box is not None else self.crop_box
-        if not bool(self.edit_ready):
-            return
-        region = self.edit.region
-        try:
-            if self._wants_crop_box and self.crop_box is not None:
-                self._take_crop_box(self.crop_box)
-            if self._wanted_shape:
-                region.reshape(**self._wanted_shape)
-                self.region_version += 1
-        except BlendingNerfError as error:
-            CONSOLE.print(f"The region stays as it is: {error}")
-        # nerfstudio may interrupt a picture at any line: what was wanted is forgotten only when it is done
-        self._wanted_shape, self._wants_crop_box = {}, self._wants_crop_box and self.crop_box is None
-
-    def _take_crop_box(self, box: OrientedBox) -> None:
-        region = self.edit.region
-        solid = solid_box("the crop box", box.T.float().cpu(), box.S.float().cpu(), box.R.float().cpu())
-        made = region_from_solid(solid, self.base.grid_box, self.base.contracted, region.resolution, region.shape)
-        lower, upper = (corner.to(region.lower) for corner in made.bounds())
-        field = self.edit.field
-        if bool((torch.minimum(upper, field.upper) <= torch.maximum(lower, field.lower)).any()):
-            raise BlendingNerfError("the crop box lies beside what this edit was made for; start another edit in it")
-        region.load_state_dict(made.state_dict())
-        self.region_version += 1
+    def _take_crop_box(self) -> Optional[bool]:
+        if self.crop_box is None:
+            return False
+        if bool(self.edit_ready):
+            move_region_to(self.edit, self.crop_box, self.base)
+            self.version += 1
+        return None
 
     # -- stages -------------------------------------------------------------------------------------------------
 
@@ -186,21 +165,15 @@ class BlendingModel(Model):
 
     # -- rendering ----------------------------------------------------------------------------------------------
 
+    @property
+    def beneath(self) -> Base:
+        """What the edit in work is made on: the base, with the layers under it."""
+        under = self.layers.beneath()
+        return EditedBase(self.base, under, self.config.edit_samples_per_ray) if under else self.base
+
     def intersect(self, ray_bundle: RayBundle) -> RegionIntervals:
-        """The edit's intervals on the rays of a flat bundle that meet the region."""
-        origins, directions = ray_bundle.origins, ray_bundle.directions
-        near, far = ray_bundle.nears, ray_bundle.fars
-        assert near is not None and far is not None, "render the base first: its collider sets near and far"
-        return intersect_region(
-            self.edit.region,
-            origins,
-            directions,
-            self.base.to_grid,
-            self.base.contracted,
-            near.view(-1),
-            far.view(-1).clamp_max(FARTHEST),
-            self.config.edit_samples_per_ray,
-        )
+        """The intervals of the edit in work on the rays of a flat bundle that meet its region."""
+        return intersect(self.edit, self.base, ray_bundle, self.config.edit_samples_per_ray)
 
     def blend(
         self,
@@ -209,89 +182,94 @@ class BlendingModel(Model):
         proposal: Proposal,
         intervals: RegionIntervals,
         strengths: Strengths,
-    ) -> Tuple[BlendedPixels, Float[Tensor, " hits"], EditSamples]:
-        """Blend the rays that meet the region; where a removal bares what lies behind, with new base samples there.
+    ) -> Tuple[BlendedPixels, Float[Tensor, " hits"]]:
+        """The edit in work on what is beneath it.
 
         Args:
-            ray_bundle: those rays only.
-            base: the base's samples on them.
-            proposal: the base's proposal on them, for new samples.
+            ray_bundle: rays that meet the region, and no others.
+            base: the samples of `beneath` on them.
+            proposal: its proposal on them, for new samples.
             intervals: the edit's intervals on them.
             strengths: how much of each operation is shown.
 
         Returns:
-            pixels, accumulated removal, and the editable field's samples.
+            pixels, and accumulated removal of what was beneath.
         """
-        samples = self.edit.evaluate(intervals, ray_bundle.directions)
-        pixels, blended, split = blend_rays(base, intervals, samples, strengths)
-        removed = accumulated_removal(base, blended, split)
-        bared = torch.nonzero(removed.detach() > SECOND_SAMPLES_ABOVE).squeeze(-1)
-        if strengths.remove == 0.0 or len(bared) == 0:
-            return pixels, removed, samples
-
-        with torch.no_grad():
-            kept = self.edit.kept_at(self.base.to_grid, strengths.remove)
-            behind = self.base.resample(ray_bundle[bared], self.base.slice_proposal(proposal, bared), kept)
-        some = RegionIntervals(*(value[bared] for value in intervals))
-        again, _, _ = blend_rays(behind, some, EditSamples(*(value[bared] for value in samples)), strengths)
-        pixels = BlendedPixels(*(_put(old, bared, new) for old, new in zip(pixels, again, strict=True)))
-        return pixels, removed, samples
+        everywhere = intervals._replace(rays=torch.arange(len(intervals.rays), device=intervals.rays.device))
+        sampled = sample_edit(self.edit, strengths, ray_bundle, everywhere)
+        folded, removed = fold_edits(self.beneath, ray_bundle, base, proposal, [sampled])
+        return pixels_of(folded), removed
 
     def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:  # type: ignore[override]
-        """All pictures of a flat bundle of rays (design section 6). Rays that miss the region are the base's, bit for bit."""
-        render = self.base.render(ray_bundle)
-        strengths = self.strengths
-        intervals = self.intersect(ray_bundle) if bool(self.edit_ready) else None
-        return self.assemble(ray_bundle, render, intervals, strengths)
+        """All pictures of a flat bundle of rays (design section 6). Rays that miss the regions are the base's, bit for bit.
 
-    def assemble(
-        self, ray_bundle: RayBundle, render: BaseRender, intervals: Optional[RegionIntervals], strengths: Strengths
-    ) -> Dict[str, Tensor]:
-        """Outputs from a rendered base and the region's intervals."""
+        `added`, `removed` and `changed` are of all layers together; `region` is that of the edit in work.
+        """
+        render = self.base.render(ray_bundle)
         original = render.outputs["rgb"]
         outputs = {
             "rgb": original.clone(),
             "original": original,
             "edit": torch.zeros_like(original),
-            "region": original.new_zeros(len(original), 1),
-            "silhouette": original.new_zeros(len(original), 1),
-            "added": original.new_zeros(len(original), 1),
-            "removed": original.new_zeros(len(original), 1),
-            "changed": original.new_zeros(len(original), 1),
+            **{name: original.new_zeros(len(original), 1) for name in ("region", "silhouette", *AMOUNTS)},
             "depth": render.outputs["depth"].clone(),
             "accumulation": render.outputs["accumulation"].clone(),
         }
-        if intervals is None or len(intervals.rays) == 0:
-            return outputs
-        rays = intervals.rays
+        shown = []
+        for edit in self.layers.all():
+            if edit is self.edit and not bool(self.edit_ready):
+                continue
+            strengths = edit.info.shown.scaled(self._share(ray_bundle))
+            if edit is not self.edit and strengths.all_off:
+                continue
+            intervals = intersect(edit, self.base, ray_bundle, self.config.edit_samples_per_ray)
+            if edit is self.edit:
+                base = BaseSamples(*(value[intervals.rays] for value in render.samples))
+                outputs["region"][intervals.rays, 0] = accumulated_region(base, intervals).clamp(0.0, 1.0)
+                outputs["silhouette"][intervals.rays, 0] = intervals.region.amax(dim=-1)
+            if len(intervals.rays) and not strengths.all_off:
+                shown.append(sample_edit(edit, strengths, ray_bundle, intervals))
+        if shown:
+            self._show(outputs, ray_bundle, render, shown)
+        return outputs
+
+    def _share(self, ray_bundle: RayBundle) -> float:
+        """What share of all strengths these rays see: their time, where a look lets a video fade."""
+        if not self.fades or ray_bundle.times is None:
+            return 1.0
+        return min(1.0, max(0.0, float(ray_bundle.times.flatten()[0])))
+
+    def _show(
+        self, outputs: Dict[str, Tensor], ray_bundle: RayBundle, render: BaseRender, shown: List[SampledEdit]
+    ) -> None:
+        """Fold the edits on the rays that meet any, into the outputs."""
+        rays = torch.cat([sampled.rays for sampled in shown]).unique()
         base = BaseSamples(*(value[rays] for value in render.samples))
-        outputs["region"][rays, 0] = accumulated_region(base, intervals).clamp(0.0, 1.0)
-        outputs["silhouette"][rays, 0] = intervals.region.amax(dim=-1)
-        if strengths.all_off:
-            return outputs
         proposal = self.base.slice_proposal(render.proposal, rays)
-        pixels, removed, _ = self.blend(ray_bundle[rays], base, proposal, intervals, strengths)
+        edits = [sampled.among(rays) for sampled in shown]
+        folded, removed = fold_edits(self.base, ray_bundle[rays], base, proposal, edits)
+        pixels = pixels_of(folded)
         outputs["rgb"][rays] = pixels.rgb.clamp(0.0, 1.0)
         outputs["depth"][rays, 0] = pixels.depth
         outputs["accumulation"][rays, 0] = pixels.accumulation
         outputs["edit"][rays] = pixels.edit_rgb.clamp(0.0, 1.0)
-        outputs["added"][rays, 0] = pixels.added.clamp(0.0, 1.0)
-        outputs["removed"][rays, 0] = removed.clamp(0.0, 1.0)
-        outputs["changed"][rays, 0] = pixels.changed.clamp(0.0, 1.0)
-        return outputs
+        for name, amount in zip(AMOUNTS, (pixels.added, removed, pixels.changed), strict=True):
+            outputs[name][rays, 0] = amount.clamp(0.0, 1.0)
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
-        """A whole picture, for the viewer cropped to its box; what the user asked of the region is done first."""
-        self.take_wanted_region(obb_box)
+        """A whole picture, for the viewer cropped to its box; what the user asked for is done first."""
+        self.crop_box = obb_box if obb_box is not None else self.crop_box
+        self.wishes.grant()
         return super().get_outputs_for_camera(camera, obb_box)
 
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
-        """A whole picture: the chunks' outputs, and the overlay, which needs a pixel's neighbours."""
+        """A whole picture: the chunks' outputs, and what needs a pixel's place in it."""
         outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
         silhouette = outputs.pop("silhouette")
         outputs["region_overlay"] = region_overlay(outputs["original"], outputs["region"], silhouette)
+        outputs["compare"] = wipe(outputs["original"], outputs["rgb"], self.compare_at)
         return outputs
 
     # -- nerfstudio's metrics -----------------------------------------------------------------------------------
@@ -332,11 +310,7 @@ class BlendingModel(Model):
         psnr, ssim = compare(original, truth)
         edit_psnr, edit_ssim = compare(edited, original)
         metrics = {"psnr": psnr, "ssim": ssim, "edit_psnr": edit_psnr, "edit_ssim": edit_ssim}
-        for name in ("added", "removed", "changed"):
+        for name in AMOUNTS:
             metrics[f"edit_{name}"] = float(outputs[name].mean())
         images = {"img": torch.cat([truth, original, edited], dim=1), "region_overlay": outputs["region_overlay"]}
         return metrics, images
-
-
-def _put(old: Tensor, index: Tensor, new: Tensor) -> Tensor:
-    return old.index_copy(0, index, new)

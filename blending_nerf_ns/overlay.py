@@ -30,3 +30,24 @@ def region_overlay(
     grown = F.max_pool2d(inside, 3, stride=1, padding=1)
     outline = (grown - inside)[0].permute(1, 2, 0)
     return torch.where(outline > 0, rgb.new_tensor(OUTLINE), tinted)
+
+
+def wipe(
+    left: Float[Tensor, "height width 3"], right: Float[Tensor, "height width 3"], position: float
+) -> Float[Tensor, "height width 3"]:
+    """One picture left of a line, another right of it.
+
+    Args:
+        left: RGB in [0, 1].
+        right: likewise.
+        position: of the line, as a share of the width, in [0, 1]. At 0 or 1 no line is drawn.
+
+    Source: ours.
+    """
+    width = left.shape[1]
+    place = round(min(1.0, max(0.0, position)) * width)
+    column = torch.arange(width, device=left.device)[:, None]
+    picture = torch.where(column < place, left, right)
+    if 0 < place < width:
+        picture = torch.where(column == place, picture.new_tensor(OUTLINE), picture)
+    return picture

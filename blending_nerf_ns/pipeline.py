@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
+from typing import TYPE_CHECKING, Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
 
 import torch
 import tyro
@@ -14,17 +14,27 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from typing_extensions import Annotated
 
-from blending_nerf_ns.bases.loading import BaseRun, check_same_capture, read_base_run
-from blending_nerf_ns.bases.weights import load_base_state
+from blending_nerf_ns.adopting import adopt_base
+from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
+from blending_nerf_ns.bases.weights import fingerprint, load_base_state
+from blending_nerf_ns.checking import check_edit, check_region
+from blending_nerf_ns.checkpoints import load_whole
 from blending_nerf_ns.editing import EditTraining, GuidanceConfig
+from blending_nerf_ns.edits.file import load_edit
+from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
-from blending_nerf_ns.localization.views import Scene
-from blending_nerf_ns.model import OPERATIONS, BlendingModel, BlendingModelConfig
+from blending_nerf_ns.localization.views import FrozenScene
+from blending_nerf_ns.look import apply_look, read_look
+from blending_nerf_ns.model import AMOUNTS, BlendingModel, BlendingModelConfig
 from blending_nerf_ns.progress import StageBar, write_stage_times
 from blending_nerf_ns.schedule import exponential, set_rate
+from blending_nerf_ns.session import Session, Status
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.guidance.clip import ClipGuide
 
 
 @dataclass
@@ -48,6 +58,10 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """What it should become: "a blue chair"."""
     operations: Tuple[Literal["add", "remove", "change"], ...] = OPERATIONS
     """What the edit may do: add density, remove density, change colour."""
+    edits: Tuple[Path, ...] = ()
+    """Finished edits (`*.edit.safetensors`) of this base that come first, the lowest first: this one is made on top."""
+    edits_of_any_base: bool = False
+    """Take edits of another base than this too; their regions may lie elsewhere."""
     region: RegionConfig = field(default_factory=RegionConfig)
     """Where the edit may act."""
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
@@ -60,6 +74,8 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """Seed of the edit's views, crops and backgrounds."""
     run_dir: Annotated[Optional[Path], tyro.conf.Suppress] = None
     """The run's folder; set by the trainer's configuration."""
+    interactive: Annotated[bool, tyro.conf.Suppress] = False
+    """Whether a viewer is there to start an edit, and the run waits for it; set by the trainer."""
 
 
 class BlendingPipeline(VanillaPipeline):
@@ -80,32 +96,35 @@ class BlendingPipeline(VanillaPipeline):
     ) -> None:
         run = read_base_run(config.base_run) if config.base_run is not None and test_mode == "val" else None
         if test_mode == "val":
-            check_texts(config)
+            check_edit(config)
         if run is not None:
             adopt_base(config, run)
         if test_mode == "val" and config.region.source.strip() == "file":
             config.model.region_resolution = load_region(config.region.file).resolution
         super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
-        self.model.operations = tuple(config.operations)
+        self.model.describe(*self.texts, config.operations)
         if test_mode == "val":
             CONSOLE.print(self.model.implementations)
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
-            self.model.freeze_base()
+            self._freeze_base()
             CONSOLE.print(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
         self.editing: Optional[EditTraining] = None
-        self.wanted_texts: Optional[Tuple[str, str]] = None
-        """Prompts from the viewer, which the next step of the edit takes over."""
         self._grad_scaler = grad_scaler
         self._bar: Optional[StageBar] = None
-        self._trainer: Any = None
+        self._guide: Optional["ClipGuide"] = None
+        self.trainer: Any = None
+        """Set when training begins; None where there is none, as in ns-viewer."""
         self._times: Dict[str, float] = {}
+        self.session = Session(self)
+        self.session.waits = config.interactive and test_mode == "val"
+        self.session.running = bool(config.target_text.strip())
         if test_mode != "inference":
             from blending_nerf_ns.viewer.panel import EditPanel
 
-            self.edit_panel = EditPanel(self)
+            self.editor = EditPanel(self.session, test_mode == "val")
 
     # -- stages -------------------------------------------------------------------------------------------------
 
@@ -114,7 +133,8 @@ class BlendingPipeline(VanillaPipeline):
         """What the next training step works on."""
         if not bool(self.model.base_frozen):
             return "base"
-        return "edit" if int(self.progress[1]) < self.config.edit_steps else "done"
+        left = int(self.progress[1]) < self.config.edit_steps
+        return "edit" if left and self.session.running else "done"
 
     @property
     def steps_left(self) -> int:
@@ -129,12 +149,8 @@ class BlendingPipeline(VanillaPipeline):
             outputs = self.model.base(ray_bundle)
             metrics = self.model.base.get_metrics_dict(outputs, batch)
             return outputs, self.model.base.get_loss_dict(outputs, batch, metrics), metrics
-        assert self.editing is not None, "the edit's stage was not prepared"
-        if self.wanted_texts is not None:
-            self.config.source_text, self.config.target_text = self.wanted_texts
-            self.editing.set_texts(*self.wanted_texts)
-            self.wanted_texts = None
-        self.model.take_wanted_region()
+        if self.stage == "done" or self.editing is None:  # nothing moves: this loss reaches no parameter
+            return {}, {"nothing": torch.zeros((), device=self.device, requires_grad=True)}, {}  # type: ignore[return-value]
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
         with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
             losses, metrics = self.editing.step(int(self.progress[1]), self.config.edit_steps, scale)
@@ -142,7 +158,7 @@ class BlendingPipeline(VanillaPipeline):
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Prepare each step and book it; the base's own callbacks end when it is frozen."""
-        self._trainer = attributes.trainer
+        self.trainer = attributes.trainer
         before, after = TrainingCallbackLocation.BEFORE_TRAIN_ITERATION, TrainingCallbackLocation.AFTER_TRAIN_ITERATION
         return [
             TrainingCallback([before], self._before_step),
@@ -152,21 +168,25 @@ class BlendingPipeline(VanillaPipeline):
         ]
 
     def _before_step(self, step: int) -> None:
-        optimizers = self._trainer.optimizers.optimizers
-        base_done, edit_done = (int(value) for value in self.progress)
+        optimizers = self.trainer.optimizers.optimizers
         if self.stage == "base":
-            self._bar = self._bar or StageBar("Base", self.config.base_steps, base_done)
-            factor = exponential(base_done, self.config.base_steps, self.config.base_final_rate)
+            done = int(self.progress[0])
+            self._bar = self._bar or StageBar("Base", self.config.base_steps, done)
+            factor = exponential(done, self.config.base_steps, self.config.base_final_rate)
             for name in optimizers:
                 if name != "edit_field":
                     set_rate(optimizers[name], factor)
-        elif self.stage == "edit":
+            return
+        self.model.wishes.grant()
+        self.session.run_errand()
+        if self.stage == "edit":
             if self.editing is None:
-                self.prepare_edit()
-                self._trainer.save_checkpoint(max(step - 1, 0))
-            self._bar = self._bar or StageBar("Edit", self.config.edit_steps, edit_done)
-            factor = exponential(edit_done, self.config.edit_steps, self.config.edit_final_rate)
-            set_rate(optimizers["edit_field"], factor)
+                if not self.session.attempt(self.prepare_edit):
+                    return
+                self.trainer.save_checkpoint(max(step - 1, 0))
+            done = int(self.progress[1])
+            self._bar = self._bar or StageBar("Edit", self.config.edit_steps, done)
+            set_rate(optimizers["edit_field"], exponential(done, self.config.edit_steps, self.config.edit_final_rate))
 
     def _after_step(self, step: int) -> None:
         if self.stage == "base":
@@ -175,13 +195,49 @@ class BlendingPipeline(VanillaPipeline):
             self._bar.step()
             if int(self.progress[0]) >= self.config.base_steps:
                 self._end_stage("base")
-                self.model.freeze_base()
-        elif self.stage == "edit":
+                self._freeze_base()
+        elif self.stage == "edit" and self.editing is not None:
             self.progress[1] += 1
-            assert self._bar is not None and self.editing is not None
-            self._bar.step(**self.editing.shown)
-            if self.stage == "done":
+            assert self._bar is not None
+            self._bar.step(similarity=self.editing.shown["similarity"])
+            if int(self.progress[1]) >= self.config.edit_steps:
                 self._end_stage("edit")
+        if self.stage == "done" and self.session.waits:
+            self._rest(step)
+
+    def _rest(self, step: int) -> None:
+        """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""
+        if self._bar is not None:
+            self._end_stage("edit")
+        self.trainer.save_checkpoint(step)
+        self.trainer.training_state = "paused"
+
+    def tell(self, status: Status) -> None:
+        """Say what goes on. From any thread: this only reads."""
+        stage, training = self.stage, self.test_mode == "val"
+        done = int(self.progress[0 if stage == "base" else 1])
+        status.steps = self.config.base_steps if stage == "base" else self.config.edit_steps
+        if stage == "done":
+            stage = "done" if done >= status.steps else "paused"
+        elif stage == "edit" and self.trainer is not None and self.trainer.training_state == "paused":
+            stage = "paused"
+        elif stage == "edit" and self.editing is None:
+            stage = "region"
+        status.stage = stage if training else "viewing"
+        status.step, status.seconds_left = done, None if self._bar is None else self._bar.seconds_left
+        shown = self.editing.shown if self.editing is not None else {}
+        status.similarity, status.similarity_start = shown.get("similarity"), shown.get("similarity_before")
+        status.added, status.removed, status.changed = (shown.get(name, 0.0) for name in AMOUNTS)
+
+    def _freeze_base(self) -> None:
+        """The base is done; what was made on it before, and is asked for, goes on top."""
+        self.model.freeze_base()
+        if self.config.edits:
+            base = fingerprint(self.model.base.state_dict())
+            for path in self.config.edits:
+                edit = load_edit(path, base, self.config.edits_of_any_base, self.model.device.type == "cuda")
+                self.model.layers.add(edit)
+                CONSOLE.print(f"Layer {edit.info.name!r} from {path}.")
 
     def _after_training(self, step: int) -> None:
         if self._bar is not None:
@@ -193,87 +249,85 @@ class BlendingPipeline(VanillaPipeline):
             self._bar = None
         write_stage_times(self.config.run_dir, self._times)
 
+    # -- the edit in work ---------------------------------------------------------------------------------------
+
+    @property
+    def texts(self) -> Tuple[str, str]:
+        """What is there now, and what it should become."""
+        return self.config.source_text, self.config.target_text
+
+    def take_texts(self, source: str, target: str) -> None:
+        """Guide towards other words from the next step on."""
+        self.config.source_text, self.config.target_text = source, target
+        self.model.describe(source, target, self.config.operations)
+        if self.editing is not None:
+            self.editing.set_texts(source, target)
+
+    def restart_edit(self, at: int = 0) -> None:
+        """The edit's training stands at this step of its stage, with a fresh optimiser."""
+        self.progress[1] = at
+        self.editing = None
+        self.model.version += 1
+        if self.trainer is not None:
+            self.trainer.optimizers.optimizers["edit_field"].state.clear()
+
+    def find_region(self) -> None:
+        """Find the region of the edit in work and spread its field over it."""
+        check_region(self.config)
+        assert self.datamanager.train_dataset is not None
+        started = time.perf_counter()
+        cameras = self.datamanager.train_dataset.cameras.to(self.device)
+        scene = FrozenScene(self.model.beneath, cameras, self.model.config.eval_num_rays_per_chunk)
+        found = build_region(
+            self.config.region,
+            scene,
+            self.config.source_text,
+            self.model.config.region_resolution,
+            self._load_guide,
+            self.datamanager.train_dataset.image_filenames,
+        )
+        self.model.edit.region.load_state_dict(found.region.state_dict())
+        self.model.edit.fit_field_to_region()
+        self.model.edit_ready.fill_(True)
+        self.model.version += 1
+        self._times["region_seconds"] = time.perf_counter() - started
+
     def prepare_edit(self) -> None:
-        """Find the region unless the checkpoint brought it, and get the guidance ready."""
+        """Find the region unless there is one, and get the guidance ready."""
         if not self.config.target_text.strip():
             raise BlendingNerfError('there is nothing to edit towards: give --pipeline.target-text "a blue chair"')
+        guide = self._load_guide()
+        if not bool(self.model.edit_ready):
+            self.find_region()
         assert self.datamanager.train_dataset is not None
         cameras = self.datamanager.train_dataset.cameras
-        from blending_nerf_ns.guidance.clip import load_clip
-
-        guidance = self.config.guidance
-        guide = load_clip(guidance.model, guidance.pretrained, str(self.device))
-        if not bool(self.model.edit_ready):
-            started = time.perf_counter()
-            scene = Scene(self.model.base, cameras.to(self.device), self.model.config.eval_num_rays_per_chunk)
-            found = build_region(
-                self.config.region,
-                scene,
-                self.config.source_text,
-                self.model.config.region_resolution,
-                lambda: guide,
-                self.datamanager.train_dataset.image_filenames,
-            )
-            self.model.edit.region.load_state_dict(found.region.state_dict())
-            self.model.edit.fit_field_to_region()
-            self.model.edit_ready = torch.ones_like(self.model.edit_ready)
-            self._times["region_seconds"] = time.perf_counter() - started
-        self.editing = EditTraining(
-            guidance,
-            self.model,
-            cameras,
-            guide,
-            self.config.source_text,
-            self.config.target_text,
-            self.config.seed,
-        )
-        if int(self.progress[1]) == 0 and {"add", "change"} & set(self.config.operations):
-            color = self.editing.choose_first_color()
+        editing = EditTraining(self.config.guidance, self.model, cameras, guide, *self.texts, self.config.seed)
+        if self.model.edit.field.untouched and {"add", "change"} & set(self.config.operations):
+            color = editing.choose_first_color()
             shown = "none but the original's" if color is None else " ".join(f"{value:.2f}" for value in color.tolist())
             CONSOLE.print(f"Colour that the guide likes best to start from: {shown} (RGB).")
+        self.editing = editing
+
+    def _load_guide(self) -> "ClipGuide":
+        if self._guide is None:
+            from blending_nerf_ns.guidance.clip import load_clip
+
+            self._guide = load_clip(self.config.guidance.model, self.config.guidance.pretrained, str(self.device))
+        return self._guide
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: Optional[bool] = None):  # type: ignore[override]
-        """Load everything or say what does not fit: nerfstudio would load what fits and be silent."""
-        own = self.state_dict()
-        missing, unexpected = sorted(own.keys() - state_dict.keys()), sorted(state_dict.keys() - own.keys())
-        wrong = sorted(
-            f"{key} {tuple(state_dict[key].shape)} instead of {tuple(own[key].shape)}"
-            for key in own.keys() & state_dict.keys()
-            if own[key].shape != state_dict[key].shape
-        )
-        if missing or unexpected or wrong:
-            raise BlendingNerfError(
-                f"the checkpoint does not fit this configuration: missing {missing[:8]}, unexpected {unexpected[:8]}, "
-                f"of another size {wrong[:8]}; resume with the flags of the run that wrote it"
-            )
-        torch.nn.Module.load_state_dict(self, dict(state_dict), strict=True)
+        """Take everything that a checkpoint holds, layers included, or say what does not fit; then show it as it was left."""
+        self.model.layers.make_room(state_dict, "_model.layers.")
+        load_whole(self, state_dict)
         if bool(self.model.base_frozen):
             self.model.freeze_base()
-
-
-def check_texts(config: BlendingPipelineConfig) -> None:
-    """Say early, before a base is trained for minutes, what an edit is missing."""
-    if config.edit_steps > 0 and not config.target_text.strip():
-        raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
-    if config.edit_steps > 0:
-        config.region.check()
-    if config.edit_steps > 0 and config.region.reads("text") and not config.source_text.strip():
-        raise BlendingNerfError(
-            '--pipeline.source-text is empty: say what is to be edited, "a wooden chair", or give a box '
-            "with --pipeline.region.source box"
-        )
-    unknown = sorted(set(config.operations) - set(OPERATIONS))
-    if unknown or not config.operations:
-        raise BlendingNerfError(f"--pipeline.operations {tuple(config.operations)}: choose among {OPERATIONS}")
-
-
-def adopt_base(config: BlendingPipelineConfig, run: BaseRun) -> None:
-    """Take the base's architecture, data and data parser, so that it renders what its own run renders."""
-    config.model.base = run.model_config
-    config.model.base_num_images = run.num_images
-    data = config.datamanager.data or config.datamanager.dataparser.data  # type: ignore[attr-defined]
-    config.datamanager.dataparser = run.dataparser_config  # type: ignore[attr-defined]
-    if data is not None and str(data) not in (".", ""):
-        config.datamanager.dataparser.data = Path(data)  # type: ignore[attr-defined]
+        if self.test_mode == "val":  # a resume may have been given other words
+            self.model.describe(*self.texts, self.config.operations)
+            return
+        look = read_look(self.config.run_dir)
+        if look is not None:
+            apply_look(look, self.model.layers)
+            # of all commands only `ns-render camera-path` gives frames a time of their own; the viewer's is always 0
+            self.model.fades = look.fade and self.test_mode == "inference"

@@ -26,6 +26,12 @@ class StageBar:
         self.bar.set_postfix({key: f"{float(value):.3f}" for key, value in shown.items()}, refresh=False)
         self.bar.update(1)
 
+    @property
+    def seconds_left(self) -> Optional[float]:
+        """Until the stage is done, at its present pace; None before there is one."""
+        rate = self.bar.format_dict["rate"]
+        return None if not rate or self.bar.total is None else (self.bar.total - self.bar.n) / rate
+
     def close(self) -> float:
         """End the bar; seconds that the stage took in this process."""
         self.bar.close()

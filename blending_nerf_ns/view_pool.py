@@ -74,14 +74,14 @@ class ViewPool:
         )
         self.cameras = square_cameras(views, self._size).to(self.model.device)
         self._kept: Dict[int, GuidanceView] = {}
-        self._version = self.model.region_version
+        self._version = self.model.version
 
     def __len__(self) -> int:
         return len(self.cameras)
 
     def __getitem__(self, index: int) -> GuidanceView:
         """The view, rendered once for each region that the model had."""
-        if self._version != self.model.region_version:
+        if self._version != self.model.version:
             self._aim()
         if index not in self._kept:
             self._kept[index] = render_view(self.model, self.cameras, index)
@@ -97,7 +97,7 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
     chunk = model.config.eval_num_rays_per_chunk
     for start in range(0, height * width, chunk):
         rays = bundle.get_row_major_sliced_ray_bundle(start, start + chunk)
-        render = model.base.render(rays)
+        render = model.beneath.render(rays)
         met = model.intersect(rays)
         base = BaseSamples(*(value[met.rays] for value in render.samples))
         coverage = render.outputs["rgb"].new_zeros(len(rays))
@@ -105,7 +105,7 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         pictures.append(render.outputs["rgb"])
         coverages.append(coverage)
         bases.append(base)
-        proposals.append(model.base.slice_proposal(render.proposal, met.rays))
+        proposals.append(model.beneath.slice_proposal(render.proposal, met.rays))
         intervals.append(met._replace(rays=met.rays + start))
     met = RegionIntervals(*(torch.cat(values) for values in zip(*intervals, strict=True)))
     base = BaseSamples(*(torch.cat(values) for values in zip(*bases, strict=True)))

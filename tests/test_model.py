@@ -66,7 +66,7 @@ def test_all_strengths_zero_give_the_original_without_a_short_cut(contracted: bo
     met = model.intersect(rays)
     base = BaseSamples(*(value[met.rays] for value in render.samples))
     proposal = model.base.slice_proposal(render.proposal, met.rays)
-    pixels, removed, _ = model.blend(rays[met.rays], base, proposal, met, Strengths(0.0, 0.0, 0.0))
+    pixels, removed = model.blend(rays[met.rays], base, proposal, met, Strengths(0.0, 0.0, 0.0))
     assert float((pixels.rgb - render.outputs["rgb"][met.rays]).abs().max()) <= 1e-5
     assert float((pixels.accumulation - render.outputs["accumulation"][met.rays, 0]).abs().max()) <= 1e-5
     assert float(removed.abs().max()) == 0.0
@@ -109,7 +109,7 @@ def test_gradients_reach_the_edit_and_never_the_base() -> None:
     met = model.intersect(rays)
     base = BaseSamples(*(value[met.rays] for value in render.samples))
     proposal = model.base.slice_proposal(render.proposal, met.rays)
-    pixels, removed, _ = model.blend(rays[met.rays], base, proposal, met, Strengths())
+    pixels, removed = model.blend(rays[met.rays], base, proposal, met, Strengths())
     (pixels.rgb.sum() + pixels.edit_rgb.sum() + removed.sum() + pixels.added.sum()).backward()
     for name, parameter in model.edit.field.named_parameters():
         assert parameter.grad is not None and bool(torch.isfinite(parameter.grad).all()), name
@@ -175,15 +175,15 @@ def test_the_next_picture_takes_over_how_the_user_wants_the_region_cut(capsys: p
     model = tiny_model()
     before = model.get_outputs_for_camera(one_camera())
     model.want_region(margin=0.6)
-    assert model.region_version == 0, "a callback changes nothing by itself"
+    assert model.version == 0, "a callback changes nothing by itself"
     after = model.get_outputs_for_camera(one_camera())
-    assert model.region_version == 1 and model.edit.region.shape.margin == pytest.approx(0.6)
+    assert model.version == 1 and model.edit.region.shape.margin == pytest.approx(0.6)
     outline = [bool((picture["region_overlay"] == 1.0).all(-1).any()) for picture in (before, after)]
     assert outline[0] and float(after["region"].sum()) > float(before["region"].sum())
     weight = model.edit.region.weight.clone()
     model.want_region(margin=9.0)
     model.get_outputs_for_camera(one_camera())
-    assert torch.equal(weight, model.edit.region.weight) and "stays as it is" in capsys.readouterr().out
+    assert torch.equal(weight, model.edit.region.weight) and "region's margin" in capsys.readouterr().out
 
 
 @torch.no_grad()
@@ -192,10 +192,10 @@ def test_the_viewers_crop_box_becomes_the_region() -> None:
     box = OrientedBox.from_params((0.3, 0.1, -0.2), (0.4, 0.2, 0.7), (0.3, 0.5, 0.2))
     model.want_crop_box()
     model.get_outputs_for_camera(one_camera())
-    assert model.region_version == 0, "the crop box is off"
+    assert model.version == 0, "the crop box is off"
     model.get_outputs_for_camera(one_camera(), box)
     region = model.edit.region
-    assert model.region_version == 1
+    assert model.version == 1
     region.reshape(margin=0.0, soft_edge=0.0)
     points = 0.8 * (2 * torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) - 1)
     inside, weight = box.within(points), region.weight_at(points)
@@ -209,5 +209,5 @@ def test_views_are_rendered_anew_for_another_region() -> None:
     first = pool[0]
     assert pool[0] is first
     model.want_region(margin=0.3)
-    model.take_wanted_region()
+    model.wishes.grant()
     assert pool[0] is not first and float(pool[0].coverage.sum()) >= float(first.coverage.sum())

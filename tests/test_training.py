@@ -9,11 +9,13 @@ import pytest
 import torch
 from tiny_run import tiny_model
 
+from blending_nerf_ns.adopting import take_where_default
+from blending_nerf_ns.checking import check_edit
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.overlay import region_overlay
-from blending_nerf_ns.pipeline import BlendingPipelineConfig, check_texts
+from blending_nerf_ns.pipeline import BlendingPipelineConfig
 from blending_nerf_ns.schedule import exponential, set_rate
-from blending_nerf_ns.trainer import take_where_default
 from blending_nerf_ns.view_pool import scene_box_of_region
 
 
@@ -57,7 +59,7 @@ def test_a_resume_takes_what_was_not_given_from_the_run_before() -> None:
 )
 def test_a_useless_edit_is_refused_before_a_base_is_trained(changes: dict, message: str) -> None:
     with pytest.raises(BlendingNerfError, match=message):
-        check_texts(BlendingPipelineConfig(**changes))
+        check_edit(BlendingPipelineConfig(**changes))
 
 
 def test_base_run_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
@@ -94,3 +96,12 @@ def test_a_field_that_starts_from_a_colour_replaces_the_share_that_was_tried() -
     assert torch.allclose(out.color_ratio, torch.full((50,), 0.85), atol=1e-5)
     assert torch.allclose(field.first_color, torch.tensor([0.1, 0.3, 0.9]))
     assert float(out.density_ratio.max()) < 0.1, "nothing is removed"
+
+
+def test_a_field_knows_whether_anything_was_done_to_it() -> None:
+    field = EditField(EditFieldConfig(num_levels=2, max_res=16, log2_hashmap_size=8, implementation="torch"))
+    assert field.untouched
+    field.start_from_color(torch.tensor([0.1, 0.2, 0.9]), 0.5)
+    assert not field.untouched
+    field.reset()
+    assert field.untouched

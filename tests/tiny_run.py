@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -99,7 +100,7 @@ def tiny_model(contracted: bool = True, seed: int = 0, operations: tuple[str, ..
         eval_num_rays_per_chunk=64,
     )
     model: BlendingModel = config.setup(scene_box=SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3])), num_train_data=2)
-    model.operations = operations
+    model.edit.info = replace(model.edit.info, operations=operations)
     region = region_from_box(
         (0.1, 0.0, 0.0), (0.5, 0.5, 0.5), grid_box=model.base.grid_box, contracted=contracted, resolution=24
     )

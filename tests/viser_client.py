@@ -31,6 +31,8 @@ class ViserClient:
     def __init__(self, port: int, patience: float = 120.0) -> None:
         self.elements: dict[str, dict[str, Any]] = {}
         """GUI elements by label, with their properties."""
+        self.paragraphs: dict[str, str] = {}
+        """Markdown by id."""
         self.pictures = 0
         """Background pictures received."""
         self._picture: bytes = b""
@@ -71,6 +73,14 @@ class ViserClient:
         """Set the value of an element, as dragging a slider or typing does."""
         self.send("GuiUpdateMessage", id=self.elements[label]["id"], updates={"value": value})
 
+    def click(self, label: str) -> None:
+        """Press a button."""
+        self.move(label, True)
+
+    def says(self, text: str) -> bool:
+        """Whether some paragraph of the panel holds a text."""
+        return any(text in paragraph for paragraph in self.paragraphs.values())
+
     def listen(self, until: Callable[[], bool], patience: float = 60.0) -> bool:
         """Receive until something holds; whether it came to hold in time."""
         deadline = time.monotonic() + patience
@@ -101,7 +111,11 @@ class ViserClient:
             self._picture, self.pictures = bytes(message["rgb_bytes"]), self.pictures + 1
         elif "label" in message and "id" in message:
             self.elements[message["label"]] = message
+        elif message.get("type") == "GuiAddMarkdownMessage" or "markdown" in message:
+            self.paragraphs[message["id"]] = message["markdown"]
         elif message.get("type") == "GuiUpdateMessage":
+            if "markdown" in message["updates"]:
+                self.paragraphs[message["id"]] = message["updates"]["markdown"]
             for element in self.elements.values():
                 if element["id"] == message["id"]:
                     element.update(message["updates"])

@@ -71,7 +71,7 @@ def compare_chunk(model: BlendingModel, rays: RayBundle) -> tuple[int, Tensor, T
     hit = intervals.rays
     samples = BaseSamples(*(value[hit] for value in render.samples))
     proposal = model.base.slice_proposal(render.proposal, hit)
-    pixels, _, _ = model.blend(rays[hit], samples, proposal, intervals, Strengths(0.0, 0.0, 0.0))
+    pixels, _ = model.blend(rays[hit], samples, proposal, intervals, Strengths(0.0, 0.0, 0.0))
     return len(hit), outside, largest(pixels.rgb.clamp(0.0, 1.0) - alone[hit])
 
 

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Callable, Dict
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from blending_nerf_ns.bases.base import BaseSamples
-from blending_nerf_ns.edits.field import EditField
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.intersection import RegionIntervals
+from blending_nerf_ns.edits.layer import LayerInfo, pack, unpack
 from blending_nerf_ns.edits.region import Region
-from blending_nerf_ns.rendering.blending import BlendedSamples, EditSamples, Strengths, blend
-from blending_nerf_ns.rendering.compositing import BlendedPixels, composite_blend, render_weights
-from blending_nerf_ns.rendering.intervals import Split, split_intervals, take, take_nearest
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.rendering.blending import EditSamples
+from blending_nerf_ns.rendering.compositing import render_weights
+from blending_nerf_ns.rendering.intervals import split_intervals, take
 
-
-class BlendedRays(NamedTuple):
-    """What the rays that meet the region see."""
-
-    pixels: BlendedPixels
-    removed: Float[Tensor, " hits"]
-    """Accumulated opacity of what was visible and is not any more (original weights), in [0, 1]."""
+UNNAMED = LayerInfo()
 
 
 class Edit(nn.Module):
-    """A region and the editable field inside it.
+    """A region, the editable field inside it, and what the user says of them.
 
     Args:
         region: where the edit may act.
         field: what it does there.
+        info: its name, words, operations and strengths; they travel with the weights.
     """
 
-    def __init__(self, region: Region, field: EditField) -> None:
+    def __init__(self, region: Region, field: EditField, info: LayerInfo = UNNAMED) -> None:
         super().__init__()
         self.region = region
         self.field = field
+        self.info = info
+
+    @property
+    def description(self) -> Dict[str, Any]:
+        """Everything but the tensors, as plain values: enough to build it again (`build_edit`)."""
+        sizes = {
+            item.name: getattr(self.field.config, item.name)
+            for item in fields(EditFieldConfig)
+            if item.name != "_target"
+        }
+        sizes["implementation"] = self.field.implementation  # its weights have other shapes in the other one
+        return {"info": self.info.to_dict(), "field": sizes, "resolution": self.region.resolution}
+
+    def get_extra_state(self) -> Tensor:
+        """The description, as a tensor, for the checkpoint."""
+        return pack(self.description)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse; the sizes were used before, to build this."""
+        self.info = LayerInfo.from_dict(unpack(state)["info"])
 
     def fit_field_to_region(self) -> None:
         """Spend the field's resolution on the region: call when the region was made or reshaped before training."""
@@ -71,40 +90,27 @@ class Edit(nn.Module):
         return kept
 
 
-def blend_rays(
-    base: BaseSamples, intervals: RegionIntervals, samples: EditSamples, strengths: Strengths
-) -> tuple[BlendedPixels, BlendedSamples, Split]:
-    """Split, blend and composite rays that meet the region.
-
-    Args:
-        base: the base on those rays.
-        intervals: the edit's intervals on them.
-        samples: the editable field on these intervals.
-        strengths: how much of each operation is shown.
-    """
-    split = split_intervals(base.edges, intervals.edges)
-    edit = EditSamples(
-        density=take(samples.density, split.edit),
-        rgb=take_nearest(samples.rgb, split.edit),
-        density_ratio=take(samples.density_ratio, split.edit),
-        color_ratio=take(samples.color_ratio, split.edit),
-        region=take(samples.region, split.edit),
-    )
-    blended = blend(take(base.density, split.base), take_nearest(base.rgb, split.base), edit, strengths)
-    return composite_blend(blended, edit.rgb, split.edges, base.background), blended, split
-
-
-def accumulated_removal(base: BaseSamples, blended: BlendedSamples, split: Split) -> Float[Tensor, " hits"]:
-    """E_remove: the ORIGINAL weights times the share removed, summed along the ray."""
-    original = render_weights(take(base.density, split.base), split.deltas)
-    return (original * blended.removed).sum(dim=-1)
-
-
 def accumulated_region(base: BaseSamples, intervals: RegionIntervals) -> Float[Tensor, " hits"]:
     """How much of what a ray sees lies in the region: original weights times the region's weight, in [0, 1]."""
     split = split_intervals(base.edges, intervals.edges)
     original = render_weights(take(base.density, split.base), split.deltas)
     return (original * take(intervals.region, split.edit)).sum(dim=-1)
+
+
+def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:
+    """An edit of the described sizes, for `load_state_dict`; frozen.
+
+    Raises:
+        BlendingNerfError: the description is none.
+    """
+    try:
+        known = {item.name for item in fields(EditFieldConfig)} - {"_target"}
+        sizes = {name: value for name, value in description["field"].items() if name in known}
+        info, resolution = LayerInfo.from_dict(description["info"]), int(description["resolution"])
+        field = EditField(EditFieldConfig(**sizes), use_cuda)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BlendingNerfError(f"this is no description of an edit: {error!r}") from error
+    return Edit(Region(resolution), field, info).requires_grad_(False).eval()
 
 
 def _scatter(active: Tensor, values: Tensor, fill: float = 0.0) -> Tensor:

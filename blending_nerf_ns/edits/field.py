@@ -112,6 +112,12 @@ class EditField(nn.Module):
         self.shape_head.weight.mul_(0.1)
         self.shape_head.bias.copy_(biases)
 
+    @property
+    def untouched(self) -> bool:
+        """Whether no training step and no first colour changed it since `reset`."""
+        biases = self.shape_head.bias.new_tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
+        return bool(torch.equal(self.shape_head.bias.detach(), biases))
+
     def set_box(self, lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> None:
         """Put the grid over this box of grid coordinates."""
         self.lower.copy_(lower)

@@ -28,6 +28,10 @@ class Strengths(NamedTuple):
         """Whether the picture is the original whatever the edit is."""
         return self.add == 0.0 and self.remove == 0.0 and self.change == 0.0
 
+    def scaled(self, factor: float) -> "Strengths":
+        """All of them times a factor >= 0."""
+        return Strengths(*(factor * value for value in self))
+
 
 AS_TRAINED = Strengths()
 """Every operation as it was trained."""

@@ -1,61 +1,93 @@
-"""The edit's panel in nerfstudio's viewer: prompts, the region's cut, and the three blend ratios."""
+"""The editor in nerfstudio's viewer: four folders, one thread that writes them, and callbacks that never wait."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any, List
 
-from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerSlider, ViewerText
+from nerfstudio.viewer.viewer_elements import ViewerControl
 from torch import nn
 
+from blending_nerf_ns.session import Session
+from blending_nerf_ns.viewer.edit_folder import EditFolder
+from blending_nerf_ns.viewer.files_folder import FilesFolder
+from blending_nerf_ns.viewer.folder import Folder
+from blending_nerf_ns.viewer.region_folder import RegionFolder
+from blending_nerf_ns.viewer.stack_folder import StackFolder
+
 if TYPE_CHECKING:
-    from blending_nerf_ns.pipeline import BlendingPipeline
+    from nerfstudio.viewer.viewer import Viewer
+
+REFRESH_SECONDS = 0.4
 
 
 class EditPanel(nn.Module):
-    """Prompts, region and strengths. nerfstudio finds these elements by walking the pipeline's modules, so this is one.
+    """What a person sees beside the picture. nerfstudio shows the folders in alphabetical order.
 
     Args:
-        pipeline: whose model and edit they steer.
+        session: is steered.
+        training: whether there is a trainer.
     """
 
-    def __init__(self, pipeline: BlendingPipeline) -> None:
+    def __init__(self, session: Session, training: bool) -> None:
         super().__init__()
-        self._owner = (pipeline,)  # in a tuple, so that the pipeline is not taken for a part of its own panel
-        config, model = pipeline.config, pipeline.model
-        training = pipeline.test_mode == "val"
-        note = None if training else "As it was trained: without a trainer a prompt cannot be changed."
-        self.source_text = ViewerText("Source text", config.source_text, disabled=not training, hint=note)
-        self.target_text = ViewerText("Target text", config.target_text, disabled=not training, hint=note)
-        if training:
-            self.apply_texts = ViewerButton("Apply target text", cb_hook=self._apply)
-        region = config.region
-        self.threshold = self._cut("threshold", region.threshold, 0.05, 0.95, "How sure the localiser must be.")
-        self.margin = self._cut("margin", region.margin, 0.0, 0.5, "How far it grows, as a share of its diagonal.")
-        self.use_crop = ViewerButton("Region: take the crop box", cb_hook=self._use_crop_box)
-        self.add = self._ratio("Blend ratio: add", "add", model.config.strength_add, "density that the edit grew")
-        self.remove = self._ratio("Blend ratio: remove", "remove", model.config.strength_remove, "density it took away")
-        self.change = self._ratio("Blend ratio: change", "change", model.config.strength_change, "colour it replaced")
+        self.Edit = EditFolder(session, training)
+        self.Region = RegionFolder(session, training)
+        self.Stack = StackFolder(session, training)
+        files = FilesFolder(session, training)
+        self.add_module("Undo and files", files)  # the folder's title
+        folders: List[Folder] = [self.Edit, self.Region, self.Stack, files]
+        self.control = PanelControl(session, folders)
 
-    def _ratio(self, name: str, operation: str, value: float, meaning: str) -> ViewerSlider:
-        (pipeline,) = self._owner
-        unused = operation not in pipeline.config.operations
-        hint = "This edit does not use it." if unused else f"How much of the {meaning} is shown: 0 off, 1 as trained."
 
-        def moved(element: ViewerSlider) -> None:
-            pipeline.model.set_strengths(**{operation: float(element.value)})
+class PanelControl(ViewerControl):
+    """Takes the panel over once the viewer has built it.
 
-        return ViewerSlider(name, value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint)
+    nerfstudio runs each callback under the training's lock, where it waits for a running picture or step: 15 s were seen
+    from slider to picture. Ours only set plain state, so they need no lock.
 
-    def _cut(self, name: str, value: float, low: float, high: float, meaning: str) -> ViewerSlider:
-        def moved(element: ViewerSlider) -> None:
-            self._owner[0].model.want_region(**{name: float(element.value)})
+    Args:
+        session: whose state is shown.
+        folders: of the panel.
+    """
 
-        hint = f"{meaning} See the output region_overlay; nothing is trained anew."
-        low, high = min(low, value), max(high, value)  # viser refuses a value outside its slider
-        return ViewerSlider(f"Region: {name}", value, low, high, step=0.01, cb_hook=moved, hint=hint)
+    def __init__(self, session: Session, folders: List[Folder]) -> None:
+        self._session, self._folders = session, folders
 
-    def _use_crop_box(self, _: ViewerButton) -> None:
-        self._owner[0].model.want_crop_box()
+    def _setup(self, viewer: Viewer) -> None:
+        super()._setup(viewer)
+        for folder in self._folders:
+            for element, hook in folder.hooks:
+                element.cb_hook = lambda element, hook=hook: self._moved(hook, element)
+        threading.Thread(target=self._keep_fresh, daemon=True, name="panel").start()
 
-    def _apply(self, _: ViewerButton) -> None:
-        self._owner[0].wanted_texts = (self.source_text.value, self.target_text.value)
+    def _moved(self, hook: Any, element: Any) -> None:
+        hook(element)
+        self.viewer._trigger_rerender()
+
+    def _keep_fresh(self) -> None:
+        """The one thread that writes widgets, and asks for a picture where no widget was moved but something changed."""
+        shown = self._session.picture
+        while True:
+            self._session.refresh()
+            for folder in self._folders:
+                try:
+                    folder.refresh()
+                except (KeyError, RuntimeError) as error:  # a layer came or went while this was read
+                    self._session.status.message = f"{error}"
+            self._show_training_state()
+            if self._session.picture != shown:
+                shown = self._session.picture
+                self.viewer._trigger_rerender()
+            time.sleep(REFRESH_SECONDS)
+
+    def _show_training_state(self) -> None:
+        """nerfstudio's own pause and resume buttons toggle blindly; the session pauses and wakes the training as well."""
+        trainer = self.viewer.trainer
+        if trainer is None:
+            return
+        training = trainer.training_state == "training"
+        for button, visible in ((self.viewer.pause_train, training), (self.viewer.resume_train, not training)):
+            if button.visible != visible:
+                button.visible = visible

@@ -1,0 +1,40 @@
+"""What is asked before a base is trained for minutes: whether the edit that follows can be made at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blending_nerf_ns.edits.file import read_edit_header
+from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.errors import BlendingNerfError
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.pipeline import BlendingPipelineConfig
+
+
+def check_edit(config: BlendingPipelineConfig) -> None:
+    """Say early, before a base is trained for minutes, what an edit is missing.
+
+    Raises:
+        BlendingNerfError: prompts, region, operations or edit files with which no edit can be made. With a viewer the prompts
+            may follow.
+    """
+    if config.edit_steps > 0 and not (config.interactive and not config.target_text.strip()):
+        if not config.target_text.strip():
+            raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
+        check_region(config)
+    unknown = sorted(set(config.operations) - set(OPERATIONS))
+    if unknown or not config.operations:
+        raise BlendingNerfError(f"--pipeline.operations {tuple(config.operations)}: choose among {OPERATIONS}")
+    for path in config.edits:
+        read_edit_header(path)
+
+
+def check_region(config: BlendingPipelineConfig) -> None:
+    """Say what a region is missing before it is looked for."""
+    config.region.check()
+    if config.region.reads("text") and not config.source_text.strip():
+        raise BlendingNerfError(
+            '--pipeline.source-text is empty: say what is to be edited, "a wooden chair", or give a box '
+            "with --pipeline.region.source box"
+        )

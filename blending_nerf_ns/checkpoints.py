@@ -1,0 +1,63 @@
+"""Checkpoints that are written whole or not at all, and loaded whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import nn
+
+from blending_nerf_ns.errors import BlendingNerfError
+
+EXTRA = "_extra_state"
+SHOWN_KEYS = 8
+
+
+def write_whole(state: Any, path: Path) -> None:
+    """Write beside the final name and rename: a run that is killed leaves no half file for the next to load."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def newest_whole_step(folder: Path) -> int:
+    """The highest step whose checkpoint in a run's model folder is whole; says so where a newer one is not.
+
+    Raises:
+        BlendingNerfError: there is none.
+    """
+    paths = {int(path.stem.removeprefix("step-")): path for path in folder.glob("step-*.ckpt")}
+    for step in sorted(paths, reverse=True):
+        if zipfile.is_zipfile(paths[step]):  # torch's format; the directory of a zip file is at its end
+            return step
+        CONSOLE.print(f"[bold yellow]{paths[step]} is truncated; falling back to the checkpoint before it.")
+    raise BlendingNerfError(
+        f"{folder} holds no whole checkpoint (step-*.ckpt): did its training end before it saved one?"
+    )
+
+
+def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load everything or say what does not fit: nerfstudio would load what fits and be silent.
+
+    Raises:
+        BlendingNerfError: names that are missing, unexpected, or of another shape; the module is then as it was.
+    """
+    own = module.state_dict()
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    wrong = sorted(
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own.keys() & state.keys()
+        if not key.endswith(EXTRA) and own[key].shape != state[key].shape
+    )
+    if missing or unexpected or wrong:
+        raise BlendingNerfError(
+            f"the checkpoint does not fit this configuration: missing {missing[:SHOWN_KEYS]}, unexpected "
+            f"{unexpected[:SHOWN_KEYS]}, of another size {wrong[:SHOWN_KEYS]}; resume with the flags of the run that wrote it"
+        )
+    nn.Module.load_state_dict(module, dict(state), strict=True)

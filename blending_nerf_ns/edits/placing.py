@@ -1,0 +1,26 @@
+"""Moving the region of an edit that was trained already."""
+
+from __future__ import annotations
+
+import torch
+from nerfstudio.data.scene_box import OrientedBox
+
+from blending_nerf_ns.bases.base import Base
+from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.edits.solids import region_from_solid, solid_box
+from blending_nerf_ns.errors import BlendingNerfError
+
+
+def move_region_to(edit: Edit, box: OrientedBox, base: Base) -> None:
+    """Let an edit act in the viewer's crop box; its field stays where it is.
+
+    Raises:
+        BlendingNerfError: the box lies outside the scene, or where the edit's field is not.
+    """
+    region, field = edit.region, edit.field
+    solid = solid_box("the crop box", box.T.float().cpu(), box.S.float().cpu(), box.R.float().cpu())
+    made = region_from_solid(solid, base.grid_box, base.contracted, region.resolution, region.shape)
+    lower, upper = (corner.to(region.lower) for corner in made.bounds())
+    if bool((torch.minimum(upper, field.upper) <= torch.maximum(lower, field.lower)).any()):
+        raise BlendingNerfError("the crop box lies beside what this edit was made for; start another edit in it")
+    region.load_state_dict(made.state_dict())

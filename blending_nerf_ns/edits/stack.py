@@ -1,0 +1,205 @@
+"""Edits on rays: each is sampled where the rays meet its region, and they are folded into the scene one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.cameras.rays import RayBundle
+from torch import Tensor
+
+from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
+from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.edits.intersection import FARTHEST, RegionIntervals, intersect_region
+from blending_nerf_ns.rendering.blending import EditSamples, Strengths
+from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, pixels_of, unedited
+
+SECOND_SAMPLES_ABOVE = 0.02
+"""Accumulated removal above which a ray is sampled again behind what was removed."""
+
+
+class SampledEdit(NamedTuple):
+    """An edit on the rays that meet its region."""
+
+    edit: Edit
+    strengths: Strengths
+    rays: Int[Tensor, " hits"]
+    """Which rays of the bundle these are, ascending."""
+    edges: Float[Tensor, "hits n+1"]
+    samples: EditSamples
+
+    def among(self, chosen: Int[Tensor, " chosen"]) -> SampledEdit:
+        """The same, on a bundle of these rays alone (ascending)."""
+        place = torch.searchsorted(chosen, self.rays).clamp_max(max(len(chosen) - 1, 0))
+        kept = torch.nonzero(chosen[place] == self.rays).squeeze(-1) if len(chosen) else place[:0]
+        samples = EditSamples(*(value[kept] for value in self.samples))
+        return self._replace(rays=place[kept], edges=self.edges[kept], samples=samples)
+
+
+def intersect(edit: Edit, base: Base, ray_bundle: RayBundle, num_intervals: int) -> RegionIntervals:
+    """An edit's intervals on the rays of a flat bundle that meet its region; the base must have rendered it before."""
+    near, far = ray_bundle.nears, ray_bundle.fars
+    assert near is not None and far is not None, "render the base first: its collider sets near and far"
+    return intersect_region(
+        edit.region,
+        ray_bundle.origins,
+        ray_bundle.directions,
+        base.to_grid,
+        base.contracted,
+        near.view(-1),
+        far.view(-1).clamp_max(FARTHEST),
+        num_intervals,
+    )
+
+
+def sample_edit(edit: Edit, strengths: Strengths, ray_bundle: RayBundle, intervals: RegionIntervals) -> SampledEdit:
+    """Evaluate an edit on its intervals of a bundle."""
+    samples = edit.evaluate(intervals, ray_bundle.directions[intervals.rays])
+    return SampledEdit(edit, strengths, intervals.rays, intervals.edges, samples)
+
+
+def fold_edits(
+    base: Base, ray_bundle: RayBundle, samples: BaseSamples, proposal: Proposal, edits: Sequence[SampledEdit]
+) -> tuple[Folded, Float[Tensor, " rays"]]:
+    """A scene with edits on top of each other, the first lowest.
+
+    The scene's samples lie on its visible surfaces. Where the edits take one of these away, the ray is sampled again behind
+    it (design section 2), with the same samples of the edits.
+
+    Args:
+        base: what is edited.
+        ray_bundle: R rays.
+        samples: the base's on them.
+        proposal: the base's on them, for new samples.
+        edits: on some of these rays each.
+
+    Returns:
+        the folded samples, and the accumulated removal of each ray.
+    """
+    folded = _fold_all(samples, edits)
+    removed = accumulated_removal(folded.original, folded.blended.removed, folded.edges)
+    bared = torch.nonzero(removed.detach() > SECOND_SAMPLES_ABOVE).squeeze(-1)
+    if len(bared) == 0:
+        return folded, removed
+    with torch.no_grad():
+        kept = kept_by_all([(sampled.edit, sampled.strengths) for sampled in edits], base)
+        behind = base.resample(ray_bundle[bared], base.slice_proposal(proposal, bared), kept)
+    return _put(folded, bared, _fold_all(behind, [sampled.among(bared) for sampled in edits])), removed
+
+
+def kept_by_all(
+    edits: Sequence[tuple[Edit, Strengths]], base: Base
+) -> Callable[[Float[Tensor, "rays samples 3"]], Float[Tensor, "rays samples"]]:
+    """A function of scene positions: the share of the scene's density that all these edits leave there."""
+    each = [edit.kept_at(base.to_grid, strengths.remove) for edit, strengths in edits if strengths.remove > 0.0]
+
+    def kept(positions: Tensor) -> Tensor:
+        left = positions.new_ones(positions.shape[:-1])
+        for one in each:
+            left = left * one(positions)
+        return left
+
+    return kept
+
+
+def _fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
+    scene = unedited(samples.edges, samples.density, samples.rgb, samples.background)
+    for sampled in edits:
+        scene = fold(scene, *_on_all_rays(sampled, scene.edges), sampled.strengths)
+    return scene
+
+
+def _on_all_rays(sampled: SampledEdit, edges: Float[Tensor, "rays m+1"]) -> tuple[Tensor, EditSamples]:
+    """Give the rays that miss the region intervals too, of no length, at their near end."""
+    count = len(edges)
+    if len(sampled.rays) == count:
+        return sampled.edges, sampled.samples
+    everywhere = edges[:, :1].expand(count, sampled.edges.shape[-1]).clone()
+    everywhere[sampled.rays] = sampled.edges
+
+    def spread(values: Tensor) -> Tensor:
+        return values.new_zeros((count, *values.shape[1:])).index_copy(0, sampled.rays, values)
+
+    return everywhere, EditSamples(*(spread(value) for value in sampled.samples))
+
+
+def _put(old: Folded, rays: Int[Tensor, " some"], new: Folded) -> Folded:
+    """Replace some rays; both have as many samples."""
+    blended = type(old.blended)(
+        *(one.index_copy(0, rays, two) for one, two in zip(old.blended, new.blended, strict=True))
+    )
+    return Folded(
+        edges=old.edges.index_copy(0, rays, new.edges),
+        original=old.original.index_copy(0, rays, new.original),
+        blended=blended,
+        edit_rgb=old.edit_rgb.index_copy(0, rays, new.edit_rgb),
+        background=old.background,
+    )
+
+
+class EditedBase:
+    """A base with edits on top is a base again: what the next edit is made on, and what its region is looked for in.
+
+    Args:
+        base: the scene.
+        edits: with their strengths, the first lowest.
+        num_intervals: of each edit on a ray.
+    """
+
+    def __init__(self, base: Base, edits: Sequence[tuple[Edit, Strengths]], num_intervals: int) -> None:
+        self._base, self._edits, self._num_intervals = base, list(edits), num_intervals
+
+    @property
+    def contracted(self) -> bool:
+        """See `Base`."""
+        return self._base.contracted
+
+    @property
+    def grid_box(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+        """See `Base`."""
+        return self._base.grid_box
+
+    def to_grid(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """See `Base`."""
+        return self._base.to_grid(points)
+
+    def slice_proposal(self, proposal: Proposal, rays: Tensor | slice) -> Proposal:
+        """See `Base`."""
+        return self._base.slice_proposal(proposal, rays)
+
+    @torch.no_grad()
+    def render(self, ray_bundle: RayBundle) -> BaseRender:
+        """The edited picture of a chunk; rays that miss all regions are the base's own, bit for bit."""
+        render = self._base.render(ray_bundle)
+        edits = self._sample(ray_bundle)
+        folded, _ = fold_edits(self._base, ray_bundle, render.samples, render.proposal, edits)
+        outputs, pixels = dict(render.outputs), pixels_of(folded)
+        for rays in (sampled.rays for sampled in edits):
+            outputs["rgb"] = outputs["rgb"].index_copy(0, rays, pixels.rgb[rays].clamp(0.0, 1.0))
+            outputs["depth"] = outputs["depth"].index_copy(0, rays, pixels.depth[rays, None])
+            outputs["accumulation"] = outputs["accumulation"].index_copy(0, rays, pixels.accumulation[rays, None])
+        return BaseRender(_as_samples(folded), outputs, render.proposal)
+
+    @torch.no_grad()
+    def resample(
+        self,
+        ray_bundle: RayBundle,
+        proposal: Proposal,
+        kept: Callable[[Float[Tensor, "R P 3"]], Float[Tensor, "R P"]],
+    ) -> BaseSamples:
+        """See `Base`."""
+        mine = kept_by_all(self._edits, self._base)
+        samples = self._base.resample(ray_bundle, proposal, lambda positions: mine(positions) * kept(positions))
+        return _as_samples(_fold_all(samples, self._sample(ray_bundle)))
+
+    def _sample(self, ray_bundle: RayBundle) -> list[SampledEdit]:
+        return [
+            sample_edit(edit, strengths, ray_bundle, intersect(edit, self._base, ray_bundle, self._num_intervals))
+            for edit, strengths in self._edits
+        ]
+
+
+def _as_samples(folded: Folded) -> BaseSamples:
+    return BaseSamples(folded.edges, folded.blended.density, folded.blended.rgb, folded.background)

@@ -1,0 +1,95 @@
+"""A look: which layers are on, in which order and how strongly. `look.json` beside config.yml, so that every ns-* command
+shows what the viewer showed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from blending_nerf_ns.edits.layer import LayerInfo
+from blending_nerf_ns.edits.layers import Layers
+from blending_nerf_ns.errors import BlendingNerfError
+
+FILE = "look.json"
+FORMAT = "blending-nerf look 1"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a run is shown."""
+
+    layers: Tuple[LayerInfo, ...]
+    """The lowest first; of each the id, name, strengths and whether it is on."""
+    fade: bool = False
+    """Whether a camera path's `render_time`, from 0 to 1, scales all strengths, frame by frame."""
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values for JSON."""
+        names = ("id", "name", "visible", "strengths")
+        layers = [{name: layer.to_dict()[name] for name in names} for layer in self.layers]
+        return {"format": FORMAT, "fade": self.fade, "layers": layers}
+
+
+def look_of(layers: Layers, fade: bool = False) -> Look:
+    """How the layers are shown now."""
+    return Look(tuple(edit.info for edit in layers.all()), fade)
+
+
+def shown_by(look: Optional[Look], layers: Sequence[LayerInfo]) -> List[LayerInfo]:
+    """Layers as a look shows them. What it does not know of keeps its strengths and comes last.
+
+    Args:
+        look: without one everything stays as it is.
+        layers: the lowest first, as the result is.
+    """
+    known, wanted = {info.id: info for info in layers}, {info.id: info for info in look.layers} if look else {}
+    looked = [
+        replace(known[id], name=said.name, strengths=said.strengths, visible=said.visible)
+        for id, said in wanted.items()
+        if id in known
+    ]
+    return looked + [info for info in layers if info.id not in wanted]
+
+
+def apply_look(look: Look, layers: Layers) -> None:
+    """Show the layers so (see `shown_by`); says which ones the look names in vain."""
+    gone = [info.name or info.id for info in look.layers if info.id not in layers.order]
+    if gone:
+        CONSOLE.print(f"[yellow]The look names layers that this run has not: {', '.join(gone)}.")
+    shown = shown_by(look, [edit.info for edit in layers.all()])
+    layers.arrange([info.id for info in shown])
+    for info in shown:
+        layers[info.id].info = info
+
+
+def write_look(look: Look, folder: Path) -> Path:
+    """Write `look.json` into a run's folder, at once or not at all."""
+    path = folder / FILE
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(look.to_dict(), indent=2) + "\n")
+    os.replace(partial, path)
+    return path
+
+
+def read_look(folder: Optional[Path]) -> Optional[Look]:
+    """The look in a run's folder; None where there is none.
+
+    Raises:
+        BlendingNerfError: a file that is no look.
+    """
+    path = folder / FILE if folder is not None else None
+    if path is None or not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text())
+        if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        return Look(tuple(LayerInfo.from_dict(layer) for layer in values["layers"]), bool(values.get("fade", False)))
+    except (ValueError, KeyError, TypeError, BlendingNerfError) as error:
+        raise BlendingNerfError(f"{path} is no look: {error}; delete it, or write it again from the viewer") from error

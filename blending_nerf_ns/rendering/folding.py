@@ -1,0 +1,115 @@
+"""Edits stack: each takes what the ones beneath it left as its original (design section 1, "fold").
+
+Blending maps a density and a colour to a density and a colour, so it can be repeated. What is carried along beside them says
+how much of the result is still the scene's own: the pixel's accumulated opacities are those of the whole stack.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from blending_nerf_ns.rendering.blending import SMALLEST_DENSITY, BlendedSamples, EditSamples, Strengths, blend
+from blending_nerf_ns.rendering.compositing import BlendedPixels, composite_blend, render_weights
+from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
+
+
+class Folded(NamedTuple):
+    """A scene with some edits, on sub-intervals that respect the edges of all of them."""
+
+    edges: Float[Tensor, "rays samples+1"]
+    """Ascending distances along the rays."""
+    original: Float[Tensor, "rays samples"]
+    """Density of the scene itself, whatever the edits do."""
+    blended: BlendedSamples
+    """Density and colour after all edits; added, kept, removed and changed by all of them together."""
+    edit_rgb: Float[Tensor, "rays samples 3"]
+    """Colour of what the edits added or recoloured."""
+    background: Float[Tensor, "rays 3"]
+    """Colour behind the rays; no edit moves it."""
+
+
+def unedited(
+    edges: Float[Tensor, "rays samples+1"],
+    density: Float[Tensor, "rays samples"],
+    rgb: Float[Tensor, "rays samples 3"],
+    background: Float[Tensor, "rays 3"],
+) -> Folded:
+    """A scene before its first edit."""
+    nothing = torch.zeros_like(density)
+    blended = BlendedSamples(density, rgb, added=nothing, kept=density, removed=nothing, changed=nothing)
+    return Folded(edges, density, blended, rgb, background)
+
+
+def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, strengths: Strengths) -> Folded:
+    """Put one more edit on top.
+
+    Args:
+        below: the scene with the edits beneath it.
+        edges: of the edit's own intervals, on the same rays. A ray that misses it has intervals of region weight 0.
+        edit: the editable field on them.
+        strengths: how much of each of its operations is shown.
+
+    Example:
+        >>> scene = unedited(torch.tensor([[0.0, 1.0]]), torch.ones(1, 1), torch.zeros(1, 1, 3), torch.zeros(1, 3))
+        >>> half, one = torch.full((1, 1), 0.5), torch.ones(1, 1)
+        >>> edit = EditSamples(0 * one, torch.ones(1, 1, 3), density_ratio=0 * one, color_ratio=half, region=one)
+        >>> once = fold(scene, torch.tensor([[0.0, 1.0]]), edit, Strengths())
+        >>> twice = fold(once, torch.tensor([[0.0, 1.0]]), edit, Strengths())
+        >>> twice.blended.changed.max()
+        tensor(0.7500)
+    """
+    split = split_intervals(below.edges, edges)
+    own = EditSamples(
+        density=take(edit.density, split.edit),
+        rgb=take_nearest(edit.rgb, split.edit),
+        density_ratio=take(edit.density_ratio, split.edit),
+        color_ratio=take(edit.color_ratio, split.edit),
+        region=take(edit.region, split.edit),
+    )
+    old = BlendedSamples(
+        *(
+            (take_nearest if name == "rgb" else take)(value, split.base)
+            for name, value in below.blended._asdict().items()
+        )
+    )
+    alone = blend(old.density, old.rgb, own, strengths)
+    stays = 1.0 - alone.removed
+    together = BlendedSamples(
+        density=alone.density,
+        rgb=alone.rgb,
+        added=stays * old.added + alone.added,
+        kept=stays * old.kept,
+        removed=old.removed + alone.removed - old.removed * alone.removed,
+        changed=old.changed + alone.changed - old.changed * alone.changed,
+    )
+    # of what is not the scene's own, the part that this edit made; the rest was made by those beneath and shines through
+    made = stays * alone.changed * old.density + alone.added
+    share = (made / together.edit_density.clamp_min(SMALLEST_DENSITY)).clamp(0.0, 1.0)
+    share = torch.where(together.edit_density > SMALLEST_DENSITY, share, torch.ones_like(share))
+    earlier = take_nearest(below.edit_rgb, split.base)
+    edit_rgb = torch.lerp(earlier, own.rgb, share[..., None])
+    return Folded(split.edges, take(below.original, split.base), together, edit_rgb, below.background)
+
+
+def pixels_of(folded: Folded) -> BlendedPixels:
+    """What rays see of a stack."""
+    return composite_blend(folded.blended, folded.edit_rgb, folded.edges, folded.background)
+
+
+def accumulated_removal(
+    density: Float[Tensor, "rays samples"],
+    removed: Float[Tensor, "rays samples"],
+    edges: Float[Tensor, "rays samples+1"],
+) -> Float[Tensor, " rays"]:
+    """E_remove: the weights of what was there times the share removed, summed along the ray, in [0, 1].
+
+    Args:
+        density: before the removal.
+        removed: share of it that is gone.
+        edges: of the intervals.
+    """
+    return (render_weights(density, edges[..., 1:] - edges[..., :-1]) * removed).sum(dim=-1)

@@ -1,0 +1,135 @@
+"""Words, operations, budgets, and the training's buttons."""
+
+from __future__ import annotations
+
+from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerSlider, ViewerText
+
+from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.session import Session, Status
+from blending_nerf_ns.viewer.folder import Folder, Markdown
+
+NO_TRAINER = "As it was trained: without a trainer (ns-viewer) nothing can be trained or found."
+MEANINGS = {"add": "grow new density", "remove": "take density away", "change": "recolour what is there"}
+
+
+class EditFolder(Folder):
+    """What the edit in work is made from and into.
+
+    Args:
+        session: is steered.
+        training: whether there is a trainer.
+    """
+
+    def __init__(self, session: Session, training: bool) -> None:
+        super().__init__()
+        self._session, self._training = session, training
+        source, target = session.texts
+        hint = None if training else NO_TRAINER
+        self._status = self.put(Markdown("status", "starting"))
+        self._source = self.put(ViewerText("Source text", source, disabled=not training, hint=hint))
+        self._target = self.put(ViewerText("Target text", target, disabled=not training, hint=hint))
+        if not training:
+            return
+        self._new_region = self.put(ViewerCheckbox("Find the region again", False, hint="With the new source text."))
+        self._restart = self.put(
+            ViewerCheckbox("Start the edit again", False, hint="Else it goes on from where it is.")
+        )
+        self.put(ViewerButton("Apply texts", cb_hook=lambda _: self._apply()))
+        self._operations = {
+            name: self.put(
+                ViewerCheckbox(
+                    f"May {name}",
+                    name in session.operations,
+                    cb_hook=lambda _: self._set_operations(),
+                    hint=f"The edit may {MEANINGS[name]}.",
+                )
+            )
+            for name in OPERATIONS
+        }
+        self._start = self.put(ViewerButton("Start", cb_hook=lambda _: self._begin()))
+        self._pause = self.put(ViewerButton("Pause", cb_hook=lambda _: session.pause()))
+        self._reset = self.put(ViewerButton("Reset", cb_hook=lambda _: session.reset()))
+        for name in OPERATIONS:
+            self.put(self._budget(name))
+
+    def _budget(self, name: str) -> ViewerSlider:
+        field = f"budget_{name}"
+        guidance = self._session.guidance
+
+        def moved(element: ViewerSlider) -> None:
+            setattr(guidance, field, float(element.value))
+
+        hint = f"Share of the region's picture that the edit may {name} for free; beyond it costs."
+        return ViewerSlider(f"Budget: {name}", getattr(guidance, field), 0.0, 1.0, step=0.05, cb_hook=moved, hint=hint)
+
+    def _apply(self) -> None:
+        again = self._new_region.value
+        self._session.set_texts(self._source.value, self._target.value, again, self._restart.value)
+
+    def _begin(self) -> None:
+        if (self._source.value, self._target.value) != self._session.texts:
+            self._apply()
+        self._session.start()
+
+    def _set_operations(self) -> None:
+        self._session.set_operations(tuple(name for name, box in self._operations.items() if box.value))
+
+    def refresh(self) -> None:
+        """Status, texts, and which buttons apply."""
+        session = self._session
+        self.write(self._status, content=describe(session.status))
+        self.write(self._source, value=session.texts[0])
+        self.write(self._target, value=session.texts[1])
+        if self._training:
+            stage = session.status.stage
+            for name, box in self._operations.items():
+                self.write(box, value=name in session.operations)
+            self.write(self._start, disabled=stage in ("starting", "base", "region", "edit"))
+            self.write(self._pause, disabled=stage not in ("region", "edit"))
+            self.write(self._reset, disabled=stage in ("starting", "base", "region"))
+
+
+SENTENCES = {
+    "starting": "Starting.",
+    "base": "The base is being trained; edits come after it.",
+    "region": "The region is being found.",
+    "edit": "The edit is being trained.",
+    "paused": "Waiting: write what is there and what it should become, then press Start.",
+    "done": "The edit is done. Move the blend ratios, save it, or begin a new layer on top.",
+    "viewing": "A finished run: layers, blend ratios and looks can be changed; training wants ns-train.",
+}
+
+
+def describe(status: Status) -> str:
+    """The status as markdown: what goes on, how far, and what it brought.
+
+    Example:
+        >>> print(describe(Status(stage="edit", step=50, steps=200, seconds_left=61, similarity=0.31, similarity_start=0.2)))
+        **The edit is being trained.** Step 50 of 200, 1:01 left.
+        <BLANKLINE>
+        Similarity to the target 0.310 (0.200 at the start). Added 0 %, removed 0 %, recoloured 0 % of the region's picture.
+    """
+    first = f"**{SENTENCES.get(status.stage, status.stage)}**"
+    if status.stage in ("base", "edit", "done", "paused") and status.steps:
+        first += f" Step {status.step} of {status.steps}"
+        if status.seconds_left is not None and status.stage in ("base", "edit"):
+            minutes, seconds = divmod(int(status.seconds_left), 60)
+            first += f", {minutes}:{seconds:02d} left"
+        first += "."
+    lines = [first]
+    if status.similarity is not None and status.similarity_start is not None:
+        amounts = (f"{name} {100 * value:.0f} %" for name, value in zip(AMOUNTS, _amounts(status), strict=True))
+        lines.append(
+            f"Similarity to the target {status.similarity:.3f} ({status.similarity_start:.3f} at the start). "
+            f"{', '.join(amounts).capitalize()} of the region's picture."
+        )
+    if status.message:
+        lines.append(f"*{status.message}*")
+    return "\n\n".join(lines)
+
+
+AMOUNTS = ("added", "removed", "recoloured")
+
+
+def _amounts(status: Status) -> tuple[float, float, float]:
+    return status.added, status.removed, status.changed

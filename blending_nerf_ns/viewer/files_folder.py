@@ -1,0 +1,53 @@
+"""Steps back, edit files, and the look that every ns-* command shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerText
+
+from blending_nerf_ns.session import Session
+from blending_nerf_ns.viewer.folder import Folder
+
+
+class FilesFolder(Folder):
+    """Undo, redo, save, load.
+
+    Args:
+        session: is steered.
+        training: whether there is a trainer.
+    """
+
+    def __init__(self, session: Session, training: bool) -> None:
+        super().__init__()
+        self._session, self._training = session, training
+        if training:
+            self._undo = self.put(ViewerButton("Undo", cb_hook=lambda _: session.undo()))
+            self._redo = self.put(ViewerButton("Redo", cb_hook=lambda _: session.redo()))
+        self._file = self.put(ViewerText("Edit file", "", hint="NAME.edit.safetensors; empty: in the run's folder."))
+        self.put(ViewerButton("Save the uppermost layer", cb_hook=lambda _: self._save()))
+        self.put(ViewerButton("Load as a layer", cb_hook=lambda _: self._load()))
+        self._any = self.put(ViewerCheckbox("Of any base", False, hint="Load edits of other bases too."))
+        self._fade = self.put(
+            ViewerCheckbox("Fade in videos", False, hint="A camera path's times scale the strengths.")
+        )
+        self.put(ViewerButton("Save look", cb_hook=lambda _: session.save_look(self._fade.value)))
+
+    def _path(self) -> Path | None:
+        return Path(self._file.value).expanduser() if self._file.value.strip() else None
+
+    def _save(self) -> None:
+        self._session.save_edit(self._session.layers()[-1].info.id, self._path())
+
+    def _load(self) -> None:
+        path = self._path()
+        if path is None:
+            self._session.say("Name the edit file that is to be loaded.")
+        else:
+            self._session.load_edit(path, self._any.value)
+
+    def refresh(self) -> None:
+        """What can be taken back."""
+        if self._training:
+            self.write(self._undo, disabled=self._session.history.last is None)
+            self.write(self._redo, disabled=self._session.history.next is None)

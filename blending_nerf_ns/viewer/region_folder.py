@@ -1,0 +1,45 @@
+"""Where the edit in work may act."""
+
+from __future__ import annotations
+
+from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerSlider, ViewerText
+
+from blending_nerf_ns.session import Session
+from blending_nerf_ns.viewer.folder import Folder
+
+
+class RegionFolder(Folder):
+    """Source, threshold and margin; see the output `region_overlay`.
+
+    Args:
+        session: is steered.
+        training: whether there is a trainer.
+    """
+
+    def __init__(self, session: Session, training: bool) -> None:
+        super().__init__()
+        self._session, self._training = session, training
+        if training:
+            hint = "text, masks, box, sphere or file, or combined: text & box - sphere"
+            self._source = self.put(ViewerText("Region: source", session.region.source, hint=hint))
+            self._find = self.put(ViewerButton("Find the region", cb_hook=lambda _: self._look()))
+        self.put(self._cut("threshold", session.region.threshold, 0.05, 0.95, "How sure the localiser must be."))
+        self.put(self._cut("margin", session.region.margin, 0.0, 0.5, "How far it grows, as a share of its diagonal."))
+        self.put(ViewerButton("Region: take the crop box", cb_hook=lambda _: session.take_crop_box()))
+
+    def _look(self) -> None:
+        self._session.region.source = self._source.value
+        self._session.find_region()
+
+    def _cut(self, name: str, value: float, low: float, high: float, meaning: str) -> ViewerSlider:
+        def moved(element: ViewerSlider) -> None:
+            self._session.cut_region(**{name: float(element.value)})
+
+        hint = f"{meaning} See the output region_overlay; nothing is trained anew."
+        low, high = min(low, value), max(high, value)  # viser refuses a value outside its slider
+        return ViewerSlider(f"Region: {name}", value, low, high, step=0.01, cb_hook=moved, hint=hint)
+
+    def refresh(self) -> None:
+        """Finding a region wants a finished base."""
+        if self._training:
+            self.write(self._find, disabled=self._session.status.stage in ("starting", "base", "region"))

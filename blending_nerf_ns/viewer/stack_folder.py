@@ -1,0 +1,95 @@
+"""The layers, and the blend ratios of the one that is chosen."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerDropdown, ViewerSlider, ViewerText
+
+from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.session import Session
+from blending_nerf_ns.viewer.folder import Folder
+
+SHOWN = {"add": "density that the edit grew", "remove": "density it took away", "change": "colour it replaced"}
+
+
+class StackFolder(Folder):
+    """A list of layers, the uppermost first, and what can be done with one.
+
+    Args:
+        session: is steered.
+        training: whether there is a trainer.
+    """
+
+    def __init__(self, session: Session, training: bool) -> None:
+        super().__init__()
+        self._session = session
+        chosen = session.layers()[-1]
+        names = self._labels()
+        self._list = self.put(ViewerDropdown("Layer", next(iter(names)), list(names), hint="The uppermost first."))
+        self._on = self.put(ViewerCheckbox("Layer: on", True, cb_hook=lambda e: self._change(visible=bool(e.value))))
+        self._name = self.put(ViewerText("Layer: name", chosen.info.name))
+        self.put(ViewerButton("Layer: rename", cb_hook=lambda _: self._change(name=self._name.value)))
+        self._ratios = {name: self.put(self._ratio(name, chosen)) for name in OPERATIONS}
+        self.put(ViewerButton("Layer: up", cb_hook=lambda _: session.move_layer(self._chosen.info.id, +1)))
+        self.put(ViewerButton("Layer: down", cb_hook=lambda _: session.move_layer(self._chosen.info.id, -1)))
+        self.put(ViewerButton("Layer: delete", cb_hook=lambda _: session.delete_layer(self._chosen.info.id)))
+        if training:
+            self._new = self.put(ViewerButton("New layer on top", cb_hook=lambda _: session.new_layer()))
+        self._training = training
+        self._shown_labels, self._shown_id, self._shown_in_work = list(names), chosen.info.id, chosen.info.id
+        self.put(
+            ViewerSlider(
+                "Compare at", 0.5, 0.0, 1.0, step=0.01, cb_hook=lambda e: session.compare_at(float(e.value)),
+                hint="The output compare: the original left of here, the edited right of it.",
+            )
+        )  # fmt: skip
+
+    def _ratio(self, operation: str, chosen: Edit) -> ViewerSlider:
+        hint = f"How much of the {SHOWN[operation]} is shown: 0 off, 1 as trained."
+        value = min(1.5, getattr(chosen.info.strengths, operation))
+        unused = operation not in chosen.info.operations
+
+        def moved(element: ViewerSlider) -> None:
+            self._change(**{operation: float(element.value)})
+
+        return ViewerSlider(
+            f"Blend ratio: {operation}", value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint
+        )
+
+    def _labels(self) -> Dict[str, str]:
+        """What the list shows, with the ids."""
+        edits = self._session.layers()
+        return {
+            f"{place + 1}: {edit.info.name or 'empty'}{'' if edit.info.visible else ' (off)'}": edit.info.id
+            for place, edit in reversed(list(enumerate(edits)))
+        }
+
+    @property
+    def _chosen(self) -> Edit:
+        id = self._labels().get(self._list.value)
+        edits = self._session.layers()
+        return next((edit for edit in edits if edit.info.id == id), edits[-1])
+
+    def _change(self, **changes: object) -> None:
+        self._session.change_layer(self._chosen.info.id, **changes)
+
+    def refresh(self) -> None:
+        """Show the chosen layer. Where the list changed it stays chosen, and a new layer is chosen when it begins."""
+        labels, handle = self._labels(), self._list.gui_handle
+        in_work = self._session.in_work.info.id
+        if list(labels) != self._shown_labels and handle is not None:
+            wanted = self._shown_id if in_work == self._shown_in_work else in_work
+            handle.options = tuple(labels)  # type: ignore[union-attr]
+            handle.value = next((label for label, id in labels.items() if id == wanted), next(iter(labels)))
+            self._shown_labels, self._shown_in_work = list(labels), in_work
+        chosen = self._chosen
+        self._shown_id = chosen.info.id
+        info = chosen.info
+        self.write(self._on, value=info.visible)
+        self.write(self._name, value=info.name)
+        for name, slider in self._ratios.items():
+            self.write(slider, value=min(1.5, getattr(info.strengths, name)), disabled=name not in info.operations)
+        if self._training:
+            self.write(self._new, disabled=self._session.status.stage in ("starting", "base", "region"))

@@ -1,0 +1,67 @@
+"""What a user asked for and is not done yet: the viewer's threads only ask, whoever renders or trains does it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Dict, Optional
+
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from blending_nerf_ns.errors import BlendingNerfError
+
+Wish = Callable[[], Optional[bool]]
+"""Does something; returns False where it cannot be done yet."""
+
+
+class Wishes:
+    """Things to do, by name; asking again under a name replaces what was asked before, so that a storm costs one of each.
+
+    Example:
+        >>> wishes = Wishes()
+        >>> for strength in range(1000):
+        ...     wishes.ask("strength", lambda strength=strength: print(strength))
+        >>> wishes.grant()
+        999
+        >>> wishes.grant()
+    """
+
+    def __init__(self) -> None:
+        self._wanted: Dict[str, Wish] = {}
+        self._lock = Lock()
+        self.on_error: Callable[[str], None] = lambda message: CONSOLE.print(f"[yellow]{message}")
+        """Is told why a wish was not granted."""
+
+    def ask(self, name: str, do: Wish) -> None:
+        """Want something done, from any thread; a BlendingNerfError is said and ends the wish."""
+        with self._lock:
+            self._wanted.pop(name, None)  # the last thing asked for is done last
+            self._wanted[name] = do
+
+    def grant(self) -> None:
+        """Do what was asked, in order. Call it where nothing else renders or trains."""
+        if not self._wanted:
+            return
+        with _uninterrupted():
+            with self._lock:
+                wanted, self._wanted = self._wanted, {}
+            for name, do in wanted.items():
+                try:
+                    if do() is False:
+                        with self._lock:
+                            self._wanted.setdefault(name, do)
+                except BlendingNerfError as error:
+                    self.on_error(f"{name}: {error}")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """nerfstudio's viewer stops a picture at any line by a trace function; half a wish would be worse than none."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)

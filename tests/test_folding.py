@@ -1,0 +1,140 @@
+"""Stacked edits: the fold by hand, and its properties (design section 1)."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blending_nerf_ns.rendering.blending import BlendedSamples, EditSamples, Strengths, blend
+from blending_nerf_ns.rendering.compositing import composite_blend
+from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, pixels_of, unedited
+from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
+
+RED, GREEN, BLUE = (torch.tensor([[c]]) for c in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]))
+ONE = torch.ones(1, 1)
+EDGES = torch.tensor([[0.0, 1.0]])
+
+
+def edit(rgb: torch.Tensor, density: float = 0.0, removes: float = 0.0, changes: float = 0.0) -> EditSamples:
+    return EditSamples(density * ONE, rgb, removes * ONE, changes * ONE, ONE)
+
+
+def scene(density: float = 2.0) -> Folded:
+    return unedited(EDGES, density * ONE, RED, torch.zeros(1, 3))
+
+
+def inner(folded: Folded) -> BlendedSamples:
+    """The sub-interval of some length."""
+    place = int((folded.edges[0, 1:] - folded.edges[0, :-1]).argmax())
+    return BlendedSamples(*(value[:, place] for value in folded.blended))
+
+
+def test_two_recolourings_by_hand() -> None:
+    once = fold(scene(), EDGES, edit(GREEN, changes=0.5), Strengths())
+    twice = fold(once, EDGES, edit(BLUE, changes=0.5), Strengths())
+    assert inner(twice).rgb[0].tolist() == [0.25, 0.25, 0.5]
+    assert inner(twice).changed.item() == 0.75 and inner(twice).kept.item() == 2.0
+    # of what the edits made, a third is green and two thirds are blue: 0.25 : 0.5
+    shown = twice.edit_rgb[0, int((twice.edges[0, 1:] - twice.edges[0, :-1]).argmax())]
+    assert torch.allclose(shown, torch.tensor([0.0, 1 / 3, 2 / 3]))
+
+
+def test_what_one_adds_the_next_recolours_and_takes_away_by_hand() -> None:
+    added = fold(scene(0.0), EDGES, edit(GREEN, density=4.0), Strengths())
+    thinned = fold(added, EDGES, edit(BLUE, removes=0.75, changes=0.5), Strengths())
+    samples = inner(thinned)
+    assert samples.density.item() == 1.0 and samples.added.item() == 1.0 and samples.kept.item() == 0.0
+    assert samples.rgb[0].tolist() == [0.0, 0.5, 0.5]
+    pixels = pixels_of(thinned)
+    assert pixels.added.item() == pytest.approx(1.0 - math.exp(-1.0)) and pixels.changed.item() == 0.0
+    assert accumulated_removal(thinned.original, thinned.blended.removed, thinned.edges).item() == 0.0
+
+
+def test_two_removals_by_hand() -> None:
+    half = edit(GREEN, removes=0.5)
+    folded = fold(fold(scene(2.0), EDGES, half, Strengths()), EDGES, half, Strengths())
+    assert inner(folded).removed.item() == 0.75 and inner(folded).density.item() == 0.5
+    gone = accumulated_removal(folded.original, folded.blended.removed, folded.edges)
+    assert gone.item() == pytest.approx(0.75 * (1.0 - math.exp(-2.0)))
+
+
+def random_edit(generator: torch.Generator, rays: int, count: int) -> tuple[torch.Tensor, EditSamples]:
+    edges = torch.rand(rays, count + 1, generator=generator).mul(5.0).sort(dim=-1).values
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(rays, count, *shape, generator=generator)
+
+    region = draw() * (draw() > 0.4)
+    return edges, EditSamples(6.0 * draw(), draw(3), draw(), draw(), region)
+
+
+def random_scene(generator: torch.Generator, rays: int) -> Folded:
+    edges = torch.rand(rays, 8, generator=generator).mul(5.0).sort(dim=-1).values
+    density, rgb = 4.0 * torch.rand(rays, 7, generator=generator), torch.rand(rays, 7, 3, generator=generator)
+    return unedited(edges, density, rgb, torch.rand(rays, 3, generator=generator))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.tuples(*[st.floats(0.0, 1.5)] * 3))
+def test_one_edit_is_blended_as_ever(seed: int, strengths: tuple[float, float, float]) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    below = random_scene(generator, 5)
+    edges, samples = random_edit(generator, 5, 4)
+    split = split_intervals(below.edges, edges)
+    own = EditSamples(*(take(value, split.edit) for value in samples))._replace(
+        rgb=take_nearest(samples.rgb, split.edit)
+    )
+    base = below.blended
+    expected = blend(take(base.density, split.base), take_nearest(base.rgb, split.base), own, Strengths(*strengths))
+    folded = fold(below, edges, samples, Strengths(*strengths))
+    for name, value in expected._asdict().items():
+        assert torch.allclose(getattr(folded.blended, name), value, atol=1e-6), name
+    wanted = composite_blend(expected, own.rgb, split.edges, below.background)
+    for name, value in pixels_of(folded)._asdict().items():
+        assert torch.allclose(value, getattr(wanted, name), atol=1e-5), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 2))
+def test_a_layer_that_is_off_or_elsewhere_changes_nothing(seed: int, place: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    below = random_scene(generator, 6)
+    layers = [random_edit(generator, 6, 3) for _ in range(3)]
+    without, with_it = below, below
+    for i, (edges, samples) in enumerate(layers):
+        if i != place:
+            without = fold(without, edges, samples, Strengths())
+            with_it = fold(with_it, edges, samples, Strengths())
+            continue
+        with_it = fold(with_it, edges, samples, Strengths(0.0, 0.0, 0.0))
+        elsewhere = samples._replace(region=torch.zeros_like(samples.region))
+        with_it = fold(with_it, edges[:, :1].expand_as(edges), elsewhere, Strengths())
+    one, two = pixels_of(without), pixels_of(with_it)
+    for name in ("rgb", "accumulation", "added", "changed", "edit_rgb"):
+        assert torch.allclose(getattr(one, name), getattr(two, name), atol=1e-5), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0, 1, 2]), st.integers(0, 1))
+def test_the_opacities_of_a_stack_are_shares_and_grow_with_each_strength(seed: int, operation: int, place: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    below = random_scene(generator, 4)
+    layers = [random_edit(generator, 4, 3) for _ in range(2)]
+    amounts = []
+    for strength in (0.0, 0.4, 0.8):
+        folded = below
+        for i, (edges, samples) in enumerate(layers):
+            only = [0.0, 0.0, 0.0]
+            only[operation] = strength if i == place else 0.5
+            folded = fold(folded, edges, samples, Strengths(*only))
+        pixels = pixels_of(folded)
+        removed = accumulated_removal(folded.original, folded.blended.removed, folded.edges)
+        amount = (pixels.added, removed, pixels.changed)[operation]
+        assert bool((amount >= -1e-6).all()) and bool((amount <= 1.0 + 1e-6).all())
+        assert torch.allclose(folded.blended.density, folded.blended.kept + folded.blended.added, atol=1e-5)
+        amounts.append(amount)
+    assert bool((amounts[1] >= amounts[0] - 1e-6).all()) and bool((amounts[2] >= amounts[1] - 1e-6).all())

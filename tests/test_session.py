@@ -1,0 +1,119 @@
+"""What a user does to a run, without a viewer and without a trainer: wishes, steps back, the status in words."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from blending_nerf_ns.edits.history import DEPTH, History, Snapshot
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.overlay import wipe
+from blending_nerf_ns.session import Status
+from blending_nerf_ns.viewer.edit_folder import describe
+from blending_nerf_ns.wishes import Wishes
+
+
+def test_of_a_storm_only_the_last_wish_is_granted_and_none_is_lost() -> None:
+    wishes, done = Wishes(), []
+
+    def storm(name: str) -> None:
+        for i in range(1000):
+            wishes.ask(name, lambda i=i: done.append((name, i)))
+
+    threads = [threading.Thread(target=storm, args=(name,)) for name in ("add", "change")]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        wishes.grant()
+    wishes.grant()
+    for name in ("add", "change"):
+        mine = [i for other, i in done if other == name]
+        assert mine == sorted(mine) and mine[-1] == 999
+
+
+def test_a_wish_that_cannot_be_granted_yet_waits_and_one_that_is_wrong_is_said() -> None:
+    wishes, said, tries = Wishes(), [], []
+    wishes.on_error = said.append
+
+    def later() -> bool:
+        tries.append(1)
+        return len(tries) > 1
+
+    def wrong() -> None:
+        raise BlendingNerfError("there is no such layer")
+
+    wishes.ask("crop box", later)
+    wishes.ask("layer", wrong)
+    wishes.grant()
+    wishes.grant()
+    wishes.grant()
+    assert len(tries) == 2 and said == ["layer: there is no such layer"]
+
+
+def test_a_wish_is_not_interrupted_by_the_viewers_trace() -> None:
+    wishes, done = Wishes(), []
+
+    def wish() -> None:
+        done.append(1)
+        done.append(2)
+
+    def interrupt(frame, event, argument):
+        if event == "line" and done:
+            raise KeyboardInterrupt
+        return interrupt
+
+    wishes.ask("two things", wish)
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        wishes.grant()
+        assert sys.gettrace() is interrupt
+    finally:
+        sys.settrace(before)
+        done_then = list(done)
+    assert done_then == [1, 2]
+
+
+def snapshot(name: str) -> Snapshot:
+    return Snapshot(name, name.encode(), 0, True)
+
+
+def test_undo_and_redo() -> None:
+    history = History()
+    assert history.last is None and history.undo(snapshot("now")) is None and history.redo(snapshot("now")) is None
+    history.remember(snapshot("a"))
+    history.remember(snapshot("b"))
+    back = history.undo(snapshot("c"))
+    assert back is not None and back.content == b"b" and history.next == "b" and history.last == "a"
+    again = history.redo(snapshot("b"))
+    assert again is not None and again.content == b"c" and history.next is None and history.last == "b"
+    history.undo(snapshot("c"))
+    history.remember(snapshot("d"))
+    assert history.next is None, "what was taken back cannot be done again after something else"
+    for i in range(3 * DEPTH):
+        history.remember(snapshot(str(i)))
+    steps = 0
+    while history.undo(snapshot("x")) is not None:
+        steps += 1
+    assert steps == DEPTH
+
+
+def test_the_status_in_words() -> None:
+    status = Status(
+        stage="edit", step=50, steps=200, seconds_left=125.0, similarity=0.312, similarity_start=0.2, changed=0.5
+    )
+    words = describe(status)
+    assert (
+        "Step 50 of 200, 2:05 left." in words and "0.312 (0.200 at the start)" in words and "recoloured 50 %" in words
+    )
+    assert "left" not in describe(Status(stage="done", step=200, steps=200, seconds_left=3.0))
+    assert describe(Status(stage="paused", message="nothing was found")).endswith("*nothing was found*")
+
+
+def test_the_wipe_by_hand() -> None:
+    import torch
+
+    left, right = torch.zeros(1, 4, 3), torch.full((1, 4, 3), 0.5)
+    assert wipe(left, right, 0.5)[0, :, 0].tolist() == [0.0, 0.0, 1.0, 0.5]
+    assert torch.equal(wipe(left, right, 0.0), right) and torch.equal(wipe(left, right, 1.0), left)
+    assert torch.equal(wipe(left, right, -3.0), right)

@@ -1,0 +1,140 @@
+"""The editor's walk without a browser: type, start, watch, reset, undo, a second layer, save, be killed, resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_run import BIN, TINY_FLAGS, run, run_of, write_tiny_capture
+from viser_client import ViserClient, free_port
+
+pytestmark = pytest.mark.slow
+
+RATIOS = ("Blend ratio: add", "Blend ratio: remove", "Blend ratio: change")
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ViserClient, subprocess.Popen]]:
+    """A folder, a client of the viewer of a training in it, and the training; its edit is everywhere, its base mostly fog."""
+    folder = tmp_path_factory.mktemp("editor")
+    write_tiny_capture(folder / "capture")
+    port, log = free_port(), folder / "train.log"
+    flags = TINY_FLAGS[TINY_FLAGS.index("--machine.device-type") :]
+    command = [
+        str(BIN / "ns-train"), "blending-nerf-cpu", "--data", "capture", "--output-dir", "out", "--experiment-name", "tiny",
+        "--timestamp", "live", *flags, "--vis", "viewer", "--viewer.websocket-port", str(port),
+        "--viewer.websocket-host", "127.0.0.1", "--pipeline.region.box-size", "3", "3", "3",
+        "--pipeline.base-steps", "100", "--pipeline.edit-steps", str(STEPS),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("w") as out:
+        training = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment)
+    try:
+        yield folder, ViserClient(port), training
+    finally:
+        training.kill()
+        training.wait(20)
+        print(log.read_text()[-6000:])
+
+
+def test_a_run_waits_for_its_user_trains_what_was_typed_and_can_be_taken_back(editor) -> None:
+    _, client, training = editor
+    assert client.listen(lambda: client.says("Waiting: write what is there"), 240), client.paragraphs
+    assert client.elements["Source text"]["value"] == "" and not client.elements["Start"]["disabled"]
+    assert client.elements["Undo"]["disabled"], "there is nothing to undo yet"
+    client.look((0.5, 0.3, 0.3))
+    client.listen(lambda: client.pictures > 0)
+    client.move("Max res", 64)  # a picture of 512 pixels takes longer than a test should wait
+    before = client.settle()
+
+    client.click("Start")
+    assert client.listen(lambda: client.says("nothing to edit towards")), "it says what is missing and waits on"
+    client.move("Source text", "a red ball")
+    client.move("Target text", "a blue ball")
+    client.click("Start")
+    assert client.listen(lambda: client.says("The edit is done"), 240), client.paragraphs
+    assert client.says(f"Step {STEPS} of {STEPS}") and client.says("Similarity to the target")
+    after = client.settle()
+    edit = np.abs(after - before).max()
+    assert edit > 0.02, "the edit shows"
+    for name in RATIOS:
+        client.move(name, 0.0)
+    assert np.abs(client.settle() - before).max() < 0.2 * edit, "with all blend ratios at 0 the original is back"
+    for name in RATIOS:
+        client.move(name, 1.0)
+
+    client.click("Reset")
+    assert client.listen(lambda: client.says(f"Step 0 of {STEPS}") and not client.elements["Undo"]["disabled"])
+    assert np.abs(client.settle() - before).max() < 0.6 * edit
+    client.click("Undo")
+    assert client.listen(lambda: client.says(f"Step {STEPS} of {STEPS}"))
+    assert np.abs(client.settle() - after).mean() < 0.2 * np.abs(after - before).mean(), "a reset can be undone"
+    assert training.poll() is None
+
+
+def test_a_second_layer_a_storm_and_what_is_saved(editor) -> None:
+    folder, client, _ = editor
+    home = run_of(folder, "live")
+    client.click("New layer on top")
+    assert client.listen(lambda: client.says("is kept; the next edit is made on top"))
+    assert client.listen(lambda: len(client.elements["Layer"]["options"]) == 2)
+    client.move("Source text", "a green donut")
+    client.move("Target text", "a yellow donut")
+    client.click("Start")
+    assert client.listen(lambda: client.says("The edit is being trained"), 120)
+    for i in range(1000):  # a storm on one slider while it trains
+        client.move("Blend ratio: change", round(0.5 + 0.5 * i / 999, 3))
+    client.move("Blend ratio: change", 0.35)
+    assert client.listen(lambda: client.says("The edit is done"), 240), client.paragraphs
+    client.look((0.4, 0.4, 0.3))
+    client.settle()
+
+    client.click("Save the uppermost layer")
+    assert client.listen(lambda: client.says("a_yellow_donut.edit.safetensors"))
+    files = list((home / "edits").iterdir())
+    assert [file.name for file in files] == ["a_yellow_donut.edit.safetensors"] and files[0].stat().st_size < 8e6
+    client.click("Save look")
+    assert client.listen(lambda: (home / "look.json").exists())
+    look = json.loads((home / "look.json").read_text())
+    assert [layer["name"] for layer in look["layers"]] == ["a blue ball", "a yellow donut"]
+    assert look["layers"][1]["strengths"]["change"] == 0.35, "the last event of the storm counts"
+
+
+def test_a_killed_run_is_resumed_with_both_layers(editor) -> None:
+    folder, client, training = editor
+    home = run_of(folder, "live")
+    client.move("Target text", "a red donut")
+    client.click("Reset")
+    client.click("Start")
+    assert client.listen(lambda: client.says("The edit is being trained"), 120)
+    client.listen(lambda: False, 3.0)
+    training.send_signal(signal.SIGKILL)
+    training.wait(20)
+    paths = sorted((home / "nerfstudio_models").glob("*.ckpt"))
+    state = torch.load(paths[-1], weights_only=True)["pipeline"]
+    assert 0 < int(state["progress"][1]) <= STEPS or int(state["progress"][1]) == 0
+    # as if it had been killed while it saved, too: the newest file is cut
+    time.sleep(0.1)
+    broken = paths[-1].with_name(f"step-{int(paths[-1].stem[5:]) + 1:09d}.ckpt")
+    broken.write_bytes(paths[-1].read_bytes()[:-5000])
+    done = run(
+        "ns-train", "blending-nerf-cpu", "--output-dir", "out", "--experiment-name", "tiny", "--timestamp", "again",
+        "--load-dir", home / "nerfstudio_models", "--data", "capture", "--vis", "tensorboard",
+        "--viewer.quit-on-train-completion", "True", cwd=folder,
+    )  # fmt: skip
+    assert "is truncated; falling back" in done.stdout
+    newest = max((run_of(folder, "again") / "nerfstudio_models").glob("*.ckpt"))
+    resumed = torch.load(newest, weights_only=True)["pipeline"]
+    frozen = {key.split(".")[3] for key in resumed if key.startswith("_model.layers.frozen.")}
+    assert len(frozen) == 1 and resumed["progress"].tolist()[1] == STEPS
+    key = f"_model.layers.frozen.{frozen.pop()}.field.shape_head.bias"
+    assert torch.equal(resumed[key], state[key]), "the first layer is as it was, bit for bit"
