@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional, Union
 
-from tyro.extras import subcommand_cli_from_dict
+import tyro
+from typing_extensions import Annotated
 
+from blending_nerf_ns.commands import edits
+from blending_nerf_ns.commands.look import look
 from blending_nerf_ns.commands.region import show_region
 from blending_nerf_ns.errors import BlendingNerfError
 
-COMMANDS = {"region": show_region}
+EDITS = "List a run's layers; save, apply and remove them; say what an edit file holds."
+COMMANDS = {"region": show_region, "edits": (EDITS, edits.COMMANDS), "look": look}
 
 
-def main() -> None:
-    """Entry point; what the user can put right is said in one line and ends with status 1."""
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Entry point; what the user can put right is said in one line and ends with status 1.
+
+    Args:
+        arguments: of the command line; those of this process if none are given.
+    """
     try:
-        subcommand_cli_from_dict(COMMANDS, prog="blending-nerf")
+        tyro.cli(choice(COMMANDS), prog="blending-nerf", args=arguments)
     except BlendingNerfError as error:
         sys.exit(f"blending-nerf: {error}")
+
+
+def choice(commands: Mapping[str, Callable | tuple[str, Mapping[str, Callable]]]) -> Any:
+    """A type that tyro reads as "one of these commands"; a description and further commands are a group of them."""
+    options = []
+    for name, command in commands.items():
+        if isinstance(command, tuple):
+            description, group = command[0], choice(command[1])
+            marker = tyro.conf.subcommand(name, description=description, constructor_factory=lambda group=group: group)
+        else:
+            marker = tyro.conf.subcommand(name, constructor=command)
+        options.append(Annotated[Any, marker])
+    return Union[tuple(options)]

@@ -3,7 +3,7 @@
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -29,9 +29,26 @@ def _is_step(path: Path) -> bool:
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int]:
-    """The weights of a nerfacto run, or of the base in one of our own runs, and the step.
+    """The weights of a nerfacto run, or of the base in one of our own runs, and the step."""
+    content = read_content(path)
+    state = _model_state(content["pipeline"])
+    if "base_frozen" in state:
+        if not bool(state["base_frozen"]):
+            raise BlendingNerfError(f"The base in {path} is not trained to its end. Resume that run first.")
+        state = {key.removeprefix("base."): value for key, value in state.items() if key.startswith("base.")}
+    state = base_weights(state)
+    if "field.aabb" not in state:
+        raise BlendingNerfError(f"{path} holds no nerfacto field (no weight 'field.aabb'): not a nerfacto run.")
+    return {key: value.clone() for key, value in state.items()}, content["step"]
 
-    No pickled code runs; optimiser states are mapped, not read.
+
+def read_content(path: Path) -> dict[str, Any]:
+    """All that a checkpoint holds: "step", "pipeline" (weights by name), optimisers and the like.
+
+    No pickled code runs; tensors are mapped, not read.
+
+    Raises:
+        BlendingNerfError: not a whole checkpoint, or one with more than tensors and numbers.
     """
     allow_nerfstudio_checkpoints()
     if not zipfile.is_zipfile(path):  # torch's format; the directory of a zip file is at its end
@@ -41,21 +58,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int]:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        state, step = _model_state(content["pipeline"]), int(content["step"])
+        state = {str(key): value for key, value in content["pipeline"].items()}
+        return {**content, "pipeline": state, "step": int(content["step"])}
     except pickle.UnpicklingError as error:
         raise BlendingNerfError(
             f"The checkpoint {path} holds more than tensors and numbers, so it was not loaded: {error}"
         ) from error
     except (RuntimeError, EOFError, OSError, KeyError, TypeError, AttributeError) as error:
         raise BlendingNerfError(f"The checkpoint {path} is not one that nerfstudio wrote whole: {error!r}") from error
-    if "base_frozen" in state:
-        if not bool(state["base_frozen"]):
-            raise BlendingNerfError(f"The base in {path} is not trained to its end. Resume that run first.")
-        state = {key.removeprefix("base."): value for key, value in state.items() if key.startswith("base.")}
-    state = base_weights(state)
-    if "field.aabb" not in state:
-        raise BlendingNerfError(f"{path} holds no nerfacto field (no weight 'field.aabb'): not a nerfacto run.")
-    return {key: value.clone() for key, value in state.items()}, step
 
 
 def _model_state(pipeline: dict[str, Tensor]) -> dict[str, Tensor]:

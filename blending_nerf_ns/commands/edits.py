@@ -1,0 +1,156 @@
+"""`blending-nerf edits`: the layers of a run, and edits as files. Quick: no NeRF is built and no picture made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typing_extensions import Annotated
+
+from blending_nerf_ns.commands.run_layers import (
+    RunLayers,
+    drop_layer,
+    layers_table,
+    open_run,
+    put_layer,
+    strengths_text,
+)
+from blending_nerf_ns.edits.edit import build_edit
+from blending_nerf_ns.edits.file import FORMAT, SUFFIX, load_edit, read_edit_header, save_edit
+from blending_nerf_ns.edits.layer import LayerInfo, unpack
+from blending_nerf_ns.edits.layers import new_id
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.look import Look, write_look
+
+Run = Annotated[Path, tyro.conf.Positional]
+
+
+def list_layers(run: Run) -> None:
+    """List a run's layers, the lowest first: what each is, whether it is on and how strongly.
+
+    Args:
+        run: config.yml of a run of blending-nerf, or its folder. Nothing in it is executed.
+    """
+    found = open_run(run)
+    Console().print(layers_table(found, found.shown, found.fades))
+
+
+def show_file(file: Annotated[Path, tyro.conf.Positional]) -> None:
+    """Say what an edit file holds; its base is not needed.
+
+    Args:
+        file: NAME.edit.safetensors.
+    """
+    header = read_edit_header(file)
+    try:
+        info, resolution = LayerInfo.from_dict(header.description["info"]), int(header.description["resolution"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BlendingNerfError(f"{file} does not say what edit it is: {error!r}") from error
+    table = Table("", "", title=escape(str(file)), title_justify="left", show_header=False)
+    for name, value in (
+        ("format", FORMAT),
+        ("layer", info.name),
+        ("from", info.source_text),
+        ("to", info.target_text),
+        ("strengths", strengths_text(info)),
+        ("voxels a side", str(resolution)),
+        ("made on the base", header.base),
+        ("size", f"{file.stat().st_size / 1e6:.2f} MB"),
+    ):
+        table.add_row(name, escape(value))
+    Console().print(table)
+
+
+def save_layer(run: Run, name: Annotated[str, tyro.conf.Positional], output: Path) -> None:
+    """Write one layer of a run as a file, with the strengths that its look gives it.
+
+    Args:
+        run: config.yml of a run of blending-nerf, or its folder.
+        name: the layer's name or id.
+        output: NAME.edit.safetensors.
+    """
+    if not output.name.endswith(SUFFIX):
+        raise BlendingNerfError(f"an edit file's name ends with {SUFFIX}, and {output} does not")
+    found = open_run(run)
+    info, base = found.find(name), found.base
+    if info.id == found.in_work and found.work_is_empty:
+        raise BlendingNerfError(f"{name!r} is in work and still empty: there is nothing to save; train it first")
+    tensors = found.tensors(info.id)
+    edit = build_edit(unpack(tensors["_extra_state"]))
+    edit.load_state_dict(tensors)
+    edit.info = replace(info, visible=True)
+    save_edit(edit, base, output)
+    Console().print(f"{escape(_called(info))} is in {escape(str(output))} ({output.stat().st_size / 1e6:.2f} MB)")
+
+
+def apply_file(
+    run: Run, file: Annotated[Path, tyro.conf.Positional], any_base: tyro.conf.FlagCreatePairsOff[bool] = False
+) -> None:
+    """Put an edit file on a run: into its newest checkpoint, under the edit in work, or on top while that one is empty.
+
+    Not while the run trains: its next save would be without the layer.
+
+    Args:
+        run: config.yml of a run of blending-nerf, or its folder.
+        file: NAME.edit.safetensors.
+        any_base: also where it was made on another base than the run's; its region may lie elsewhere.
+    """
+    found = open_run(run)
+    edit = load_edit(file, found.base, any_base)
+    taken = {info.id for info in found.trained}
+    id = edit.info.id if edit.info.id.isalnum() and edit.info.id not in taken else new_id()
+    edit.info = replace(edit.info, id=id, visible=True)
+    put_layer(found, edit, _place(found, found.trained))
+    if found.look is not None:
+        shown = list(found.shown)
+        shown.insert(_place(found, shown), edit.info)
+        write_look(Look(tuple(shown), found.fades), found.folder)
+    _report(run, f"{_called(edit.info)} is on it now.")
+
+
+def remove_layer(run: Run, name: Annotated[str, tyro.conf.Positional]) -> None:
+    """Take a frozen layer out of a run's newest checkpoint and look. `blending-nerf edits save` keeps it before.
+
+    Args:
+        run: config.yml of a run of blending-nerf, or its folder.
+        name: the layer's name or id.
+    """
+    found = open_run(run)
+    info = found.find(name)
+    if info.id == found.in_work:
+        raise BlendingNerfError(
+            f"{name!r} is in work and cannot be removed; hide it: blending-nerf look {run} --hide {name!r}"
+        )
+    drop_layer(found, info.id)
+    if found.look is not None:
+        write_look(Look(tuple(other for other in found.shown if other.id != info.id), found.fades), found.folder)
+    _report(run, f"{_called(info)} is gone.")
+
+
+COMMANDS = {
+    "list": list_layers,
+    "show": show_file,
+    "save": save_layer,
+    "apply": apply_file,
+    "remove": remove_layer,
+}
+
+
+def _place(run: RunLayers, layers: Sequence[LayerInfo]) -> int:
+    """How many of some layers are to lie under a new one."""
+    return len(layers) if run.work_is_empty else [info.id for info in layers].index(run.in_work)
+
+
+def _called(info: LayerInfo) -> str:
+    return f"layer {info.name!r} ({info.id})"
+
+
+def _report(run: Path, done: str) -> None:
+    found, console = open_run(run), Console()
+    console.print(escape(done))
+    console.print(layers_table(found, found.shown, found.fades))

@@ -1,0 +1,392 @@
+"""`blending-nerf edits` and `blending-nerf look` on a run's folder, and what ns-render then shows."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_layers import two_layers
+from tiny_run import rays_towards_middle, run, run_of, tiny_model, train, write_tiny_capture
+
+from blending_nerf_ns.bases.weights import fingerprint
+from blending_nerf_ns.cli import main
+from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
+from blending_nerf_ns.edits.layers import clear
+from blending_nerf_ns.look import look_of, read_look, write_look
+from blending_nerf_ns.model import BlendingModel
+
+LOWER, UPPER = "a blue ball", "a yellow donut"
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "06_fade_an_edit_in.py"
+
+
+def write_run(folder: Path, model: BlendingModel, step: int = 17) -> Path:
+    """A run's folder with nothing but a checkpoint: what the commands read."""
+    models = folder / "nerfstudio_models"
+    models.mkdir(parents=True, exist_ok=True)
+    state = {f"_model.{name}": value for name, value in model.state_dict().items()}
+    state["progress"] = torch.tensor([12, 6])
+    optimizers = {"edit_field": {"state": {0: {"exp_avg": torch.arange(3.0)}}, "param_groups": [{"lr": 0.01}]}}
+    content = {"step": step, "pipeline": state, "optimizers": optimizers, "schedulers": {}, "scalers": {}}
+    torch.save(content, models / f"step-{step:09d}.ckpt")
+    return folder
+
+
+def content_of(folder: Path) -> dict[str, Any]:
+    """The newest checkpoint of a run."""
+    return torch.load(max((folder / "nerfstudio_models").glob("*.ckpt")), weights_only=True)
+
+
+def loaded(folder: Path) -> BlendingModel:
+    """A tiny model as the pipeline would load the run."""
+    state = content_of(folder)["pipeline"]
+    model = tiny_model(seed=7)
+    model.layers.make_room(state, "_model.layers.")
+    own = {name.removeprefix("_model."): value for name, value in state.items() if name.startswith("_model.")}
+    model.load_state_dict(own, strict=True)
+    return model
+
+
+def commanded(*arguments: object) -> None:
+    """`blending-nerf ARGUMENTS`, in this process."""
+    main([str(argument) for argument in arguments])
+
+
+def refused(*arguments: object) -> str:
+    """What the command says instead of doing it."""
+    with pytest.raises(SystemExit) as stopped:
+        commanded(*arguments)
+    return str(stopped.value)
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What the command prints, on one line."""
+    capsys.readouterr()
+    commanded(*arguments)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def array(path: Path) -> np.ndarray:
+    """A float picture that ns-render wrote."""
+    with gzip.open(path) as file:
+        return np.load(file)
+
+
+@torch.no_grad()
+def picture(model: BlendingModel) -> torch.Tensor:
+    return model(rays_towards_middle(150))["rgb"]
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def model() -> BlendingModel:
+    """A frozen layer, and one in work on it."""
+    return two_layers()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, model: BlendingModel) -> Path:
+    """A run with this model."""
+    return write_run(tmp_path / "run", model)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """An edit of the same base, recoloured only."""
+    other = tiny_model(operations=("change",))
+    other.describe("a red ball", "a golden ball", ("change",))
+    other.set_strengths(change=0.5)
+    path = tmp_path / "golden.edit.safetensors"
+    save_edit(other.edit, fingerprint(other.base.state_dict()), path)
+    return path
+
+
+# -- edits ----------------------------------------------------------------------------------------------------------
+
+
+def test_list_shows_the_layers_as_the_look_does(
+    folder: Path, model: BlendingModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lower, upper = model.layers.all()
+    text = said(capsys, "edits", "list", folder)
+    assert "the lowest first" in text and text.index(LOWER) < text.index(UPPER)
+    for edit in (lower, upper):
+        size = str(int((edit.region.weight > 0.5).sum()))
+        assert edit.info.id in text and edit.info.source_text in text and size in text
+    assert "add 1, remove 1, change 1" in text and text.count("in work, on") == 1
+    lower.info = replace(lower.info.with_strengths(change=0.25), visible=False, operations=("change",))
+    model.layers.move(lower.info.id, +1)
+    write_look(look_of(model.layers, fade=True), folder)
+    (folder / "config.yml").write_text("!!python/object/apply:os.abort []")
+    text = said(capsys, "edits", "list", folder / "config.yml")
+    assert text.index(UPPER) < text.index(LOWER) and "off" in text and "change 0.25" in text and "faded in" in text
+
+
+def test_show_says_what_a_file_holds(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "edits", "show", file)
+    base = read_edit_header(file).base
+    for part in ("blending-nerf edit 1", "a red ball", "a golden ball", "change 0.5", "24", base, " MB"):
+        assert part in text, part
+    assert "add" not in text, "an operation that it does not use"
+    assert "there is no edit file" in refused("edits", "show", file.with_name("nothing"))
+
+
+def test_save_writes_a_layer_as_it_is_shown(folder: Path, model: BlendingModel, tmp_path: Path) -> None:
+    commanded("look", folder, "--layer", LOWER, "--change", 0.5, "--hide", LOWER)
+    path = tmp_path / "saved" / "ball.edit.safetensors"
+    commanded("edits", "save", folder, LOWER, "--output", path)
+    base = fingerprint(model.base.state_dict())
+    edit, lower = load_edit(path, base), model.layers.all()[0]
+    assert edit.info == lower.info.with_strengths(change=0.5), "and switched on"
+    assert torch.equal(edit.region.weight, lower.region.weight)
+    for name, value in lower.field.state_dict().items():
+        assert torch.allclose(edit.field.state_dict()[name], value, atol=2e-3), name
+    commanded("edits", "save", folder, model.edit.info.id, "--output", path)
+    assert read_edit_header(path).description["info"]["name"] == UPPER
+
+
+def test_apply_puts_a_file_directly_under_the_edit_in_work(folder: Path, model: BlendingModel, file: Path) -> None:
+    before = content_of(folder)
+    commanded("edits", "apply", folder, file)
+    after, shown = content_of(folder), loaded(folder)
+    assert [edit.info.name for edit in shown.layers.all()] == [LOWER, "a golden ball", UPPER]
+    assert shown.layers.all()[1].info.strengths.change == 0.5 and shown.layers.all()[2] is shown.edit
+    assert not torch.allclose(picture(shown), picture(model), atol=1e-3), "it is seen"
+    model.layers.add(load_edit(file, fingerprint(model.base.state_dict())))
+    assert torch.equal(picture(shown), picture(model)), "as if it had been put on in a training"
+    for name, value in before["pipeline"].items():
+        assert name == "_model.layers._extra_state" or torch.equal(after["pipeline"][name], value), name
+    assert after["step"] == 17 and after["optimizers"]["edit_field"]["param_groups"] == [{"lr": 0.01}]
+    assert [path.name for path in (folder / "nerfstudio_models").iterdir()] == ["step-000000017.ckpt"]
+    commanded("edits", "apply", folder, file)
+    assert len(set(loaded(folder).layers.order)) == 4, "a second time it gets another id"
+
+
+def test_apply_puts_a_file_on_top_of_an_edit_that_is_empty(tmp_path: Path, model: BlendingModel, file: Path) -> None:
+    model.layers.freeze_copy()
+    clear(model.edit)
+    model.edit_ready.fill_(False)
+    folder = write_run(tmp_path / "run", model)
+    commanded("edits", "apply", folder, file)
+    shown = loaded(folder)
+    assert shown.layers.order[:3] == model.layers.order and shown.layers.all()[3].info.name == "a golden ball"
+    assert not torch.allclose(picture(shown), picture(model), atol=1e-3)
+    message = refused("edits", "save", folder, model.edit.info.id, "--output", tmp_path / "e.edit.safetensors")
+    assert "still empty" in message
+
+
+def test_apply_and_remove_keep_the_look_in_step(folder: Path, model: BlendingModel, file: Path) -> None:
+    commanded("look", folder, "--order", UPPER, LOWER, "--fade", "--hide", LOWER)
+    commanded("edits", "apply", folder, file)
+    look = read_look(folder)
+    assert look is not None and look.fade
+    assert [info.name for info in look.layers] == ["a golden ball", UPPER, LOWER], "under the one in work there too"
+    assert [info.visible for info in look.layers] == [True, True, False]
+    commanded("edits", "remove", folder, "a golden ball")
+    look = read_look(folder)
+    assert look is not None and look.fade and [info.name for info in look.layers] == [UPPER, LOWER]
+
+
+def test_an_edit_of_another_base_wants_any_base(folder: Path, model: BlendingModel, file: Path) -> None:
+    other = file.with_name("other.edit.safetensors")
+    save_edit(model.edit, "1111aaaa", other)
+    before = (folder / "nerfstudio_models" / "step-000000017.ckpt").read_bytes()
+    message = refused("edits", "apply", folder, other)
+    assert "1111aaaa" in message and fingerprint(model.base.state_dict()) in message and "any_base" in message
+    assert (folder / "nerfstudio_models" / "step-000000017.ckpt").read_bytes() == before
+    commanded("edits", "apply", folder, other, "--any-base")
+    assert len(loaded(folder).layers.order) == 3
+
+
+def test_remove_takes_a_frozen_layer_out(folder: Path, model: BlendingModel) -> None:
+    commanded("edits", "remove", folder, LOWER)
+    shown = loaded(folder)
+    assert shown.layers.order == [model.edit.info.id] and not shown.layers.frozen
+    model.layers.remove(model.layers.order[0])
+    assert torch.equal(picture(shown), picture(model))
+    assert not (folder / "look.json").exists(), "no look comes from nothing"
+
+
+def test_what_edits_refuses(folder: Path, model: BlendingModel, tmp_path: Path) -> None:
+    message = refused("edits", "remove", folder, UPPER)
+    assert f"blending-nerf look {folder} --hide {UPPER!r}" in message
+    assert "0 layers are called 'hat'; there are 'a blue ball'" in refused("edits", "remove", folder, "hat")
+    assert "ends with .edit.safetensors" in refused("edits", "save", folder, LOWER, "--output", tmp_path / "ball.pt")
+    assert "is no run" in refused("edits", "list", tmp_path / "nowhere")
+    (tmp_path / "bare" / "nerfstudio_models").mkdir(parents=True)
+    assert "holds no whole checkpoint" in refused("edits", "list", tmp_path / "bare")
+    model.base_frozen.fill_(False)
+    training = write_run(tmp_path / "training", model)
+    message = refused("edits", "save", training, LOWER, "--output", tmp_path / "ball.edit.safetensors")
+    assert "not trained to its end" in message
+
+
+@pytest.mark.parametrize("damage", ["no layers", "a layer is missing", "no JSON", "not in the order"])
+def test_a_checkpoint_whose_layers_cannot_be_read(folder: Path, damage: str) -> None:
+    content = content_of(folder)
+    state = content["pipeline"]
+    if damage == "no layers":
+        del state["_model.layers._extra_state"]
+    elif damage == "a layer is missing":
+        state.pop(next(name for name in state if name.endswith("._extra_state") and ".frozen." in name))
+    elif damage == "no JSON":
+        state["_model.edit._extra_state"] = torch.zeros(3, dtype=torch.uint8)
+    else:
+        state["_model.layers._extra_state"] = torch.tensor(list(b'{"order": []}'), dtype=torch.uint8)
+    torch.save(content, folder / "nerfstudio_models" / "step-000000017.ckpt")
+    message = refused("edits", "list", folder)
+    assert "step-000000017.ckpt" in message
+    assert ("holds no list of layers" if damage == "no layers" else "cannot be read") in message
+
+
+def test_no_pickled_code_runs(folder: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({**content_of(folder), "extra": Bomb()}, folder / "nerfstudio_models" / "step-000000018.ckpt")
+    assert "more than tensors and numbers" in refused("edits", "list", folder)
+    assert not (tmp_path / "ran").exists()
+
+
+# -- look -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_look_changes_strengths_of_one_layer_or_of_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "look", folder)
+    assert LOWER in text and not (folder / "look.json").exists(), "without an option it only says"
+    assert said(capsys, "look", folder, "--change", 0.5).count("change 0.5") == 2
+    commanded("look", folder, "--layer", LOWER, "--add", 2, "--remove", 0)
+    look = read_look(folder)
+    assert look is not None and [tuple(info.strengths) for info in look.layers] == [(2, 0, 0.5), (1, 1, 0.5)]
+    before = (folder / "look.json").read_text()
+    assert "add 2, remove 0, change 0.5" in said(capsys, "look", folder)
+    assert (folder / "look.json").read_text() == before
+
+
+def test_a_look_switches_orders_and_fades(folder: Path) -> None:
+    commanded("look", folder, "--hide", LOWER, UPPER, "--order", UPPER, LOWER)
+    commanded("look", folder, "--show", UPPER, "--fade")
+    look = read_look(folder)
+    assert look is not None and look.fade
+    assert [(info.name, info.visible) for info in look.layers] == [(UPPER, True), (LOWER, False)]
+    commanded("look", folder, "--change", 0.5)
+    assert read_look(folder).fade, "it stays"  # type: ignore[union-attr]
+    commanded("look", folder, "--no-fade")
+    assert not read_look(folder).fade  # type: ignore[union-attr]
+
+
+def test_reset_forgets_the_look(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commanded("look", folder, "--hide", LOWER, "--order", UPPER, LOWER, "--fade", "--change", 0)
+    text = said(capsys, "look", folder, "--reset")
+    assert not (folder / "look.json").exists()
+    assert "off" not in text and "change 0" not in text and text.index(LOWER) < text.index(UPPER)
+    commanded("look", folder, "--reset")
+    commanded("look", folder, "--hide", LOWER, "--fade")
+    commanded("look", folder, "--reset", "--change", 0.5)
+    look = read_look(folder)
+    assert look is not None and not look.fade and all(info.visible for info in look.layers)
+    assert [info.strengths.change for info in look.layers] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--change", "11"), "strength change is 11.0; it must lie in"),
+        (("--layer", "hat", "--add", "1"), "0 layers are called 'hat'"),
+        (("--layer", LOWER), "--layer goes with --add, --remove or --change"),
+        (("--show", LOWER, "--hide", LOWER), "'a blue ball' cannot be shown and hidden at once"),
+        (("--order", LOWER), "must name each layer once, the lowest first; they are 'a blue ball', 'a yellow donut'"),
+        (("--order", LOWER, LOWER, UPPER), "must name each layer once"),
+    ],
+)
+def test_what_a_look_refuses(folder: Path, options: tuple[str, ...], message: str) -> None:
+    assert message in refused("look", folder, *options)
+    assert not (folder / "look.json").exists()
+
+
+def test_a_look_that_is_none_is_not_overwritten(folder: Path) -> None:
+    (folder / "look.json").write_text("{}")
+    assert "is no look" in refused("look", folder, "--change", 0.5)
+    assert (folder / "look.json").read_text() == "{}"
+
+
+def test_the_example_gives_times_to_a_path_from_the_viewer(folder: Path, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("fade_an_edit_in", EXAMPLE)
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    saved = {"fps": 24, "camera_path": [{"fov": 50, "render_time": 9.0}, {"fov": 60}, {"fov": 70}]}
+    (tmp_path / "saved.json").write_text(json.dumps(saved))
+    example.main(example.Fade(folder, tmp_path / "fade.json", path=tmp_path / "saved.json"))
+    path = json.loads((tmp_path / "fade.json").read_text())
+    assert [(frame["fov"], frame["render_time"]) for frame in path["camera_path"]] == [(50, 0), (60, 0.5), (70, 1)]
+    assert path["fps"] == 24 and read_look(folder).fade  # type: ignore[union-attr]
+
+
+# -- a real run -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_ns_render_shows_what_the_commands_say(tmp_path: Path) -> None:
+    write_tiny_capture(tmp_path / "capture")
+    train(tmp_path, "whole", "--pipeline.region.box-size", 3, 3, 3, "--pipeline.operations", "change")
+    config = run_of(tmp_path, "whole") / "config.yml"
+
+    def rendered(name: str) -> tuple[np.ndarray, np.ndarray]:
+        names = ("raw-rgb", "raw-original")
+        run("ns-render", "dataset", "--load-config", config, "--output-path", name, "--split", "test",
+            "--rendered-output-names", *names, cwd=tmp_path)  # fmt: skip
+        found = [sorted((tmp_path / name / "test" / output).glob("*.npy.gz")) for output in names]
+        edited, original = (np.stack([array(path) for path in paths]) for paths in found)
+        return edited, original
+
+    def frames(name: str) -> list[np.ndarray]:
+        """The edited picture beside the original, frame by frame."""
+        run("ns-render", "camera-path", "--load-config", config, "--camera-path-filename", "fade.json", "--output-path",
+            name, "--output-format", "images", "--image-format", "png", "--rendered-output-names", "rgb", "original",
+            cwd=tmp_path)  # fmt: skip
+        return [np.asarray(Image.open(path)) for path in sorted((tmp_path / name).glob("*.png"))]
+
+    run("blending-nerf", "edits", "save", config, LOWER, "--output", "ball.edit.safetensors", cwd=tmp_path)
+    assert read_edit_header(tmp_path / "ball.edit.safetensors").description["info"]["name"] == LOWER
+    run("blending-nerf", "look", config, "--change", 0, cwd=tmp_path)
+    edited, original = rendered("off")
+    assert float(np.abs(edited - original).max()) <= 1e-5
+    run("blending-nerf", "look", config, "--reset", cwd=tmp_path)
+    edited, original = rendered("on")
+    once = float(np.abs(edited - original).mean())
+    assert float(np.abs(edited - original).max()) > 1e-3
+
+    run("blending-nerf", "edits", "apply", config, "ball.edit.safetensors", cwd=tmp_path)
+    edited, again = rendered("twice")
+    assert np.array_equal(original, again)
+    assert float(np.abs(edited - original).mean()) > 1.1 * once, "the same edit on top of itself shows more"
+
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, config, "--frames", "3", "--stops", "2", "--size", "24"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and f"ns-render camera-path --load-config {config}" in done.stdout, done.stderr
+    path = json.loads((tmp_path / "fade.json").read_text())
+    assert [frame["render_time"] for frame in path["camera_path"]] == [0.0, 0.5, 1.0]
+    faded = frames("faded")
+    run("blending-nerf", "look", config, "--no-fade", cwd=tmp_path)
+    full = frames("full")
+    assert len(faded) == len(full) == 3 and faded[0].shape == (24, 48, 3)
+    assert np.array_equal(faded[0][:, :24], faded[0][:, 24:]), "the first frame is the original"
+    assert np.array_equal(faded[2], full[2]), "the last one is the whole edit"
+    assert not np.array_equal(full[0], faded[0]) and not np.array_equal(full[1], faded[1])
