@@ -117,3 +117,29 @@ def test_the_wipe_by_hand() -> None:
     assert wipe(left, right, 0.5)[0, :, 0].tolist() == [0.0, 0.0, 1.0, 0.5]
     assert torch.equal(wipe(left, right, 0.0), right) and torch.equal(wipe(left, right, 1.0), left)
     assert torch.equal(wipe(left, right, -3.0), right)
+
+
+def test_what_a_user_holds_is_not_written_back_until_it_had_time_to_be_taken_over(monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from nerfstudio.viewer.viewer_elements import ViewerSlider
+
+    from blending_nerf_ns.viewer import folder as module
+
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    panel = module.Folder()
+    slider = panel.put(ViewerSlider("Blend ratio", 1.0, 0.0, 1.5))
+    handle = SimpleNamespace(value=1.0)
+    slider.gui_handle = handle  # type: ignore[assignment]
+    panel.write(slider, value=1.0)
+    handle.value = 0.4  # dragged
+    panel.moved(slider)
+    panel.write(slider, value=0.8)  # an earlier move is granted late
+    assert handle.value == 0.4
+    panel.write(slider, value=0.4)
+    now[0] += module.HAND_SECONDS + 1
+    panel.write(slider, value=0.4)
+    assert handle.value == 0.4
+    panel.write(slider, value=1.0)  # something else than the hand moved it: an undo
+    assert handle.value == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Dict, List, Tuple, TypeVar
 
@@ -10,6 +11,9 @@ from torch import nn
 from viser import ViserServer
 
 Element = TypeVar("Element", bound=ViewerElement)
+
+HAND_SECONDS = 2.0
+"""So long after its last move an element is still the user's: what was asked for is granted with the next step or picture."""
 
 
 class Folder(nn.Module):
@@ -20,6 +24,7 @@ class Folder(nn.Module):
         self.hooks: List[Tuple[ViewerElement, Callable[[Any], Any]]] = []
         """The elements with their own callbacks, which nerfstudio wraps in the training's lock."""
         self._written: Dict[Tuple[int, str], Any] = {}
+        self._moved: Dict[int, float] = {}
 
     def put(self, element: Element) -> Element:
         """Add an element below the others."""
@@ -27,16 +32,24 @@ class Folder(nn.Module):
         self.hooks.append((element, element.cb_hook))
         return element
 
+    def moved(self, element: ViewerElement) -> None:
+        """The user moved it. Call before its callback."""
+        self._moved[id(element)] = time.monotonic()
+
     def write(self, element: ViewerElement, **properties: Any) -> None:
         """Set properties of an element's handle (value, disabled, content, options) where they differ from what was written.
 
-        A value that the user has moved since is left alone until the state behind it changes.
+        A value that the user has moved is left alone until the state behind it, which follows a moment later, had the time to
+        take it over; then it is shown only if it changes again.
         """
         handle = element.gui_handle
         if handle is None:
             return
+        in_hand = time.monotonic() - self._moved.get(id(element), -HAND_SECONDS) < HAND_SECONDS
         for name, value in properties.items():
-            if self._written.get((id(element), name), _NOTHING) != value:
+            if name == "value" and in_hand:
+                self._written[(id(element), name)] = value
+            elif self._written.get((id(element), name), _NOTHING) != value:
                 self._written[(id(element), name)] = value
                 setattr(handle, name, value)
 

@@ -59,10 +59,11 @@ class PanelControl(ViewerControl):
         super()._setup(viewer)
         for folder in self._folders:
             for element, hook in folder.hooks:
-                element.cb_hook = lambda element, hook=hook: self._moved(hook, element)
+                element.cb_hook = lambda element, folder=folder, hook=hook: self._moved(folder, hook, element)
         threading.Thread(target=self._keep_fresh, daemon=True, name="panel").start()
 
-    def _moved(self, hook: Any, element: Any) -> None:
+    def _moved(self, folder: Folder, hook: Any, element: Any) -> None:
+        folder.moved(element)
         hook(element)
         self.viewer._trigger_rerender()
 

@@ -39,13 +39,14 @@ def encode(model, texts) -> Tensor:
 def clip_scores(model, source: Painter, pictures: int = 2000) -> Dict[str, float]:
     """Top-1 accuracies on pictures of exactly one visible object (and nothing half visible).
 
-    `pair`: colour and shape among the 60 captions, primitives only. `colour`: among 12 "a <colour> toy", all objects.
+    `pair`: colour and shape among the 60 captions, primitives only. `colour`: among 12 "a <colour> toy", all objects;
+    `colour_of_shapes`, `colour_of_toys`: the same on primitives, and on figures of several parts in several colours.
     `shape`: among 5 "a <shape>", primitives only.
     """
     sixty = encode(model, [plain_text(Item(c, s)) for c, s in PAIRS])
     twelve = encode(model, [plain_text(Item(c)) for c in range(len(words.COLOUR_NAMES))])
     five = encode(model, [plain_text(Item(shape=s)) for s in range(len(words.PRIMITIVES))])
-    right: Dict[str, list] = {"pair": [], "colour": [], "colour_of_toys": [], "shape": []}
+    right: Dict[str, list] = {"pair": [], "colour": [], "colour_of_shapes": [], "colour_of_toys": [], "shape": []}
     for _ in range(pictures // 128):
         batch = source.draw(128)
         f = batch.facts
@@ -59,6 +60,7 @@ def clip_scores(model, source: Painter, pictures: int = 2000) -> Dict[str, float
         right["pair"] += pair[primitive].tolist()
         named = (image @ twelve.T).argmax(1) == colour
         right["colour"] += named[single].tolist()
+        right["colour_of_shapes"] += named[primitive].tolist()
         right["colour_of_toys"] += named[single & ~primitive].tolist()
         right["shape"] += ((image @ five.T).argmax(1) == shape)[primitive].tolist()
     return {name: float(np.mean(values)) for name, values in right.items()}
