@@ -36,6 +36,9 @@ from blending_nerf_ns.session import Session, Status
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
+SAVE_EVERY = 100
+"""Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""
+
 
 @dataclass
 class BlendingPipelineConfig(VanillaPipelineConfig):
@@ -202,14 +205,21 @@ class BlendingPipeline(VanillaPipeline):
             self._bar.step(similarity=self.editing.shown["similarity"])
             if int(self.progress[1]) >= self.config.edit_steps:
                 self._end_stage("edit")
+            elif int(self.progress[1]) % SAVE_EVERY == 0:
+                self.save()
         if self.stage == "done" and self.session.waits:
-            self._rest(step)
+            self._rest()
 
-    def _rest(self, step: int) -> None:
+    def save(self) -> None:
+        """Write a checkpoint now, where there is a trainer to write one."""
+        if self.trainer is not None:
+            self.trainer.save_checkpoint(self.trainer.step)
+
+    def _rest(self) -> None:
         """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""
         if self._bar is not None:
             self._end_stage("edit")
-        self.trainer.save_checkpoint(step)
+        self.save()
         self.trainer.training_state = "paused"
 
     def tell(self, status: Status) -> None:
@@ -262,6 +272,8 @@ class BlendingPipeline(VanillaPipeline):
         self.model.describe(source, target, self.config.operations)
         if self.editing is not None:
             self.editing.set_texts(source, target)
+        if self.trainer is not None:
+            self.trainer.save_config()
 
     def restart_edit(self, at: int = 0) -> None:
         """The edit's training stands at this step of its stage, with a fresh optimiser."""

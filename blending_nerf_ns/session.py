@@ -164,7 +164,7 @@ class Session:
             if not operations:
                 raise BlendingNerfError("choose at least one of add, remove and change")
             self._pipeline.config.operations = operations  # type: ignore[assignment]
-            self._model.describe(*self._pipeline.texts, operations)
+            self._pipeline.take_texts(*self._pipeline.texts)
 
         self._ask("operations", take)
 
@@ -219,10 +219,9 @@ class Session:
         edit.load_state_dict(edit_from_bytes(snapshot.content).to(edit.region.lower.device).state_dict())
         edit.info = replace(edit.info, id=place)
         self._model.edit_ready.fill_(snapshot.ready)
-        pipeline = self._pipeline
-        pipeline.config.source_text, pipeline.config.target_text = edit.info.source_text, edit.info.target_text
-        pipeline.config.operations = edit.info.operations  # type: ignore[assignment]
-        pipeline.restart_edit(at=snapshot.step)
+        self._pipeline.config.operations = edit.info.operations  # type: ignore[assignment]
+        self._pipeline.take_texts(edit.info.source_text, edit.info.target_text)
+        self._pipeline.restart_edit(at=snapshot.step)
 
     def _restart(self, keep_region: bool) -> None:
         model = self._model
@@ -247,6 +246,7 @@ class Session:
             self._restart(keep_region=False)
             self.history.clear()
             self.running = False
+            self._pipeline.save()
             self.say(f"Layer {kept.info.name!r} is kept; the next edit is made on top of it.")
 
         self._ask("new layer", do)

@@ -1,5 +1,6 @@
 """nerfstudio's trainer, with an end that is the pipeline's and checkpoints that are written whole."""
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Type, cast
@@ -57,6 +58,7 @@ class BlendingTrainer(Trainer):
         With a viewer the run goes on for as long as its user wants, and sleeps where there is nothing to train.
         """
         pipeline = cast(BlendingPipeline, self.pipeline)
+        self.asked_iterations = self.config.max_num_iterations
         if pipeline.session.waits:
             self.config.max_num_iterations = ENDLESS
             self.training_state = "paused" if pipeline.stage == "done" else "training"
@@ -64,6 +66,12 @@ class BlendingTrainer(Trainer):
             self.config.max_num_iterations = min(self.config.max_num_iterations, pipeline.steps_left)
         self.step = max(self._start_step - 1, 0)
         super().train()
+
+    def save_config(self) -> None:
+        """Write config.yml again: prompts were changed in the viewer, and a resume goes on with these."""
+        config = copy.copy(self.config)
+        config.max_num_iterations = self.asked_iterations
+        config.save_config()
 
     def save_checkpoint(self, step: int) -> None:
         """Everything that a resume needs, written whole or not at all."""

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from blending_nerf_ns.demo.measure import hsv, hue_of_text
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance import embedded, templates
 from blending_nerf_ns.guidance.clip import GuidanceWarning, load_clip
 from blending_nerf_ns.guidance.losses import global_loss
+from blending_nerf_ns.guidance.palette import palette, score_colors
 from blending_nerf_ns.localization.clipseg import load_clipseg
 
 COLOURS = {
@@ -59,24 +61,30 @@ def test_clip_reads_colours():
 
 
 @needs_clip
-def test_following_the_gradient_paints_the_target():
-    """Some steps on the colour of a gray ball alone turn it blue: the guide's gradient is of use (an edit starts gray)."""
+@pytest.mark.parametrize("name", COLOURS)
+def test_an_edit_that_starts_from_the_colour_that_was_tried_ends_in_the_target(name: str) -> None:
+    """As an edit does: try plain colours outright, then follow the gradient. From gray the gradient alone ends elsewhere."""
     guide = load_clip("embedded")
-    target = guide.encode_prompt("a blue ball")
-    light, inside = paint_ball(floor(), (1.0, 1.0, 1.0), 0.5, 0.5, 0.3)
-    paint = torch.zeros(3, 1, 1, requires_grad=True)
+    source, target = guide.encode_prompt("a gray ball"), guide.encode_prompt(f"a {name} ball")
+    picture, inside = paint_ball(floor(), (0.5, 0.5, 0.5), 0.5, 0.5, 0.3)
+    light = paint_ball(floor(), (1.0, 1.0, 1.0), 0.5, 0.5, 0.3)[0]
+    coverage, colors = inside[None, None].float(), palette()
+    tried = score_colors(guide, picture[None], coverage, colors, source, target)
+    paint = torch.logit(colors[int(tried.argmin())].clamp(0.05, 0.95)).view(3, 1, 1).requires_grad_()
     optimizer = torch.optim.Adam([paint], lr=0.2)
-    losses = []
+    original = float(global_loss(guide.encode_images(picture[None]), target))
+    loss = torch.tensor(original)
     for _ in range(25):
         ball = torch.where(inside, paint.sigmoid() * light, light)
         loss = global_loss(guide.encode_images(ball[None]), target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-    red, green, blue = paint.sigmoid().flatten().tolist()
-    assert losses[-1] < losses[0] - 0.1
-    assert blue > max(red, green) + 0.2
+    assert loss.item() < original - 0.25
+    wanted = hue_of_text(f"a {name} ball")
+    assert wanted is not None
+    hue, saturation, _ = hsv(paint.detach().sigmoid().view(1, 1, 3).numpy())[0, 0]
+    assert saturation > 0.25 and abs((hue - wanted + 180.0) % 360.0 - 180.0) <= 40.0, f"{name}: hue {hue}, not {wanted}"
 
 
 @needs_clip

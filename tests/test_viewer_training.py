@@ -121,7 +121,6 @@ def test_a_killed_run_is_resumed_with_both_layers(editor) -> None:
     training.wait(20)
     paths = sorted((home / "nerfstudio_models").glob("*.ckpt"))
     state = torch.load(paths[-1], weights_only=True)["pipeline"]
-    assert 0 < int(state["progress"][1]) <= STEPS or int(state["progress"][1]) == 0
     # as if it had been killed while it saved, too: the newest file is cut
     time.sleep(0.1)
     broken = paths[-1].with_name(f"step-{int(paths[-1].stem[5:]) + 1:09d}.ckpt")

@@ -36,8 +36,10 @@ GAP_VOXELS = 2
 """Gaps between rays up to twice this wide are closed."""
 FOCUS_THRESHOLDS = (0.5, 0.8)
 """The coarse passes look for the object at these shares of the threshold: large voxels mix it with its surroundings."""
-COARSE_RAYS = 65536
+COARSE_RAYS = 32768
 """Rays that the coarse passes follow through free space; large voxels need no more."""
+FINE_RAYS = 160_000
+"""The same for the final grid: at 128 voxels a side some ten points of rays for each voxel."""
 
 
 class VoxelGrid(NamedTuple):
@@ -80,7 +82,7 @@ def fuse(
         BlendingNerfError: nothing reaches the threshold; the message has the highest probability met.
     """
     box = find_box(evidence, grid_box, to_grid, contracted, shape.checked(), coarse_resolution)
-    grid = fill_grid(evidence, box, to_grid, contracted, resolution)
+    grid = fill_grid(evidence, box, to_grid, contracted, resolution, most_rays=FINE_RAYS)
     return region_from_probability(grid.probability, grid.state, grid.lower, grid.upper, shape)
 
 

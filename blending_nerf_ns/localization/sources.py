@@ -16,7 +16,7 @@ from blending_nerf_ns.edits.solids import Solid, solid_bounds, solid_core, with_
 from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.localization.combine import Operand
 from blending_nerf_ns.localization.evidence import Evidence
-from blending_nerf_ns.localization.fusion import VoxelGrid, fill_grid, find_box
+from blending_nerf_ns.localization.fusion import FINE_RAYS, VoxelGrid, fill_grid, find_box
 from blending_nerf_ns.localization.masks import find_masks, read_mask, resize_mask
 from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
 
@@ -50,7 +50,7 @@ class Seen:
         """The fused probabilities."""
         base = self.scene.base
         with self.scene.timed("fuse"):
-            grid = fill_grid(self.evidence, box, base.to_grid, base.contracted, resolution)
+            grid = fill_grid(self.evidence, box, base.to_grid, base.contracted, resolution, most_rays=FINE_RAYS)
         nothing = torch.zeros_like(grid.state, dtype=torch.bool)
         return Operand(grid.probability, grid.state, nothing, solid_body(grid, threshold))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, List, Sequence
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Sequence
 
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -31,6 +31,10 @@ LoadGuide = Callable[[], "ClipGuide"]
 """Loads the guide where it is needed: a CLIP takes its time."""
 MOST_PARTS = 3
 """Parts that are looked at from nearby where all are kept."""
+ANYTHING = "an object"
+"""What is asked for where nothing that is marked is what is meant."""
+DOUBTFUL, CLEARLY = -5.0, 2.0
+"""Below this log-likelihood the guide denies a part; another must be likelier by this to be taken instead."""
 PICTURES_FOR_ALTERNATIVES = 4
 
 
@@ -50,31 +54,58 @@ def find_text(config: RegionConfig, scene: FrozenScene, text: str, load_guide: L
     if not text.strip():
         raise BlendingNerfError('the source text is empty: say what is to be found, "a wooden chair"')
     localizer = load_clipseg(config.localizer, scene.cameras.device)
-
-    def localize(pictures: Sequence[Tensor], _: Sequence[int]) -> List[Tensor]:
-        return localizer.localize(pictures, text)
-
     cameras, _ = even_cameras(scene, config.views, config.image_size)
-    evidence = look(scene, cameras, localize, "Region")
-    parts = marked_parts(scene, evidence, config.threshold)
-    if config.keep in ("best", "nearest") and parts:
-        parts = [parts[_choose(config, scene, parts, text, load_guide)]]
-        evidence = only_inside(evidence, parts[0])
-    if not parts or config.close_ups == 0:
-        return evidence
-    return join_evidence([evidence, *_look_closer(config, scene, parts, localize)])
+
+    def search(words: str) -> Search:
+        def localize(pictures: Sequence[Tensor], _: Sequence[int]) -> List[Tensor]:
+            return localizer.localize(pictures, words)
+
+        evidence = look(scene, cameras, localize, "Region")
+        return Search(evidence, marked_parts(scene, evidence, config.threshold), localize)
+
+    found = search(text)
+    if config.keep == "nearest" and found.parts:
+        found = found.only(nearest_part(found.parts, _point(config, scene)))
+    elif config.keep == "best" and found.parts:
+        found = _best(found, scene, text, load_guide(), search)
+    if not found.parts or config.close_ups == 0:
+        return found.evidence
+    return join_evidence([found.evidence, *_look_closer(config, scene, found.parts, found.localize)])
 
 
-def _choose(config: RegionConfig, scene: FrozenScene, parts: List[Box], text: str, load_guide: LoadGuide) -> int:
-    if len(parts) == 1:
-        return 0
-    if config.keep == "nearest":
-        return nearest_part(parts, _point(config, scene))
-    likelihood = read_parts(scene, load_guide(), parts, text)
-    best = max(range(len(parts)), key=likelihood.__getitem__)
-    found = ", ".join(f"{value:.1f}" for value in likelihood)
-    CONSOLE.print(f"{len(parts)} parts are marked; {text!r} reads best on part {best + 1} (log-likelihoods {found}).")
-    return best
+class Search(NamedTuple):
+    """What a localiser found for some words."""
+
+    evidence: Evidence
+    parts: List[Box]
+    localize: Localize
+
+    def only(self, part: int) -> Search:
+        """One part of it."""
+        return Search(only_inside(self.evidence, self.parts[part]), [self.parts[part]], self.localize)
+
+
+def _best(found: Search, scene: FrozenScene, text: str, guide: ClipGuide, search: Callable[[str], Search]) -> Search:
+    """The part on which the guide reads the text best; where it reads it on none, it is looked for among all objects."""
+    likelihood = read_parts(scene, guide, found.parts, text)
+    best = max(range(len(likelihood)), key=likelihood.__getitem__)
+    if len(likelihood) > 1:
+        values = ", ".join(f"{value:.1f}" for value in likelihood)
+        CONSOLE.print(
+            f"{len(likelihood)} parts are marked; {text!r} reads best on part {best + 1} (log-likelihoods {values})."
+        )
+    if likelihood[best] >= DOUBTFUL:
+        return found.only(best)
+    every = search(ANYTHING)
+    others = read_parts(scene, guide, every.parts, text)
+    if others and max(others) > likelihood[best] + CLEARLY:
+        CONSOLE.print(f"The localiser marks what does not look like {text!r}; another object does, and is taken.")
+        return every.only(max(range(len(others)), key=others.__getitem__))
+    CONSOLE.print(
+        f"[bold yellow]What is marked as {text!r} does not look like it (log-likelihood {likelihood[best]:.1f}): look at the "
+        "overlay before you train, and try other words, a box or `keep nearest`."
+    )
+    return found.only(best)
 
 
 def only_nearest(config: RegionConfig, scene: FrozenScene, evidence: Evidence) -> Evidence:
