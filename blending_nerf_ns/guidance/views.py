@@ -46,6 +46,8 @@ def look_at(
     other = functional.one_hot(forward.abs().argmin(-1), 3).to(forward)
     upright = ((forward * upward).sum(-1, keepdim=True).abs() < 0.999).to(forward)
     right = functional.normalize(torch.linalg.cross(forward, upright * upward + (1 - upright) * other), dim=-1)
+    tilt = (torch.linalg.cross(right, forward) * upward).sum(-1, keepdim=True)
+    right = torch.where(tilt < 0, -right, right)  # the other axis may leave it slightly upside down
     return torch.stack([right, torch.linalg.cross(right, forward), -forward, position], dim=-1)
 
 
