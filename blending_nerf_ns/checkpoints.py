@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import nn
 
+from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.errors import BlendingNerfError
 
 EXTRA = "_extra_state"
@@ -19,11 +19,13 @@ SHOWN_KEYS = 8
 
 
 def write_whole(state: Any, path: Path) -> None:
-    """Write beside the final name and rename: a run that is killed leaves no half file for the next to load."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    """Write a checkpoint into a run's model folder, whole or not at all.
+
+    Unfinished it lies in the run's own folder: nerfstudio reads a step off the name of every file among the checkpoints, and
+    would look for one that is not there.
+    """
+    with replacing(path, path.parent.parent) as partial:
+        torch.save(state, partial)
 
 
 def newest_whole_step(folder: Path) -> int:

@@ -4,7 +4,6 @@ shows what the viewer showed."""
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import Layers
 from blending_nerf_ns.errors import BlendingNerfError
@@ -71,9 +71,8 @@ def apply_look(look: Look, layers: Layers) -> None:
 def write_look(look: Look, folder: Path) -> Path:
     """Write `look.json` into a run's folder, at once or not at all."""
     path = folder / FILE
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(look.to_dict(), indent=2) + "\n")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(look.to_dict(), indent=2) + "\n")
     return path
 
 

@@ -341,5 +341,6 @@ class BlendingPipeline(VanillaPipeline):
         look = read_look(self.config.run_dir)
         if look is not None:
             apply_look(look, self.model.layers)
+            self.session.fade = look.fade
             # of all commands only `ns-render camera-path` gives frames a time of their own; the viewer's is always 0
             self.model.fades = look.fade and self.test_mode == "inference"

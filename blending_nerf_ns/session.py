@@ -60,6 +60,8 @@ class Session:
         """Whether the run waits for its user where there is nothing to train, instead of ending."""
         self.running = True
         """Whether the edit may train."""
+        self.fade = False
+        """Whether the look that is saved lets camera paths fade the edits in."""
         self._errand: Optional[Callable[[], None]] = None
         self._model.wishes.on_error = self.say
 
@@ -134,8 +136,12 @@ class Session:
         self._ask("start or pause", do)
 
     def find_region(self) -> None:
-        """Find the region by the words and settings of now, without training; its field starts afresh."""
-        self._send(self._find_region)
+        """Find the region by the words and settings of now, without training; its field starts afresh.
+
+        Where nothing is found the edit stays as it is.
+        """
+        self._errand = self._find_region
+        self._wake()
 
     def set_texts(self, source: str, target: str, new_region: bool = False, restart: bool = False) -> None:
         """Other prompts.
@@ -308,11 +314,11 @@ class Session:
 
         self._ask("loading an edit", do)
 
-    def save_look(self, fade: bool = False) -> None:
+    def save_look(self) -> None:
         """Keep order, switches and strengths beside config.yml: every ns-* command shows the run so."""
 
         def do() -> None:
-            self.say(f"Saved {write_look(look_of(self._model.layers, fade), self._folder)}.")
+            self.say(f"Saved {write_look(look_of(self._model.layers, self.fade), self._folder)}.")
 
         self._ask("saving the look", do)
 
@@ -352,17 +358,15 @@ class Session:
         return True
 
     def _find_region(self) -> None:
-        if bool(self._model.edit_ready):
-            self._remember("region")
-        self._restart(keep_region=False)
+        self.running = False
+        before = self._snapshot("region") if bool(self._model.edit_ready) else None
         self._pipeline.find_region()
+        if before is not None:
+            self.history.remember(before)
+        self._restart(keep_region=True)
 
     def _ask(self, name: str, do: Callable[[], Optional[bool]]) -> None:
         self._model.wishes.ask(name, do)
-
-    def _send(self, errand: Callable[[], None]) -> None:
-        self._errand = errand
-        self._wake()
 
     def _wake(self) -> None:
         trainer = self._pipeline.trainer

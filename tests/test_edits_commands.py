@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from test_layers import two_layers
 from tiny_run import rays_towards_middle, run, run_of, tiny_model, train, write_tiny_capture
 
 from blending_nerf_ns.bases.weights import fingerprint
+from blending_nerf_ns.checkpoints import write_whole
 from blending_nerf_ns.cli import main
 from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layers import clear
@@ -175,14 +177,18 @@ def test_apply_puts_a_file_directly_under_the_edit_in_work(folder: Path, model: 
     assert len(set(loaded(folder).layers.order)) == 4, "a second time it gets another id"
 
 
-def test_apply_puts_a_file_on_top_of_an_edit_that_is_empty(tmp_path: Path, model: BlendingModel, file: Path) -> None:
+def test_apply_puts_a_file_under_the_edit_in_work_also_where_that_is_empty(
+    tmp_path: Path, model: BlendingModel, file: Path
+) -> None:
     model.layers.freeze_copy()
     clear(model.edit)
     model.edit_ready.fill_(False)
     folder = write_run(tmp_path / "run", model)
     commanded("edits", "apply", folder, file)
     shown = loaded(folder)
-    assert shown.layers.order[:3] == model.layers.order and shown.layers.all()[3].info.name == "a golden ball"
+    *kept, in_work = model.layers.order
+    assert shown.layers.order[:2] == kept and shown.layers.order[3] == in_work, "so that a resume trains on it"
+    assert shown.layers.all()[2].info.name == "a golden ball"
     assert not torch.allclose(picture(shown), picture(model), atol=1e-3)
     message = refused("edits", "save", folder, model.edit.info.id, "--output", tmp_path / "e.edit.safetensors")
     assert "still empty" in message
@@ -205,7 +211,7 @@ def test_an_edit_of_another_base_wants_any_base(folder: Path, model: BlendingMod
     save_edit(model.edit, "1111aaaa", other)
     before = (folder / "nerfstudio_models" / "step-000000017.ckpt").read_bytes()
     message = refused("edits", "apply", folder, other)
-    assert "1111aaaa" in message and fingerprint(model.base.state_dict()) in message and "any_base" in message
+    assert "1111aaaa" in message and fingerprint(model.base.state_dict()) in message and "--any-base" in message
     assert (folder / "nerfstudio_models" / "step-000000017.ckpt").read_bytes() == before
     commanded("edits", "apply", folder, other, "--any-base")
     assert len(loaded(folder).layers.order) == 3
@@ -390,3 +396,13 @@ def test_ns_render_shows_what_the_commands_say(tmp_path: Path) -> None:
     assert np.array_equal(faded[0][:, :24], faded[0][:, 24:]), "the first frame is the original"
     assert np.array_equal(faded[2], full[2]), "the last one is the whole edit"
     assert not np.array_equal(full[0], faded[0]) and not np.array_equal(full[1], faded[1])
+
+
+def test_a_save_that_fails_leaves_the_checkpoint_before_it_and_nothing_among_the_checkpoints(tmp_path: Path) -> None:
+    models = tmp_path / "run" / "nerfstudio_models"
+    write_whole({"step": 1}, models / "step-000000001.ckpt")
+    for name in ("step-000000001.ckpt", "step-000000002.ckpt"):
+        with pytest.raises((AttributeError, pickle.PicklingError)):
+            write_whole({"step": 2, "broken": lambda: None}, models / name)
+    assert [path.name for path in models.iterdir()] == ["step-000000001.ckpt"], "nerfstudio reads a step off each name"
+    assert torch.load(models / "step-000000001.ckpt", weights_only=True) == {"step": 1}

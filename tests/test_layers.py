@@ -190,7 +190,7 @@ def test_an_edit_file_holds_the_edit_small_and_without_pickle(tmp_path: Path) ->
 def test_an_edit_of_another_base_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
     model, path = tiny_model(), tmp_path / "ball.edit.safetensors"
     save_edit(model.edit, "1111aaaa", path)
-    with pytest.raises(BlendingNerfError, match=r"base 1111aaaa, and this one is 2222bbbb.*any_base"):
+    with pytest.raises(BlendingNerfError, match=r"base 1111aaaa, and this one is 2222bbbb.*--any-base"):
         load_edit(path, "2222bbbb")
     assert isinstance(load_edit(path, "2222bbbb", any_base=True), Edit)
 

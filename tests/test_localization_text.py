@@ -133,3 +133,10 @@ def test_close_ups_look_at_the_box_and_views_are_spread() -> None:
     assert float((-cameras.camera_to_worlds[:, :, 2] * towards).sum(-1).min()) > 0.999
     chosen, numbers = even_cameras(views, 4, 32, among=[1, 3, 5, 7, 9])
     assert len(chosen) == 4 and set(numbers) <= {1, 3, 5, 7, 9} and int(chosen.width[0]) == 32
+
+
+def test_what_does_not_look_like_the_text_is_not_taken_silently(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing purple is in the scene: whatever a low threshold marks, the guide denies."""
+    found("a purple cone", threshold=0.05, keep="best")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "does not look like it" in said or "another object does, and is taken" in said, said

@@ -143,3 +143,24 @@ def test_what_a_user_holds_is_not_written_back_until_it_had_time_to_be_taken_ove
     assert handle.value == 0.4
     panel.write(slider, value=1.0)  # something else than the hand moved it: an undo
     assert handle.value == 1.0
+
+
+def test_the_panels_thread_survives_a_layer_that_goes_while_it_is_read() -> None:
+    from types import SimpleNamespace
+
+    from blending_nerf_ns.viewer.folder import Folder
+    from blending_nerf_ns.viewer.panel import PanelControl
+
+    class Unlucky(Folder):
+        times = 0
+
+        def refresh(self) -> None:
+            self.times += 1
+            if self.times == 1:
+                raise BlendingNerfError("there is no layer 'gone'")
+
+    folder = Unlucky()
+    control = PanelControl(SimpleNamespace(refresh=lambda: None), [folder])  # type: ignore[arg-type]
+    control.refresh()
+    control.refresh()
+    assert folder.times == 2

@@ -78,6 +78,16 @@ def test_a_run_waits_for_its_user_trains_what_was_typed_and_can_be_taken_back(ed
     client.click("Undo")
     assert client.listen(lambda: client.says(f"Step {STEPS} of {STEPS}"))
     assert np.abs(client.settle() - after).mean() < 0.2 * np.abs(after - before).mean(), "a reset can be undone"
+
+    client.move("Region: source", "file")
+    client.click("Find the region")
+    assert client.listen(lambda: client.says("there is no region file")), "it says what is wrong"
+    assert client.says(f"Step {STEPS} of {STEPS}"), "and the edit stays as it is"
+    client.move("Region: source", "box")
+    client.click("Find the region")
+    assert client.listen(lambda: client.says(f"Step 0 of {STEPS}"), 120), "found anew, without training"
+    client.click("Undo")
+    assert client.listen(lambda: client.says(f"Step {STEPS} of {STEPS}"))
     assert training.poll() is None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from rich.table import Table
 from typing_extensions import Annotated
 
 from blending_nerf_ns.commands.run_layers import (
-    RunLayers,
     drop_layer,
     layers_table,
     open_run,
@@ -91,7 +89,7 @@ def save_layer(run: Run, name: Annotated[str, tyro.conf.Positional], output: Pat
 def apply_file(
     run: Run, file: Annotated[Path, tyro.conf.Positional], any_base: tyro.conf.FlagCreatePairsOff[bool] = False
 ) -> None:
-    """Put an edit file on a run: into its newest checkpoint, under the edit in work, or on top while that one is empty.
+    """Put an edit file on a run: into its newest checkpoint, directly under the edit in work.
 
     Not while the run trains: its next save would be without the layer.
 
@@ -104,11 +102,11 @@ def apply_file(
     edit = load_edit(file, found.base, any_base)
     taken = {info.id for info in found.trained}
     id = edit.info.id if edit.info.id.isalnum() and edit.info.id not in taken else new_id()
-    edit.info = replace(edit.info, id=id, visible=True)
-    put_layer(found, edit, _place(found, found.trained))
+    edit.info = replace(edit.info, id=id)
+    put_layer(found, edit, [info.id for info in found.trained].index(found.in_work))
     if found.look is not None:
         shown = list(found.shown)
-        shown.insert(_place(found, shown), edit.info)
+        shown.insert([info.id for info in shown].index(found.in_work), edit.info)
         write_look(Look(tuple(shown), found.fades), found.folder)
     _report(run, f"{_called(edit.info)} is on it now.")
 
@@ -139,11 +137,6 @@ COMMANDS = {
     "apply": apply_file,
     "remove": remove_layer,
 }
-
-
-def _place(run: RunLayers, layers: Sequence[LayerInfo]) -> int:
-    """How many of some layers are to lie under a new one."""
-    return len(layers) if run.work_is_empty else [info.id for info in layers].index(run.in_work)
 
 
 def _called(info: LayerInfo) -> str:

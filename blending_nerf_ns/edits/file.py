@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.edits.edit import Edit, build_edit
 from blending_nerf_ns.errors import BlendingNerfError
 
@@ -42,10 +43,8 @@ def save_edit(edit: Edit, base: str, path: Path) -> None:
         base: fingerprint of its base (`bases.weights.fingerprint`).
         path: the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(edit_bytes(edit, base))
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_bytes(edit_bytes(edit, base))
 
 
 def edit_bytes(edit: Edit, base: str) -> bytes:
@@ -70,7 +69,7 @@ def read_edit_header(path: Path) -> EditFile:
 
 
 def load_edit(path: Path, base: str, any_base: bool = False, use_cuda: bool = False) -> Edit:
-    """Read an edit, frozen, on the CPU.
+    """Read an edit, frozen, switched on, on the CPU.
 
     Args:
         path: the file.
@@ -85,11 +84,13 @@ def load_edit(path: Path, base: str, any_base: bool = False, use_cuda: bool = Fa
     if header.base != base and not any_base:
         raise BlendingNerfError(
             f"{path} was made on the base {header.base}, and this one is {base}: its region would lie elsewhere. "
-            "Use the base that it was made on, or say that any base will do (any_base)"
+            "Use the base that it was made on, or say that any base will do (--any-base; in ns-train --pipeline.edits-of-any-base)"
         )
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-    return _with_tensors(build_edit(header.description, use_cuda), tensors, str(path))
+    edit = _with_tensors(build_edit(header.description, use_cuda), tensors, str(path))
+    edit.info = replace(edit.info, visible=True)  # it may have been hidden where it was saved
+    return edit
 
 
 def edit_from_bytes(content: bytes, use_cuda: bool = False) -> Edit:

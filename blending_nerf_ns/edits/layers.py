@@ -100,13 +100,14 @@ class Layers(nn.Module):
         if id == self.in_work.info.id:
             raise BlendingNerfError("this layer is in work: reset it, or start a new layer first")
         self[id]
+        self.order = [other for other in self.order if other != id]  # first: the panel reads this from another thread
         del self.frozen[id]
-        self.order.remove(id)
 
     def move(self, id: str, by: int) -> None:
         """Move a layer up (or, with a negative number, down) in the order, as far as there is room."""
-        place = self.order.index(self[id].info.id)
-        self.order.insert(max(0, min(len(self.order) - 1, place + by)), self.order.pop(place))
+        place, order = self.order.index(self[id].info.id), list(self.order)
+        order.insert(max(0, min(len(order) - 1, place + by)), order.pop(place))
+        self.order = order
 
     def arrange(self, order: List[str]) -> None:
         """Put the layers into this order, the lowest first.

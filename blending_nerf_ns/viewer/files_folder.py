@@ -28,10 +28,9 @@ class FilesFolder(Folder):
         self.put(ViewerButton("Save the uppermost layer", cb_hook=lambda _: self._save()))
         self.put(ViewerButton("Load as a layer", cb_hook=lambda _: self._load()))
         self._any = self.put(ViewerCheckbox("Of any base", False, hint="Load edits of other bases too."))
-        self._fade = self.put(
-            ViewerCheckbox("Fade in videos", False, hint="A camera path's times scale the strengths.")
-        )
-        self.put(ViewerButton("Save look", cb_hook=lambda _: session.save_look(self._fade.value)))
+        hint = "A camera path's times scale the strengths."
+        self._fade = self.put(ViewerCheckbox("Fade in videos", False, cb_hook=self._set_fade, hint=hint))
+        self.put(ViewerButton("Save look", cb_hook=lambda _: session.save_look()))
 
     def _path(self) -> Path | None:
         return Path(self._file.value).expanduser() if self._file.value.strip() else None
@@ -46,8 +45,12 @@ class FilesFolder(Folder):
         else:
             self._session.load_edit(path, self._any.value)
 
+    def _set_fade(self, box: ViewerCheckbox) -> None:
+        self._session.fade = bool(box.value)
+
     def refresh(self) -> None:
-        """What can be taken back."""
+        """What can be taken back, and whether the look fades."""
+        self.write(self._fade, value=self._session.fade)
         if self._training:
             self.write(self._undo, disabled=self._session.history.last is None)
             self.write(self._redo, disabled=self._session.history.next is None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, List
 
 from nerfstudio.viewer.viewer_elements import ViewerControl
@@ -71,17 +72,19 @@ class PanelControl(ViewerControl):
         """The one thread that writes widgets, and asks for a picture where no widget was moved but something changed."""
         shown = self._session.picture
         while True:
-            self._session.refresh()
-            for folder in self._folders:
-                try:
-                    folder.refresh()
-                except (KeyError, RuntimeError) as error:  # a layer came or went while this was read
-                    self._session.status.message = f"{error}"
+            self.refresh()
             self._show_training_state()
             if self._session.picture != shown:
                 shown = self._session.picture
                 self.viewer._trigger_rerender()
             time.sleep(REFRESH_SECONDS)
+
+    def refresh(self) -> None:
+        """Show the present state once. A layer may come or go while it is read: then the next time shows it."""
+        with suppress(KeyError, RuntimeError, ValueError):
+            self._session.refresh()
+            for folder in self._folders:
+                folder.refresh()
 
     def _show_training_state(self) -> None:
         """nerfstudio's own pause and resume buttons toggle blindly; the session pauses and wakes the training as well."""

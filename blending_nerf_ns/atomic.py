@@ -1,0 +1,27 @@
+"""Files that are there whole or not at all, whatever is killed in the middle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+
+@contextmanager
+def replacing(path: Path, folder: Optional[Path] = None) -> Iterator[Path]:
+    """A name beside a file to write to; at the end it takes the file's place, unless there was an error.
+
+    Args:
+        path: the file; its folder is made.
+        folder: where the unfinished file lies, on the same disk; beside the file if none is named.
+
+    Example:
+        >>> with replacing(Path("look.json")) as partial:
+        ...     partial.write_text("{}")
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = (folder or path.parent) / f"{path.name}.partial"
+    yield partial
+    os.replace(partial, path)
