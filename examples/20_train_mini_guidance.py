@@ -5,7 +5,7 @@
 
 Both learn at once, from one vision tower. Stop it whenever you like: the same command goes on where it was, and
 `--weights shipped` goes on from the weights in the package. The shipped files are rewritten at every checkpoint. Where the
-CLIPSeg is good enough, the CLIP goes on alone, in two thirds of the time per step:
+CLIPSeg is good enough, the CLIP goes on alone, on larger pictures:
 
     torchrun --nproc-per-node 2 examples/20_train_mini_guidance.py --weights shipped --queries 0 --name clip --minutes 75
 """
@@ -134,12 +134,14 @@ def main(settings: Settings) -> None:
     torch.manual_seed(settings.seed)
     team = training.Team()
     training.prepare_data(settings.data)
-    source = training.painter(settings.data, "train", settings.seed + 100)
-    held_out = training.painter(settings.data, "val", 1)
+    alone = settings.queries == 0
+    size = models.CLIP_IMAGE_SIZE if alone else models.IMAGE_SIZE
+    source = training.painter(settings.data, "train", settings.seed + 100, size)
+    held_out = training.painter(settings.data, "val", 1, size)
 
-    students = Students()
+    students = Students(size)
     if settings.weights == "shipped":
-        students.start_from_shipped()
+        students.start_from_shipped(of_clip=alone)
     print(f"{sum(p.numel() for p in students.parameters()) / 1e6:.2f} M parameters")
     optimizer = torch.optim.AdamW(training.decay_groups(students, 0.05), lr=1e-4, betas=(0.9, 0.98))
     parts: Dict[str, Any] = {"students": students, "optimizer": optimizer, "average": training.Average(students)}

@@ -72,7 +72,7 @@ def rank_colours(clip, photos: list, crop: float) -> Dict[str, float]:
         image = Image.open(path).convert("RGB")
         side = crop * min(image.size)
         x, y = (image.width - side) / 2, (image.height - side) / 2
-        image = image.resize((64, 64), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
+        image = image.resize(clip.visual.image_size, Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
         feature = F.normalize(clip.encode_image(models.normalize(pixels)), dim=-1)
         counts[words.COLOUR_NAMES[int((feature @ texts.T).argmax())]] += 1
@@ -117,8 +117,10 @@ def main(settings: Settings) -> None:
 
     sizes = {"mini_clip": "mini_clip.*", "mini_clipseg": "mini_clipseg/*"}
     report("megabytes", {n: sum(f.stat().st_size for f in EMBEDDED_DIR.glob(p)) / 1e6 for n, p in sizes.items()})
-    report("clip", clip_scores(clip, training.painter(settings.data, held_out, 11), settings.pictures))
-    report("clip_captions", caption_scores(clip, training.painter(settings.data, held_out, 12), settings.pictures))
+    size = models.picture_size(clip.state_dict()["visual.positional_embedding"])
+    report("clip", clip_scores(clip, training.painter(settings.data, held_out, 11, size), settings.pictures))
+    captioned = training.painter(settings.data, held_out, 12, size)
+    report("clip_captions", caption_scores(clip, captioned, settings.pictures))
     report("clipseg", clipseg_scores(clipseg, training.painter(settings.data, held_out, 13), settings.pictures // 2))
     if settings.photos is not None:
         photos = sorted(p for p in settings.photos.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
@@ -59,6 +60,16 @@ def composite(samples: BaseSamples) -> Tensor:
     return rgb.clamp(0.0, 1.0)
 
 
+def nerfstudios_own(base: NerfactoBase, **changes: Any) -> NerfactoModel:
+    """nerfstudio's own model with the same weights."""
+    with without_lpips():
+        stock = NerfactoModel(
+            NerfactoModelConfig(**options(**changes)), scene_box=SceneBox(aabb=AABB), num_train_data=CAMERAS
+        )
+    stock.load_state_dict(base.state_dict())
+    return stock.eval()
+
+
 def copy_of(bundle: RayBundle) -> RayBundle:
     """nerfstudio's collider writes near and far into the bundle that it is given."""
     return dataclasses.replace(bundle)
@@ -69,20 +80,44 @@ def copy_of(bundle: RayBundle) -> RayBundle:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_outputs_are_bit_identical_to_nerfstudios_own_model(variant: str) -> None:
-    base = make_base(**VARIANTS[variant]).freeze()
-    with without_lpips():
-        stock = NerfactoModel(
-            NerfactoModelConfig(**options(**VARIANTS[variant])), scene_box=SceneBox(aabb=AABB), num_train_data=CAMERAS
-        )
-    stock.load_state_dict(base.state_dict())
-    stock.eval()
-    bundle = rays(64, CAMERAS)
+    base = make_base(**VARIANTS[variant], fast_on_cpu=False).freeze()
+    stock, bundle = nerfstudios_own(base, **VARIANTS[variant]), rays(64, CAMERAS)
     theirs, own, render = stock(copy_of(bundle)), base(copy_of(bundle)), base.render(copy_of(bundle))
     assert render.outputs.keys() == theirs.keys() == own.keys()
     for name, value in theirs.items():
         assert torch.equal(render.outputs[name], value), name
         assert torch.equal(own[name], value), name
         assert not render.outputs[name].requires_grad
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_fast_base_renders_the_same_to_rounding(variant: str) -> None:
+    base = make_base(**VARIANTS[variant]).freeze()
+    bundle = rays(64, CAMERAS)
+    theirs, own = nerfstudios_own(base, **VARIANTS[variant])(copy_of(bundle)), base(copy_of(bundle))
+    render = base.render(copy_of(bundle))
+    for name, value in own.items():
+        assert torch.equal(render.outputs[name], value), name
+    away = (own["rgb"] - theirs["rgb"]).abs()
+    assert away.mean() < 1e-5 and away.max() < 1e-3, "random fields are steep, and samplers amplify rounding"
+    assert any(not torch.equal(own[name], theirs[name]) for name in own), "or it is not the fast one"
+
+
+@pytest.mark.parametrize("variant", ["default", "normals"])
+def test_the_fast_base_learns_the_same(variant: str) -> None:
+    """Gradients of the weights, and of the cameras' poses where these are learned."""
+    camera = {"camera_optimizer": CameraOptimizerConfig(mode="SO3xR3")}
+    gradients = []
+    for fast in (True, False):
+        base = make_base(**VARIANTS[variant], **camera, fast_on_cpu=fast).train()
+        torch.manual_seed(1)
+        bundle = rays(64, CAMERAS)
+        base.camera_optimizer.apply_to_raybundle(bundle)
+        base(bundle)["rgb"].square().sum().backward()
+        gradients.append({name: p.grad for name, p in base.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys() and "camera_optimizer.pose_adjustment" in gradients[0]
+    for name, value in gradients[1].items():
+        torch.testing.assert_close(gradients[0][name], value, rtol=1e-2, atol=1e-3 * float(value.abs().max()), msg=name)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -7,11 +7,13 @@ from typing import Literal, NamedTuple, Type
 import torch
 from jaxtyping import Float
 from nerfstudio.configs.base_config import InstantiateConfig
-from nerfstudio.field_components.encodings import HashEncoding, SHEncoding
+from nerfstudio.field_components.encodings import SHEncoding
 from nerfstudio.field_components.mlp import MLP
 from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from blending_nerf_ns.encoding.hash_grid import CpuHashEncoding
 
 NO_EDIT_DENSITY = -6.0
 NO_EDIT_DENSITY_RATIO = -4.0
@@ -70,7 +72,7 @@ class EditField(nn.Module):
         super().__init__()
         self.config = config
         implementation = self.implementation = resolve_implementation(config.implementation, use_cuda)
-        self.grid = HashEncoding(
+        self.grid = CpuHashEncoding(
             num_levels=config.num_levels,
             min_res=config.base_res,
             max_res=config.max_res,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Dict, List, Tuple
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_CLIP_NAME
 from blending_nerf_ns.procedural.words import END, PAD, START, UNKNOWN, VOCABULARY, split_words
 
-IMAGE_SIZE, CONTEXT = 64, 24
+IMAGE_SIZE, CLIP_IMAGE_SIZE, CONTEXT = 64, 96, 24
+"""Pictures are 64 pixels wide where both models learn at once; the CLIP goes on alone at 96, for the sake of small things."""
 PATCH, WIDTH, LAYERS, EMBED_DIM = 8, 192, 4, 256
 """Of the vision towers; the CLIP's has one layer more."""
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -38,8 +41,8 @@ def normalize(images: Tensor) -> Tensor:
     return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-def clip_config() -> Dict:
-    """open_clip's description of the mini CLIP.
+def clip_config(size: int = IMAGE_SIZE) -> Dict:
+    """open_clip's description of the mini CLIP for pictures of `size` pixels.
 
     Its vision tower is the mini CLIPSeg's plus one layer, so that they can be trained as one: a tower that is told where
     things are learns what they are called many times faster than one that only ever meets captions.
@@ -48,7 +51,7 @@ def clip_config() -> Dict:
         "embed_dim": EMBED_DIM,
         "quick_gelu": True,
         "vision_cfg": {
-            "image_size": IMAGE_SIZE, "layers": LAYERS + 1, "width": WIDTH, "head_width": 48, "patch_size": PATCH,
+            "image_size": size, "layers": LAYERS + 1, "width": WIDTH, "head_width": 48, "patch_size": PATCH,
             "mlp_ratio": 2.0,
         },
         "text_cfg": {"context_length": CONTEXT, "vocab_size": len(VOCABULARY), "width": 128, "heads": 4, "layers": 2},
@@ -99,6 +102,39 @@ def with_tower(clip: Dict[str, Tensor], clipseg: Dict[str, Tensor], layers: int)
     return out
 
 
+def tower_of(clip: Dict[str, Tensor], layers: int) -> Dict[str, Tensor]:
+    """The `layers` first layers of a mini CLIP's vision tower in transformers' names; the inverse of `with_tower`."""
+    out = {
+        "embeddings.class_embedding": clip["visual.class_embedding"],
+        "embeddings.position_embedding.weight": clip["visual.positional_embedding"],
+        "embeddings.patch_embedding.weight": clip["visual.conv1.weight"],
+    }
+    for kind in ("weight", "bias"):
+        out[f"pre_layrnorm.{kind}"] = clip[f"visual.ln_pre.{kind}"]
+        for layer in range(layers):
+            theirs = f"encoder.layers.{layer}."
+            for name, new in _NAMES.items():
+                out[f"{theirs}{name}.{kind}"] = clip[f"{_BLOCK}{layer}.{new}.{kind}"]
+            for n, part in zip("qkv", clip[f"{_BLOCK}{layer}.attn.in_proj_{kind}"].chunk(3)):
+                out[f"{theirs}self_attn.{n}_proj.{kind}"] = part
+    return {_VISION + key: value for key, value in out.items()}
+
+
+def picture_size(positions: Tensor) -> int:
+    """Width in pixels of the pictures that position codes [1 + cells, width] are for."""
+    return round((len(positions) - 1) ** 0.5) * PATCH
+
+
+def resize_positions(positions: Tensor, size: int) -> Tensor:
+    """Position codes for pictures of `size` pixels [1 + cells, width], interpolated from those for another size."""
+    side, new = picture_size(positions) // PATCH, size // PATCH
+    if side == new:
+        return positions
+    grid = positions[1:].T.reshape(1, -1, side, side)
+    grid = F.interpolate(grid, (new, new), mode="bicubic", align_corners=False)
+    return torch.cat([positions[:1], grid.flatten(2)[0].T])
+
+
 def load_shipped() -> Tuple[Dict[str, Tensor], Dict[str, Tensor]]:
     """States of the CLIPSeg and the CLIP in the package, in float32."""
     clipseg = load_file(EMBEDDED_DIR / "mini_clipseg" / "model.safetensors")
@@ -106,22 +142,23 @@ def load_shipped() -> Tuple[Dict[str, Tensor], Dict[str, Tensor]]:
     return tuple({k: v.float() if v.is_floating_point() else v for k, v in s.items()} for s in (clipseg, clip))  # type: ignore[return-value]
 
 
-def write_clip_config(folder: Path = EMBEDDED_DIR) -> Path:
+def write_clip_config(size: int, folder: Path = EMBEDDED_DIR) -> Path:
     """Write mini_clip.json and return its path."""
     path = folder / f"{MINI_CLIP_NAME}.json"
-    path.write_text(json.dumps(clip_config(), indent=2) + "\n")
+    path.write_text(json.dumps(clip_config(size), indent=2) + "\n")
     return path
 
 
-def build_clip():
-    """A fresh mini CLIP, made by open_clip from the config."""
+def build_clip(size: int = IMAGE_SIZE):
+    """A fresh mini CLIP for pictures of `size` pixels, made by open_clip from its description."""
     import open_clip
 
-    open_clip.add_model_config(write_clip_config())
-    return open_clip.create_model(MINI_CLIP_NAME)
+    with tempfile.TemporaryDirectory() as folder:
+        open_clip.add_model_config(write_clip_config(size, Path(folder)))
+        return open_clip.create_model(MINI_CLIP_NAME)
 
 
-def build_clipseg(patch: int = PATCH, width: int = WIDTH, layers: int = LAYERS):
+def build_clipseg(size: int = IMAGE_SIZE, patch: int = PATCH, width: int = WIDTH, layers: int = LAYERS):
     """A fresh mini CLIPSeg: transformers' own classes at a small size."""
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
@@ -133,7 +170,7 @@ def build_clipseg(patch: int = PATCH, width: int = WIDTH, layers: int = LAYERS):
         },
         vision_config={
             "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers,
-            "num_attention_heads": 4, "image_size": IMAGE_SIZE, "patch_size": patch,
+            "num_attention_heads": 4, "image_size": size, "patch_size": patch,
         },
         projection_dim=96, extract_layers=[layers // 2 - 1, layers - 1], reduce_dim=96, decoder_num_attention_heads=4,
         decoder_intermediate_size=192,
@@ -141,7 +178,7 @@ def build_clipseg(patch: int = PATCH, width: int = WIDTH, layers: int = LAYERS):
     model = CLIPSegForImageSegmentation(config)
     embeddings = model.clip.vision_model.embeddings
     with torch.no_grad():  # sines tell the tokens where they are from the first step on
-        embeddings.position_embedding.weight[1:] = 0.3 * sine_positions(IMAGE_SIZE // patch, width)
+        embeddings.position_embedding.weight[1:] = 0.3 * sine_positions(size // patch, width)
         embeddings.patch_embedding.weight.normal_(std=(3 * patch * patch) ** -0.5)
     return model
 
@@ -177,7 +214,7 @@ def build_tokenizer():
 
 def export_clip(state: Dict[str, Tensor], folder: Path = EMBEDDED_DIR) -> None:
     """Write mini_clip.json and mini_clip.safetensors (float16)."""
-    write_clip_config(folder)
+    write_clip_config(picture_size(state["visual.positional_embedding"]), folder)
     half = {k: v.detach().half().contiguous() if v.is_floating_point() else v.clone() for k, v in state.items()}
     save_file(half, folder / f"{MINI_CLIP_NAME}.safetensors")
     _readable(folder)

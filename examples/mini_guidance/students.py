@@ -27,10 +27,10 @@ class Seen(NamedTuple):
 class Students(nn.Module):
     """A mini CLIPSeg, the rest of a mini CLIP on top of its vision tower, and questions asked during training only."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = models.IMAGE_SIZE) -> None:
         super().__init__()
-        self.clipseg: Any = models.build_clipseg()
-        self.clip: Any = models.build_clip()
+        self.clipseg: Any = models.build_clipseg(size)
+        self.clip: Any = models.build_clip(size)
         del self.clip.visual.transformer.resblocks[: self.shared_layers]
         del self.clip.visual.conv1
         width, dim, patch = models.WIDTH, models.EMBED_DIM, models.PATCH
@@ -75,9 +75,21 @@ class Students(nn.Module):
         x = x[torch.arange(len(x)), tokens.argmax(-1)]
         return x @ clip.text_projection if isinstance(clip.text_projection, Tensor) else clip.text_projection(x)
 
-    def start_from_shipped(self) -> None:
-        """Go on from the weights in the package, which are float16 and without the questions' answers."""
+    def start_from_shipped(self, of_clip: bool) -> None:
+        """Go on from the weights in the package, which are float16 and without the questions' answers.
+
+        Args:
+            of_clip: take the CLIP's vision tower, not the CLIPSeg's: each has gone its own way since they learned together.
+        """
         clipseg, clip = models.load_shipped()
+        if of_clip:
+            clipseg.update(models.tower_of(clip, self.shared_layers))
+        size = models.picture_size(self.clip.visual.positional_embedding)
+        for state, name in (
+            (clipseg, "clip.vision_model.embeddings.position_embedding.weight"),
+            (clip, "visual.positional_embedding"),
+        ):
+            state[name] = models.resize_positions(state[name], size)
         self.clipseg.load_state_dict(clipseg)
         self.clip.load_state_dict(models.without_tower(clip, self.shared_layers))
 
@@ -92,7 +104,8 @@ def finished(state: Dict[str, Tensor], layers: int) -> tuple[Any, Any]:
     def part(name: str) -> Dict[str, Tensor]:
         return {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(name + ".")}
 
-    clipseg, clip = models.build_clipseg(), models.build_clip()
+    size = models.picture_size(part("clipseg")["clip.vision_model.embeddings.position_embedding.weight"])
+    clipseg, clip = models.build_clipseg(size), models.build_clip(size)
     clipseg.load_state_dict(part("clipseg"))
     clip.load_state_dict(models.with_tower(part("clip"), part("clipseg"), layers))
     return clipseg.eval(), clip.eval()

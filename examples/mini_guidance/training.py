@@ -38,10 +38,10 @@ def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: in
         np.save(bank, texture_bank(textures, 128, seed))
 
 
-def painter(folder: Path, name: str, seed: int) -> Painter:
-    """Source of batches from prepared scenes, with their own textures."""
+def painter(folder: Path, name: str, seed: int, size: int = 64) -> Painter:
+    """Source of batches of pictures `size` pixels wide from prepared scenes, with their own textures."""
     bank = np.load(folder / f"textures_{name}.npy")
-    return Painter(load_stock(folder / name), bank, seed)
+    return Painter(load_stock(folder / name), bank, seed, size)
 
 
 def learning_rate(done: float, peak: float, warmup: float = 0.02) -> float:

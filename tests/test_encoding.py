@@ -1,0 +1,94 @@
+"""The hash grid and the contraction, against nerfstudio's and by hand."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nerfstudio.field_components.encodings import HashEncoding
+from nerfstudio.field_components.spatial_distortions import SceneContraction
+from nerfstudio.utils.math import Gaussians
+from torch import nn
+
+from blending_nerf_ns.encoding.contraction import CubeContraction, contract, use_cube_contractions
+from blending_nerf_ns.encoding.hash_grid import Corners, CpuHashEncoding, corners, interpolate, use_cpu_hash_grids
+
+
+def grids(seed: int = 0, **changes) -> tuple[HashEncoding, CpuHashEncoding]:
+    """nerfstudio's and ours with the same table."""
+    sizes = {"num_levels": 5, "min_res": 4, "max_res": 300, "log2_hashmap_size": 9, "features_per_level": 3}
+    sizes = {**sizes, "implementation": "torch", **changes}
+    torch.manual_seed(seed)
+    theirs, ours = HashEncoding(**sizes), CpuHashEncoding(**sizes)
+    theirs.hash_table.data.normal_()
+    ours.load_state_dict(theirs.state_dict())
+    return theirs, ours
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.sampled_from([1, 2, 4]), st.integers(1, 14), st.booleans())
+def test_the_grid_is_nerfstudios(seed: int, features: int, bits: int, outside: bool) -> None:
+    theirs, ours = grids(seed, features_per_level=features, log2_hashmap_size=bits)
+    points = torch.rand(2, 17, 3) * (3 if outside else 1) - (1 if outside else 0)
+    points[0, 0], points[0, 1] = 0.0, 1.0  # on the grid itself
+    torch.testing.assert_close(ours(points), theirs(points), rtol=1e-5, atol=1e-5)
+
+
+def test_the_grids_gradients_are_nerfstudios() -> None:
+    theirs, ours = grids()
+    points = torch.rand(40, 3)
+    of_points = []
+    for grid in (theirs, ours):
+        there = points.clone().requires_grad_()
+        grid(there).square().sum().backward()
+        of_points.append(there.grad)
+    torch.testing.assert_close(ours.hash_table.grad, theirs.hash_table.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(of_points[1], of_points[0], rtol=1e-4, atol=1e-3)  # up to 300 cells per unit
+
+
+def test_the_rows_gradient_is_the_derivative() -> None:
+    table = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+    rows = torch.tensor([[0, 1, 1], [5, 3, 0], [2, 2, 2], [4, 0, 1]], dtype=torch.int32)
+    weights = torch.rand(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t, w: interpolate(t, Corners(rows[None], w[None])), (table, weights))
+
+
+def test_corners_by_hand() -> None:
+    """One level of 2 cells per unit and 16 rows: the corners of the cell from (0, 0, 0) to (1, 1, 1)."""
+    found = corners(torch.tensor([[0.125, 0.25, 0.5]]), torch.tensor([2.0]), 16)
+    y, z = 2654435761 % 16, 805459861 % 16
+    z0, z1 = z, (2 * z) % 16  # 0.5 lies on the grid point 1 of z
+    assert found.rows[0, 0].tolist() == [z0, z1, y ^ z0, y ^ z1, 1 ^ z0, 1 ^ z1, 1 ^ y ^ z0, 1 ^ y ^ z1]
+    expected = [0.75 * 0.5, 0.0, 0.75 * 0.5, 0.0, 0.25 * 0.5, 0.0, 0.25 * 0.5, 0.0]
+    torch.testing.assert_close(found.weights[0, 0], torch.tensor(expected))
+
+
+def test_the_second_levels_rows_follow_the_firsts() -> None:
+    found = corners(torch.rand(50, 3), torch.tensor([4.0, 9.0]), 32)
+    assert int(found.rows[0].max()) < 32 <= int(found.rows[1].min()) and int(found.rows[1].max()) < 64
+    torch.testing.assert_close(found.weights.sum(-1), torch.ones(2, 50))
+
+
+def test_the_contraction_is_nerfstudios_bit_for_bit() -> None:
+    points = torch.cat([torch.randn(500, 3) * scale for scale in (0.1, 1.0, 10.0, 1e4)])
+    points[0] = 0.0
+    assert torch.equal(contract(points), SceneContraction(order=float("inf"))(points))
+
+
+def test_a_models_encodings_are_exchanged_with_their_parameters() -> None:
+    theirs, ours = grids()
+    model = nn.ModuleDict(
+        {"grid": theirs, "again": theirs, "cube": SceneContraction(float("inf")), "ball": SceneContraction()}
+    )
+    points, names = torch.rand(9, 3), list(model.state_dict())
+    use_cpu_hash_grids(model)
+    use_cube_contractions(model)
+    assert type(model["grid"]) is CpuHashEncoding and model["grid"] is model["again"]
+    assert type(model["cube"]) is CubeContraction and type(model["ball"]) is SceneContraction
+    assert list(model.state_dict()) == names and torch.equal(model["grid"](points), ours(points))
+
+
+def test_a_contraction_of_gaussians_is_still_nerfstudios() -> None:
+    gaussians = Gaussians(mean=torch.tensor([[3.0, 1.0, 0.5]]), cov=torch.eye(3)[None])
+    theirs, ours = (kind(order=float("inf"))(gaussians) for kind in (SceneContraction, CubeContraction))
+    assert torch.equal(ours.mean, theirs.mean) and torch.equal(ours.cov, theirs.cov)
