@@ -2,7 +2,7 @@
 # comes as source) and a package index are all they need. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format typecheck pytest lock clean
+.PHONY: help install demo test bench lint format typecheck pytest screenshots lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,11 +28,14 @@ DEMO_OUTPUT ?= outputs/demo
 # One test process per core, and one thread in each: more threads than cores only wait for each other.
 JOBS ?= auto
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 help:
 	@echo 'make demo [SOURCE="a red ball"] [TARGET="a blue ball"]   capture -> edited video, under $(DEMO_OUTPUT)/'
 	@echo 'make test        ruff, pyright, pytest'
+	@echo 'make bench [BENCH_ARGS="--only frames --device cuda"]    what edits cost, over what their base costs: outputs/bench/bench.json'
 	@echo 'make install     only the environment in $(VENV) [PYTHON=python3.11]'
+	@echo 'make screenshots the README pictures of the viewer, in docs/ (needs a Chromium, takes minutes)'
 	@echo 'make format      rewrite the sources as ruff wants them'
 	@echo 'make lock        resolve requirements-dev.lock again from pyproject.toml'
 	@echo 'make clean       remove the environment (outputs/ stays)'
@@ -71,6 +74,12 @@ typecheck: $(STAMP)
 
 pytest: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+screenshots: $(STAMP)
+	SCREENSHOTS=docs $(BIN)/python -m pytest -n 0 -rs tests/test_browser.py
+
+bench: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -W ignore -m bench $(BENCH_ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

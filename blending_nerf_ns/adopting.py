@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Dict, cast, get_type_hints
 
+import tyro
 import yaml
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -54,20 +56,63 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path) -> None:
     pipeline = cast(BlendingPipelineConfig, config.pipeline)
     pipeline.model.base, pipeline.model.base_num_images = other.model.base, other.model.base_num_images
     pipeline.base_run = None
-    CONSOLE.print(f"Resuming {saved.parent}: from it come its base and {', '.join(taken) or 'nothing else'}.")
+    # not highlighted and not wrapped: a line that can be searched and copied
+    CONSOLE.print(f"Resuming {saved.parent}: {describe(taken)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def take_where_default(config: Any, saved: Any, default: Any, prefix: str = "") -> list[str]:
-    """Copy fields of a saved dataclass into `config` where that one still stands at its default; returns their names."""
-    taken: list[str] = []
+SILENT = ("model.base.", "datamanager.pixel_sampler.")
+"""The base is taken over whole, and nerfstudio sets its sampler's size by itself."""
+LATER = ("model.", "datamanager.")
+"""Said after what the user thinks of: the words, the operations, the region."""
+
+
+def describe(taken: Dict[str, Any]) -> str:
+    """What a resume took over, in one line and as the flags that would say the same.
+
+    Example:
+        >>> describe({"model.edit_samples_per_ray": 32, "target_text": "a blue ball", "operations": ("add", "change")})
+        "its base, its layers and, as not given here, --pipeline.target-text 'a blue ball' --pipeline.operations add change \
+--pipeline.model.edit-samples-per-ray 32"
+        >>> describe({})
+        'its base and its layers; everything else is as given here.'
+    """
+    said = sorted((name for name in taken if not name.startswith(SILENT)), key=lambda name: name.startswith(LATER))
+    if not said:
+        return "its base and its layers; everything else is as given here."
+    return f"its base, its layers and, as not given here, {' '.join(as_flag(name, taken[name]) for name in said)}"
+
+
+def as_flag(name: str, value: Any) -> str:
+    """A field of the pipeline's configuration as ns-train's flag.
+
+    Example:
+        >>> as_flag("region.box_size", (0.5, 0.5, 1.0))
+        '--pipeline.region.box-size 0.5 0.5 1.0'
+    """
+    words = [str(item) for item in (value if isinstance(value, (list, tuple)) else [value])]
+    return f"--pipeline.{name.replace('_', '-')} {shlex.join(words)}"
+
+
+def take_where_default(config: Any, saved: Any, default: Any, prefix: str = "") -> Dict[str, Any]:
+    """Copy fields of a saved dataclass into `config` where that one still stands at its default.
+
+    Fields that no flag can set (tyro's `Suppress`) belong to their own run and are left alone.
+
+    Returns:
+        The values that were taken, by name.
+    """
+    taken: Dict[str, Any] = {}
+    hints = get_type_hints(type(config), include_extras=True)
     for item in fields(config):
         name = item.name
         if name.startswith("_") or not (hasattr(saved, name) and hasattr(default, name)):
             continue
+        if tyro.conf.Suppress in getattr(hints[name], "__metadata__", ()):
+            continue
         ours, theirs, usual = getattr(config, name), getattr(saved, name), getattr(default, name)
         if is_dataclass(ours) and type(ours) is type(theirs) and type(ours) is type(usual):
-            taken += take_where_default(ours, theirs, usual, f"{prefix}{name}.")
+            taken |= take_where_default(ours, theirs, usual, f"{prefix}{name}.")
         elif ours == usual and ours != theirs:
             setattr(config, name, theirs)
-            taken.append(f"{prefix}{name}={theirs}")
+            taken[f"{prefix}{name}"] = theirs
     return taken

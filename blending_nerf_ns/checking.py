@@ -26,6 +26,8 @@ def check_edit(config: BlendingPipelineConfig) -> None:
     unknown = sorted(set(config.operations) - set(OPERATIONS))
     if unknown or not config.operations:
         raise BlendingNerfError(f"--pipeline.operations {tuple(config.operations)}: choose among {OPERATIONS}")
+    if config.guidance.views_per_step < 1:
+        raise BlendingNerfError(f"--pipeline.guidance.views-per-step {config.guidance.views_per_step}: at least 1")
     for path in config.edits:
         read_edit_header(path)
 

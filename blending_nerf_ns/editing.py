@@ -14,6 +14,7 @@ from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds,
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss
 from blending_nerf_ns.guidance.palette import STRENGTH, palette, score_colors
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.team import Team
 from blending_nerf_ns.view_pool import GuidanceView, ViewPool
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class GuidanceConfig:
     """Side of the guidance views, in pixels."""
     views: int = 48
     """Region-centred views; the base is rendered once for each."""
+    views_per_step: int = 1
+    """Views that a step learns from, one after the other; each of several processes has as many of its own."""
     crops: int = 4
     """Pictures that CLIP sees of a view: the whole, and crops of the region at several scales."""
     rays_per_chunk: int = 16384
@@ -74,6 +77,7 @@ class EditTraining:
         source_text: what is there now.
         target_text: what it should become.
         seed: of views, crops and backgrounds.
+        team: the processes that train the edit together.
     """
 
     def __init__(
@@ -85,10 +89,11 @@ class EditTraining:
         source_text: str,
         target_text: str,
         seed: int,
+        team: Team,
     ) -> None:
         from blending_nerf_ns.guidance.clip import check_prompts_differ
 
-        self.config, self.model, self.seed, self.guide = config, model, seed, guide
+        self.config, self.model, self.seed, self.guide, self.team = config, model, seed, guide, team
         self.pool = ViewPool(model, cameras, config.image_size, config.views, seed)
         self.set_texts(source_text, target_text)
         check_prompts_differ(source_text, target_text, self.source, self.target)
@@ -126,7 +131,7 @@ class EditTraining:
         return color
 
     def step(self, step: int, steps: int, scale: float = 1.0) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
-        """Accumulate the gradients of one view in the editable field.
+        """Accumulate the gradients of this process's views in the editable field: their mean.
 
         Args:
             step: of the edit's stage, from 0.
@@ -134,11 +139,22 @@ class EditTraining:
             scale: the gradient scaler's factor: the trainer scales what it back-propagates, and so must this.
 
         Returns:
-            losses, already back-propagated (what the trainer calls backward on has a zero gradient), and metrics.
+            mean losses, already back-propagated (what the trainer calls backward on has a zero gradient), and metrics.
         """
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        view = self._draw(generator)
         self._open_levels(step, steps)
+        count = self.config.views_per_step
+        first = (step * self.team.size + self.team.rank) * count
+        views = [self._learn_from_view(first + i, scale / count) for i in range(count)]
+        losses = {name: torch.stack([view[0][name] for view in views]).mean() for name in views[0][0]}
+        metrics = {name: sum(view[1][name] for view in views) / count for name in views[0][1]}
+        self.shown = metrics
+        losses["nothing"] = sum((p.sum() for p in self.model.edit.field.parameters()), torch.zeros(())) * 0.0
+        return losses, metrics
+
+    def _learn_from_view(self, number: int, scale: float) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
+        """Accumulate the gradients of one view, drawn by its number."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        view = self._draw(generator)
         losses, metrics = deferred_backward(
             lambda part: self._render(view, part),
             len(view.intervals.rays),
@@ -149,8 +165,6 @@ class EditTraining:
         smooth = self.config.weight_smooth * self._roughness(view, generator)
         (scale * smooth).backward()
         losses["smooth"] = smooth.detach()
-        self.shown = metrics
-        losses["nothing"] = sum((p.sum() for p in self.model.edit.field.parameters()), torch.zeros(())) * 0.0
         return losses, metrics
 
     def _draw(self, generator: torch.Generator) -> GuidanceView:

@@ -4,7 +4,7 @@ This is a thin rim: the mathematics is in `rendering`, the base in `bases`, the 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Sequence, Tuple, Type, cast
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
 
 import torch
 from jaxtyping import Float
@@ -100,6 +100,8 @@ class BlendingModel(Model):
         """Grows with every change of what the edit in work is made on or where: what was computed before is out of date."""
         self.crop_box: Optional[OrientedBox] = None
         """The last one that the viewer showed."""
+        self.score: Optional[Callable[[Tensor, Tensor], Dict[str, float]]] = None
+        """What a judge says of an original and its edited picture, where ns-eval was given one."""
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
 
     @property
@@ -295,7 +297,10 @@ class BlendingModel(Model):
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """`psnr`, `ssim`: the original against the photo; `edit_*`: the edited picture against the original."""
+        """`psnr`, `ssim`: the original against the photo; `edit_*`: the edited picture against the original.
+
+        What a judge says of the edit is among them where there is one (`score`).
+        """
         truth = self.base.renderer_rgb.blend_background(batch["image"].to(self.device))
         original, edited = outputs["original"], outputs["rgb"]
 
@@ -312,5 +317,7 @@ class BlendingModel(Model):
         metrics = {"psnr": psnr, "ssim": ssim, "edit_psnr": edit_psnr, "edit_ssim": edit_ssim}
         for name in AMOUNTS:
             metrics[f"edit_{name}"] = float(outputs[name].mean())
+        if self.score is not None:
+            metrics |= self.score(original, edited)
         images = {"img": torch.cat([truth, original, edited], dim=1), "region_overlay": outputs["region_overlay"]}
         return metrics, images

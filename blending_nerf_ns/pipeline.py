@@ -28,10 +28,12 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.look import apply_look, read_look
+from blending_nerf_ns.loss_record import record_step, rewind
 from blending_nerf_ns.model import AMOUNTS, BlendingModel, BlendingModelConfig
 from blending_nerf_ns.progress import StageBar, write_stage_times
 from blending_nerf_ns.schedule import exponential, set_rate
 from blending_nerf_ns.session import Session, Status
+from blending_nerf_ns.team import present_team
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
@@ -69,6 +71,11 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """Where the edit may act."""
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     """What pulls it towards the target text."""
+    judge_model: str = ""
+    """open_clip model, or "embedded", by which ns-eval also scores the edit's direction; empty: none, and ns-eval needs no
+    weights. It should not be the one that guides."""
+    judge_pretrained: Optional[str] = None
+    """Its pretrained tag or a local path of weights."""
     base_final_rate: float = 0.1
     """The base's learning rates fall by this factor over its stage."""
     edit_final_rate: float = 0.1
@@ -104,17 +111,22 @@ class BlendingPipeline(VanillaPipeline):
             adopt_base(config, run)
         if test_mode == "val" and config.region.source.strip() == "file":
             config.model.region_resolution = load_region(config.region.file).resolution
-        super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
+        self.team = present_team()
+        super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)  # of one: nothing is wrapped in DDP
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
         self.model.describe(*self.texts, config.operations)
         if test_mode == "val":
-            CONSOLE.print(self.model.implementations)
+            self._say(self.model.implementations)
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
             self._freeze_base()
-            CONSOLE.print(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
+            self._say(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
         self.editing: Optional[EditTraining] = None
+        if self.team.size > 1:  # each process drew weights of its own
+            state = self.team.take_from_leader(self.model.state_dict(), self.model.device)
+            self.model.layers.make_room(state, "layers.")
+            self.model.load_state_dict(state)
         self._grad_scaler = grad_scaler
         self._bar: Optional[StageBar] = None
         self._guide: Optional["ClipGuide"] = None
@@ -157,7 +169,11 @@ class BlendingPipeline(VanillaPipeline):
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
         with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
             losses, metrics = self.editing.step(int(self.progress[1]), self.config.edit_steps, scale)
-        return {}, losses, metrics  # type: ignore[return-value]
+        moved = losses.pop("nothing")
+        losses = self.team.mean(losses)
+        if self.team.leads:
+            record_step(self.config.run_dir, self.model.edit.info.id, int(self.progress[1]), {**losses, **metrics})
+        return {}, {**losses, "nothing": moved}, metrics  # type: ignore[return-value]
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Prepare each step and book it; the base's own callbacks end when it is frozen."""
@@ -174,7 +190,7 @@ class BlendingPipeline(VanillaPipeline):
         optimizers = self.trainer.optimizers.optimizers
         if self.stage == "base":
             done = int(self.progress[0])
-            self._bar = self._bar or StageBar("Base", self.config.base_steps, done)
+            self._bar = self._bar or StageBar("Base", self.config.base_steps, done, self.team.leads)
             factor = exponential(done, self.config.base_steps, self.config.base_final_rate)
             for name in optimizers:
                 if name != "edit_field":
@@ -188,7 +204,7 @@ class BlendingPipeline(VanillaPipeline):
                     return
                 self.trainer.save_checkpoint(max(step - 1, 0))
             done = int(self.progress[1])
-            self._bar = self._bar or StageBar("Edit", self.config.edit_steps, done)
+            self._bar = self._bar or StageBar("Edit", self.config.edit_steps, done, self.team.leads)
             set_rate(optimizers["edit_field"], exponential(done, self.config.edit_steps, self.config.edit_final_rate))
 
     def _after_step(self, step: int) -> None:
@@ -247,7 +263,7 @@ class BlendingPipeline(VanillaPipeline):
             for path in self.config.edits:
                 edit = load_edit(path, base, self.config.edits_of_any_base, self.model.device.type == "cuda")
                 self.model.layers.add(edit)
-                CONSOLE.print(f"Layer {edit.info.name!r} from {path}.")
+                self._say(f"Layer {edit.info.name!r} from {path}.")
 
     def _after_training(self, step: int) -> None:
         if self._bar is not None:
@@ -257,7 +273,8 @@ class BlendingPipeline(VanillaPipeline):
         if self._bar is not None:
             self._times[f"{name}_seconds"] = self._bar.close()
             self._bar = None
-        write_stage_times(self.config.run_dir, self._times)
+        if self.team.leads:
+            write_stage_times(self.config.run_dir, self._times)
 
     # -- the edit in work ---------------------------------------------------------------------------------------
 
@@ -310,15 +327,36 @@ class BlendingPipeline(VanillaPipeline):
             raise BlendingNerfError('there is nothing to edit towards: give --pipeline.target-text "a blue chair"')
         guide = self._load_guide()
         if not bool(self.model.edit_ready):
-            self.find_region()
+            if self.team.leads:
+                self.find_region()
+            self._follow_leader()
         assert self.datamanager.train_dataset is not None
         cameras = self.datamanager.train_dataset.cameras
-        editing = EditTraining(self.config.guidance, self.model, cameras, guide, *self.texts, self.config.seed)
+        editing = EditTraining(
+            self.config.guidance, self.model, cameras, guide, *self.texts, self.config.seed, self.team
+        )
         if self.model.edit.field.untouched and {"add", "change"} & set(self.config.operations):
-            color = editing.choose_first_color()
+            color = editing.choose_first_color() if self.team.leads else None
+            self._follow_leader()
             shown = "none but the original's" if color is None else " ".join(f"{value:.2f}" for value in color.tolist())
-            CONSOLE.print(f"Colour that the guide likes best to start from: {shown} (RGB).")
+            self._say(f"Colour that the guide likes best to start from: {shown} (RGB).")
+        if self.team.leads:
+            rewind(self.config.run_dir, self.model.edit.info.id, int(self.progress[1]))
         self.editing = editing
+
+    def _say(self, text: str) -> None:
+        """Print what all processes know, once."""
+        if self.team.leads:
+            CONSOLE.print(text)
+
+    def _follow_leader(self) -> None:
+        """Take the edit in work as the first process has it."""
+        if self.team.size > 1:
+            own = self.model.edit.state_dict()
+            self.model.edit.load_state_dict(self.team.take_from_leader(own, self.model.device))
+            if not self.team.leads:
+                self.model.edit_ready.fill_(True)
+                self.model.version += 1
 
     def _load_guide(self) -> "ClipGuide":
         if self._guide is None:
@@ -326,6 +364,20 @@ class BlendingPipeline(VanillaPipeline):
 
             self._guide = load_clip(self.config.guidance.model, self.config.guidance.pretrained, str(self.device))
         return self._guide
+
+    def get_average_eval_image_metrics(
+        self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False
+    ) -> Any:
+        """nerfstudio's, with what a judge says where one is configured."""
+        if self.config.judge_model:
+            from blending_nerf_ns.guidance.clip import load_clip
+            from blending_nerf_ns.reporting.judge import EditScore
+            from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
+
+            clip = load_clip(self.config.judge_model, self.config.judge_pretrained, str(self.device))
+            texts = joined_texts([edit.info for edit in shown_layers(self.model)])
+            self.model.score = EditScore(clip, *texts)
+        return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

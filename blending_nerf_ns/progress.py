@@ -15,10 +15,11 @@ class StageBar:
         name: what is going on.
         total: steps of the whole stage.
         done: steps that an earlier run did.
+        shown: whether this is the process that shows it.
     """
 
-    def __init__(self, name: str, total: int, done: int) -> None:
-        self.bar = tqdm(total=total, initial=done, desc=name, dynamic_ncols=True, mininterval=1.0)
+    def __init__(self, name: str, total: int, done: int, shown: bool = True) -> None:
+        self.bar = tqdm(total=total, initial=done, desc=name, dynamic_ncols=True, mininterval=1.0, disable=not shown)
         self.started = time.perf_counter()
 
     def step(self, **shown: Any) -> None:

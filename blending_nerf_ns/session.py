@@ -225,9 +225,9 @@ class Session:
         edit.load_state_dict(edit_from_bytes(snapshot.content).to(edit.region.lower.device).state_dict())
         edit.info = replace(edit.info, id=place)
         self._model.edit_ready.fill_(snapshot.ready)
+        self._pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
         self._pipeline.config.operations = edit.info.operations  # type: ignore[assignment]
         self._pipeline.take_texts(edit.info.source_text, edit.info.target_text)
-        self._pipeline.restart_edit(at=snapshot.step)
 
     def _restart(self, keep_region: bool) -> None:
         model = self._model

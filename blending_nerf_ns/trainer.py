@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Type, cast
 
+from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils.decorators import check_main_thread
 
 from blending_nerf_ns.adopting import adopt_resumed_run
 from blending_nerf_ns.checkpoints import newest_whole_step, write_whole
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
+from blending_nerf_ns.team import TeamOptimizers
 
 allow_nerfstudio_checkpoints()
 
@@ -45,12 +49,22 @@ class BlendingTrainer(Trainer):
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
         if resumed:
             adopt_resumed_run(self.config, Path(resumed).parent / "config.yml")
-        viewer = self.config.is_viewer_enabled() and not self.config.viewer.quit_on_train_completion
+            if self.local_rank == 0:
+                inherit(Path(resumed).parent, self.config.get_base_dir())
+        alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
+        viewer = self.config.is_viewer_enabled() and not self.config.viewer.quit_on_train_completion and alone
         cast(BlendingPipelineConfig, self.config.pipeline).interactive = viewer
         if self.config.load_dir and self.config.load_step is None:
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
         super().setup(test_mode)
-        self.config.save_config()
+        self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
+        if self.local_rank == 0:
+            self.config.save_config()
+
+    def setup_optimizers(self) -> Optimizers:
+        """nerfstudio's, of all processes together."""
+        pipeline = cast(BlendingPipeline, self.pipeline)
+        return TeamOptimizers(pipeline.team, self.config.optimizers.copy(), pipeline.get_param_groups())
 
     def train(self) -> None:
         """Train until the stages are done: nerfstudio would run `max_num_iterations` MORE steps after a resume.
@@ -67,12 +81,14 @@ class BlendingTrainer(Trainer):
         self.step = max(self._start_step - 1, 0)
         super().train()
 
+    @check_main_thread
     def save_config(self) -> None:
         """Write config.yml again: prompts were changed in the viewer, and a resume goes on with these."""
         config = copy.copy(self.config)
         config.max_num_iterations = self.asked_iterations
         config.save_config()
 
+    @check_main_thread
     def save_checkpoint(self, step: int) -> None:
         """Everything that a resume needs, written whole or not at all."""
         path = self.checkpoint_dir / f"step-{step:09d}.ckpt"

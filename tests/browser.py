@@ -54,7 +54,9 @@ def find_browser() -> str:
 
 
 @contextlib.contextmanager
-def running(*command: object, cwd: Path, log: Path, port: int, patience: float = 180.0) -> Iterator[Path]:
+def running(
+    *command: object, cwd: Path, log: Path, port: int, patience: float = 180.0, threads: int = 1
+) -> Iterator[Path]:
     """Run a command that serves on a port, from when it answers there; yields the log, and ends it whatever happens.
 
     Args:
@@ -63,9 +65,16 @@ def running(*command: object, cwd: Path, log: Path, port: int, patience: float =
         log: file for its output, whose end is printed if the caller fails.
         port: on 127.0.0.1.
         patience: seconds to wait for the port.
+        threads: of torch's; tests run beside each other and take one each.
     """
     bin_folder = Path(str(command[0])).parent
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "TERM": "dumb"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "200",
+        "TERM": "dumb",
+    }
     environment["PATH"] = f"{bin_folder}{os.pathsep}{environment.get('PATH', '')}"
     with log.open("w") as out:
         server = subprocess.Popen(
@@ -291,18 +300,24 @@ class ViewerPage:
         png = self.page.screenshot(clip=clip)  # pyright: ignore[reportArgumentType]
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=float) / 255.0
 
-    def settle(self, quiet: float = 4.0, patience: float = 120.0) -> np.ndarray:
-        """The 3D area once neither it nor the resolution has changed for `quiet` seconds; then it is the full picture."""
+    def settle(self, size: int = 0, quiet: float = 4.0, patience: float = 120.0) -> np.ndarray:
+        """The 3D area once neither it nor the resolution has changed for `quiet` seconds; then it is the full picture.
+
+        Args:
+            size: longer side of the full picture, where a slow machine may take longer than `quiet` from the reduced to it.
+            quiet: seconds without a change.
+            patience: seconds to wait for that.
+        """
         deadline = time.monotonic() + patience
-        seen, size, since = self.picture(), self.resolution(), time.monotonic()
+        seen, shown, since = self.picture(), self.resolution(), time.monotonic()
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(300)
-            picture, new_size = self.picture(), self.resolution()
-            if new_size != size or difference(picture, seen) > 1 / 255:
-                seen, size, since = picture, new_size, time.monotonic()
-            elif size != "0x0" and time.monotonic() - since >= quiet:
+            picture, new = self.picture(), self.resolution()
+            if new != shown or difference(picture, seen) > 1 / 255:
+                seen, shown, since = picture, new, time.monotonic()
+            elif max(map(int, shown.split("x"))) >= max(size, 1) and time.monotonic() - since >= quiet:
                 return picture
-        raise AssertionError(f"the picture ({size}) did not come to rest in {patience:.0f} s")
+        raise AssertionError(f"the picture ({shown}) did not come to rest in {patience:.0f} s")
 
     def _sent(self, field: Locator | None = None) -> None:
         """Let go of an element, and give its message time to leave before another replaces it."""

@@ -29,24 +29,24 @@ RGB = {"red": (0.82, 0.10, 0.08), "green": (0.15, 0.62, 0.22), "blue": (0.12, 0.
 SIZES = {"ball": (0.6, 0.6, 0.6), "cube": (0.5, 0.5, 0.5), "cone": (0.55, 0.55, 0.7), "cylinder": (0.4, 0.4, 0.65)}
 
 
-def _picture(colour: str, shape: str, angle: float):
-    """One object on a gray floor: image [3, 64, 64] in [0, 1] and its mask [64, 64]."""
+def _picture(colour: str, shape: str, angle: float, side: int):
+    """One object on a gray floor: image [3, side, side] in [0, 1] and its mask [side, side]."""
     size = SIZES.get(shape, (0.7, 0.7, 0.7))
     height = 0.7 * 0.35 if shape == "donut" else size[2]
     scene = Scene(
         (primitive(shape, colour, RGB[colour], (0, 0, height), size),), ground=Surface.flat((0.55, 0.53, 0.5))
     )
     eye = (3 * np.cos(angle), 3 * np.sin(angle), 1.9)
-    rgb, ids = render(scene, look_at(eye, (0, 0, 0.45)), 90, 90, 32, 32, 64, 64, supersampling=2)
+    focal, middle = 1.4 * side, side / 2
+    rgb, ids = render(scene, look_at(eye, (0, 0, 0.45)), focal, focal, middle, middle, side, side, supersampling=2)
     return torch.from_numpy(rgb).permute(2, 0, 1), torch.from_numpy(ids == 0)
 
 
 CASES = [(c, s, 0.7 + 1.3 * i) for i, c in enumerate(RGB) for s in words.PRIMITIVES]
 
 
-@pytest.fixture(scope="module")
-def pictures():
-    drawn = [_picture(*case) for case in CASES]
+def pictures(side: int):
+    drawn = [_picture(*case, side) for case in CASES]
     return torch.stack([p for p, _ in drawn]), torch.stack([m for _, m in drawn])
 
 
@@ -99,9 +99,9 @@ def test_unknown_words_are_named():
 
 
 @torch.no_grad()
-def test_mini_clip_reads_colours_and_shapes(clip, pictures):
+def test_mini_clip_reads_colours_and_shapes(clip):
     model, tokenize = clip
-    image = model.encode_image((pictures[0] - MEAN) / STD, normalize=True)
+    image = model.encode_image((pictures(model.visual.image_size[0])[0] - MEAN) / STD, normalize=True)
 
     def share_right(texts, expected):
         scores = image @ model.encode_text(tokenize(texts), normalize=True).T
@@ -115,16 +115,17 @@ def test_mini_clip_reads_colours_and_shapes(clip, pictures):
 
 def test_gradients_reach_the_pixels(clip):
     model, tokenize = clip
-    pixels = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+    pixels = torch.full((1, 3, *model.visual.image_size), 0.5, requires_grad=True)
     score = F.cosine_similarity(model.encode_image((pixels - MEAN) / STD), model.encode_text(tokenize(["a red ball"])))
     (gradient,) = torch.autograd.grad(score.sum(), pixels)
     assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0
 
 
 @torch.no_grad()
-def test_mini_clipseg_finds_what_is_there_and_is_quiet_otherwise(clipseg, pictures):
+def test_mini_clipseg_finds_what_is_there_and_is_quiet_otherwise(clipseg):
     model, processor = clipseg
-    images = [np.round(255 * p.permute(1, 2, 0).numpy()).astype(np.uint8) for p in pictures[0]]
+    drawn, masks = pictures(64)
+    images = [np.round(255 * p.permute(1, 2, 0).numpy()).astype(np.uint8) for p in drawn]
     found, loud = [], []
     for wanted, marks in ((True, found), (False, loud)):
         others = dict(zip(RGB, [*list(RGB)[2:], *list(RGB)[:2]]))
@@ -132,7 +133,7 @@ def test_mini_clipseg_finds_what_is_there_and_is_quiet_otherwise(clipseg, pictur
         inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
         assert inputs.pixel_values.shape[1:] == (3, 64, 64)
         heat = model(**inputs).logits.sigmoid() > 0.5
-        mask = pictures[1]
+        mask = masks
         iou = (heat & mask).sum((1, 2)) / (heat | mask).sum((1, 2)).clamp_min(1)
         marks += (iou if wanted else heat.float().mean((1, 2))).tolist()
     assert np.mean(found) >= 0.5

@@ -99,6 +99,17 @@ def test_one_edit_is_blended_as_ever(seed: int, strengths: tuple[float, float, f
 
 
 @settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6))
+def test_the_first_edits_short_way_is_the_way_of_all(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    below = random_scene(generator, 5)
+    edges, samples = random_edit(generator, 5, 4)
+    short, long = (pixels_of(fold(below._replace(untouched=way), edges, samples, Strengths())) for way in (True, False))
+    for name, value in short._asdict().items():
+        assert torch.allclose(value, getattr(long, name), atol=1e-6), name
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 2))
 def test_a_layer_that_is_off_or_elsewhere_changes_nothing(seed: int, place: int) -> None:
     generator = torch.Generator().manual_seed(seed)

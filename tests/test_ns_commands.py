@@ -76,7 +76,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(folder: Path, interr
         "--load-dir", run_of(folder, name) / "nerfstudio_models", "--data", "capture", "--vis", "tensorboard",
         "--viewer.quit-on-train-completion", "True", cwd=folder,
     )  # fmt: skip
-    assert "Resuming" in done.stdout
+    said = next(line for line in done.stdout.splitlines() if line.startswith("Resuming"))
+    assert "--pipeline.source-text 'a red ball' --pipeline.target-text 'a blue ball'" in said
+    assert "--pipeline.region.box-size 0.5 0.5 0.5" in said and "interactive" not in said and "run-dir" not in said
     resumed, whole = checkpoint(folder, f"{name}b"), checkpoint(folder, "whole")
     assert (
         resumed["pipeline"]["progress"].tolist() == whole["pipeline"]["progress"].tolist() == [BASE_STEPS, EDIT_STEPS]

@@ -16,7 +16,7 @@ from blending_nerf_ns.rendering.compositing import (
     median_depth,
     render_weights,
 )
-from blending_nerf_ns.rendering.intervals import interval_around, split_intervals, take, take_nearest
+from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
 
 LN2 = math.log(2.0)  # a density that lets half the light through on an interval of length 1
 RED, GREEN, BLUE, WHITE = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]
@@ -144,10 +144,6 @@ class TestSplitByHand:
         colors = torch.tensor([[RED, GREEN]])
         assert take(colors, index).tolist() == [[[0.0, 0.0, 0.0], RED, GREEN, GREEN]]
         assert take_nearest(colors, index).tolist() == [[RED, RED, GREEN, GREEN]]
-
-    def test_an_edge_belongs_to_the_interval_that_it_opens(self):
-        at = torch.tensor([[-1.0, 0.0, 0.5, 1.0, 2.0, 3.0]])
-        assert interval_around(EDGES, at).tolist() == [[-1, 0, 0, 1, -1, -1]]
 
     def test_a_density_that_grows_in_front_of_everything(self):
         # added white in [-1, 0] lets half of the picture by hand through

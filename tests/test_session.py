@@ -145,6 +145,82 @@ def test_what_a_user_holds_is_not_written_back_until_it_had_time_to_be_taken_ove
     assert handle.value == 1.0
 
 
+def test_what_is_typed_and_not_applied_stands_until_it_is(monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from nerfstudio.viewer.viewer_elements import ViewerText
+
+    from blending_nerf_ns.viewer import folder as module
+
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    panel = module.Folder()
+    text = panel.put(ViewerText("Target text", "a blue ball"))
+    handle = SimpleNamespace(value="a blue ball")
+    text.gui_handle = handle  # type: ignore[assignment]
+    panel.write(text, value="a blue ball")
+    handle.value = "a green ball"  # typed
+    panel.moved(text)
+    now[0] += 100 * module.HAND_SECONDS
+    for state in ("a blue ball", "", "a yellow donut"):  # an undo, a new layer, another's edit
+        panel.write(text, value=state)
+        assert handle.value == "a green ball"
+    panel.write(text, value="a green ball")  # applied
+    panel.write(text, value="a blue ball")  # and undone
+    assert handle.value == "a blue ball"
+
+    handle.value = "half a word"
+    panel.moved(text)
+    panel.let_go(text)
+    panel.write(text, value="a blue ball")
+    assert handle.value == "a blue ball"
+
+
+def test_what_the_panel_writes_is_nobodys_wish() -> None:
+    """Through a real server, since viser calls an element's callbacks for what Python writes as well."""
+    from types import SimpleNamespace
+
+    from nerfstudio.viewer.viewer_elements import ViewerSlider, ViewerText
+    from viser import ViserServer
+    from viser_client import ViserClient, free_port
+
+    from blending_nerf_ns.viewer.folder import Folder
+    from blending_nerf_ns.viewer.panel import PanelControl
+
+    port, asked, pictures = free_port(), [], []
+    server = ViserServer(host="127.0.0.1", port=port, verbose=False)
+    try:
+        folder = Folder()
+        hook = lambda element: asked.append(element.value)  # noqa: E731
+        slider = folder.put(ViewerSlider("Blend ratio", 1.0, 0.0, 1.5, cb_hook=hook))
+        text = folder.put(ViewerText("Target text", ""))
+        for element in (slider, text):
+            element.install(server)
+        session = SimpleNamespace(refresh=lambda: None, picture=())
+        viewer = SimpleNamespace(viser_server=server, trainer=None, _trigger_rerender=lambda: pictures.append(1))
+        PanelControl(session, [folder])._setup(viewer)  # type: ignore[arg-type]
+        client = ViserClient(port)
+        assert client.listen(lambda: {"Blend ratio", "Target text"} <= set(client.elements))
+        client.look((1.0, 1.0, 1.0))  # viser knows a client from its first camera on
+        assert client.listen(lambda: bool(server.get_clients()))
+
+        folder.write(slider, value=0.5)  # by the panel's own hand
+        folder.write(text, value="a blue ball")
+        assert client.listen(lambda: client.elements["Target text"]["value"] == "a blue ball")
+        client.move("Blend ratio", 0.75)
+        assert client.listen(lambda: bool(pictures))
+        assert asked == [0.75] and slider.value == 0.75
+        client.move("Target text", "a green ball")
+        assert client.listen(lambda: text.value == "a green ball")
+        folder.write(text, value="a red ball")
+        client.move("Blend ratio", 1.0)
+        assert client.listen(lambda: asked == [0.75, 1.0])
+        assert text.value == "a green ball" and len(pictures) == 2, "no picture for what is only typed"
+        client.close()
+    finally:
+        server.stop()
+
+
 def test_the_panels_thread_survives_a_layer_that_goes_while_it_is_read() -> None:
     from types import SimpleNamespace
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional, Tuple
 
 import pytest
 import torch
+import tyro
 from tiny_run import tiny_model
+from typing_extensions import Annotated
 
-from blending_nerf_ns.adopting import take_where_default
+from blending_nerf_ns.adopting import describe, take_where_default
 from blending_nerf_ns.checking import check_edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.errors import BlendingNerfError
@@ -38,14 +41,33 @@ class _Inner:
 class _Config:
     text: str = ""
     scale: float = 1.0
+    sides: Tuple[float, ...] = (1.0, 1.0)
     inner: _Inner = field(default_factory=_Inner)
+    run_dir: Annotated[Optional[Path], tyro.conf.Suppress] = None
 
 
 def test_a_resume_takes_what_was_not_given_from_the_run_before() -> None:
-    given, saved = _Config(text="a new target"), _Config(text="old", scale=0.25, inner=_Inner(7))
+    given = _Config(text="a new target")
+    saved = _Config(text="old", scale=0.25, sides=(2.0, 3.0), inner=_Inner(7), run_dir=Path("before"))
     taken = take_where_default(given, saved, _Config())
-    assert given == _Config(text="a new target", scale=0.25, inner=_Inner(7))
-    assert taken == ["scale=0.25", "inner.steps=7"]
+    assert given == _Config(text="a new target", scale=0.25, sides=(2.0, 3.0), inner=_Inner(7))
+    assert taken == {"scale": 0.25, "sides": (2.0, 3.0), "inner.steps": 7}, "and nothing that no flag can set"
+
+
+def test_what_a_resume_took_over_is_said_as_flags_and_the_words_come_first() -> None:
+    taken = {
+        "datamanager.train_num_rays_per_batch": 64,
+        "datamanager.pixel_sampler.num_rays_per_batch": 64,
+        "model.base.hidden_dim": 16,
+        "source_text": "a red ball",
+        "operations": ("remove", "change"),
+        "region.box_size": (0.5, 0.5, 1.0),
+    }
+    assert describe(taken).endswith(
+        "--pipeline.source-text 'a red ball' --pipeline.operations remove change "
+        "--pipeline.region.box-size 0.5 0.5 1.0 --pipeline.datamanager.train-num-rays-per-batch 64"
+    )
+    assert "--" not in describe({"model.base.hidden_dim": 16}), "the base is taken over whole"
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,18 @@ class ViserClient:
             seen = self.pictures
             if not self.listen(lambda seen=seen: self.pictures > seen, quiet) and self.pictures:
                 break
-        return np.asarray(Image.open(io.BytesIO(self._picture)).convert("RGB"), dtype=float) / 255.0
+        return self.picture()
+
+    def picture(self, side: int | None = None) -> np.ndarray:
+        """The last picture, (H, W, 3) in 0..1; with a side shrunk to it, so that reduced and full ones can be compared."""
+        picture = Image.open(io.BytesIO(self._picture)).convert("RGB")
+        picture = picture if side is None else picture.resize((side, side), Image.Resampling.BOX)
+        return np.asarray(picture, dtype=float) / 255.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the last picture; (0, 0) before the first."""
+        return Image.open(io.BytesIO(self._picture)).size if self._picture else (0, 0)
 
     def close(self) -> None:
         """Leave."""

@@ -21,7 +21,8 @@ INTERVALS = 96
 
 @torch.no_grad()
 def overlay_view(scene: FrozenScene, region: Region, cameras: Cameras, index: int) -> Dict[str, Tensor]:
-    """One view of a scene with a region that no model holds: "original", "region" and "overlay", [H, W, 3 or 1].
+    """One view of a scene with a region that no model holds: "original", "region", "silhouette" and "overlay",
+    [H, W, 3 or 1].
 
     Args:
         scene: with a frozen base.
@@ -45,4 +46,5 @@ def overlay_view(scene: FrozenScene, region: Region, cameras: Cameras, index: in
         silhouette[met.rays, 0] = met.region.amax(dim=-1)
         parts.append((render.outputs["rgb"], share.clamp(0.0, 1.0), silhouette))
     original, share, silhouette = (torch.cat(values).view(height, width, -1) for values in zip(*parts))
-    return {"original": original, "region": share, "overlay": region_overlay(original, share, silhouette)}
+    overlay = region_overlay(original, share, silhouette)
+    return {"original": original, "region": share, "silhouette": silhouette, "overlay": overlay}

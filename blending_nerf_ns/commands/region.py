@@ -71,8 +71,9 @@ def show_region(
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}
     for index in tqdm(range(len(cameras)), desc="Overlay", dynamic_ncols=True):
-        for name, picture in overlay_view(scene, made, cameras, index).items():
-            columns[name].append(picture.cpu().numpy())
+        view = overlay_view(scene, made, cameras, index)
+        for name, column in columns.items():
+            column.append(view[name].cpu().numpy())
     names = [images[number].stem.split("_")[-1] for number in numbers]
     square = {name: np.stack([_in_square(p) for p in column]) for name, column in columns.items()}
     contact_sheet(square, names, picture_size).save(output / SHEET)

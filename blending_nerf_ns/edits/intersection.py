@@ -86,7 +86,8 @@ def intersect_region(
         num_intervals: intervals per ray.
     """
     lower, upper = region.bounds()
-    if contracted and bool((torch.cat([-lower, upper]) > 1.0).any()):
+    far_away = contracted and bool((torch.cat([-lower, upper]) > 1.0).any())
+    if far_away:
         enter, leave = ray_contracted_box(origins, directions, lower, upper, to_grid, float(torch.as_tensor(far).max()))
     else:
         enter, leave = ray_box(origins, directions, lower, upper)
@@ -95,7 +96,8 @@ def intersect_region(
     share = torch.linspace(0.0, 1.0, num_intervals + 1, device=origins.device)
     edges = enter[rays, None] + (leave - enter)[rays, None] * share
     middle = 0.5 * (edges[:, 1:] + edges[:, :-1])
-    positions = to_grid(origins[rays, None] + middle[..., None] * directions[rays, None])
+    positions = origins[rays, None] + middle[..., None] * directions[rays, None]
+    positions = to_grid(positions) if far_away else positions  # within the unit cube a contraction changes nothing
     weight = region.weight_at(positions)
-    met = (weight > 0).any(dim=-1)
+    met = torch.nonzero((weight > 0).any(dim=-1)).squeeze(-1)
     return RegionIntervals(rays[met], edges[met], positions[met], weight[met])

@@ -79,6 +79,8 @@ def fold_edits(
         the folded samples, and the accumulated removal of each ray.
     """
     folded = _fold_all(samples, edits)
+    if not any(sampled.strengths.remove > 0.0 for sampled in edits):
+        return folded, folded.edges.new_zeros(len(folded.edges))
     removed = accumulated_removal(folded.original, folded.blended.removed, folded.edges)
     bared = torch.nonzero(removed.detach() > SECOND_SAMPLES_ABOVE).squeeze(-1)
     if len(bared) == 0:

@@ -43,7 +43,7 @@ SMALLEST_SHARE = 0.03
 """A part that catches less light than this share of the brightest one's is noise, too."""
 THIN_END = 0.005
 """Share of a part's light that may lie outside its box at each end: a fringe on the floor is not the object."""
-LOOK_SIZE = 64
+LOOK_SIZE = 96
 """Side of the views that the guide is shown, in pixels: it tells objects apart, it does not measure them."""
 LOOKS = 6
 """Views of each part that the guide is shown."""

@@ -30,6 +30,8 @@ class Folded(NamedTuple):
     """Colour of what the edits added or recoloured."""
     background: Float[Tensor, "rays 3"]
     """Colour behind the rays; no edit moves it."""
+    untouched: bool = False
+    """Whether there is no edit yet: the first has nothing to shine through and need not carry it along."""
 
 
 def unedited(
@@ -41,7 +43,7 @@ def unedited(
     """A scene before its first edit."""
     nothing = torch.zeros_like(density)
     blended = BlendedSamples(density, rgb, added=nothing, kept=density, removed=nothing, changed=nothing)
-    return Folded(edges, density, blended, rgb, background)
+    return Folded(edges, density, blended, rgb, background, untouched=True)
 
 
 def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, strengths: Strengths) -> Folded:
@@ -63,13 +65,11 @@ def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, str
         tensor(0.7500)
     """
     split = split_intervals(below.edges, edges)
-    own = EditSamples(
-        density=take(edit.density, split.edit),
-        rgb=take_nearest(edit.rgb, split.edit),
-        density_ratio=take(edit.density_ratio, split.edit),
-        color_ratio=take(edit.color_ratio, split.edit),
-        region=take(edit.region, split.edit),
-    )
+    own = EditSamples(*(take_nearest(value, split.edit) for value in edit[:-1]), region=take(edit.region, split.edit))
+    original = take(below.original, split.base)
+    if below.untouched:
+        alone = blend(original, take_nearest(below.blended.rgb, split.base), own, strengths)
+        return Folded(split.edges, original, alone, own.rgb, below.background)
     old = BlendedSamples(
         *(
             (take_nearest if name == "rgb" else take)(value, split.base)
@@ -92,7 +92,7 @@ def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, str
     share = torch.where(together.edit_density > SMALLEST_DENSITY, share, torch.ones_like(share))
     earlier = take_nearest(below.edit_rgb, split.base)
     edit_rgb = torch.lerp(earlier, own.rgb, share[..., None])
-    return Folded(split.edges, take(below.original, split.base), together, edit_rgb, below.background)
+    return Folded(split.edges, original, together, edit_rgb, below.background)
 
 
 def pixels_of(folded: Folded) -> BlendedPixels:

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any, Dict, List, Tuple, TypeVar
 
-from nerfstudio.viewer.viewer_elements import ViewerElement
+from nerfstudio.viewer.viewer_elements import ViewerElement, ViewerText
 from torch import nn
 from viser import ViserServer
 
 Element = TypeVar("Element", bound=ViewerElement)
 
 HAND_SECONDS = 2.0
-"""So long after its last move an element is still the user's: what was asked for is granted with the next step or picture."""
+"""So long a moved element waits for the state to follow: what was asked for is granted with the next step or picture. A text
+waits for as long as it takes its user to press the button that applies it."""
 
 
 class Folder(nn.Module):
@@ -24,7 +25,7 @@ class Folder(nn.Module):
         self.hooks: List[Tuple[ViewerElement, Callable[[Any], Any]]] = []
         """The elements with their own callbacks, which nerfstudio wraps in the training's lock."""
         self._written: Dict[Tuple[int, str], Any] = {}
-        self._moved: Dict[int, float] = {}
+        self._in_hand: Dict[int, float] = {}
 
     def put(self, element: Element) -> Element:
         """Add an element below the others."""
@@ -33,25 +34,40 @@ class Folder(nn.Module):
         return element
 
     def moved(self, element: ViewerElement) -> None:
-        """The user moved it. Call before its callback."""
-        self._moved[id(element)] = time.monotonic()
+        """The user moved it, or typed into it. Call before its callback."""
+        self._in_hand[id(element)] = time.monotonic()
+
+    def let_go(self, element: ViewerElement) -> None:
+        """Give up what the user typed and did not apply: it was meant for something that is not shown any more."""
+        self._in_hand.pop(id(element), None)
+        self._written.pop((id(element), "value"), None)
 
     def write(self, element: ViewerElement, **properties: Any) -> None:
         """Set properties of an element's handle (value, disabled, content, options) where they differ from what was written.
 
-        A value that the user has moved is left alone until the state behind it, which follows a moment later, had the time to
-        take it over; then it is shown only if it changes again.
+        A value that the user has set is theirs until the state behind it has taken it over: until then it is left alone,
+        whatever the state does meanwhile.
         """
         handle = element.gui_handle
         if handle is None:
             return
-        in_hand = time.monotonic() - self._moved.get(id(element), -HAND_SECONDS) < HAND_SECONDS
         for name, value in properties.items():
-            if name == "value" and in_hand:
+            if name == "value" and self._is_held(element, value):
                 self._written[(id(element), name)] = value
             elif self._written.get((id(element), name), _NOTHING) != value:
                 self._written[(id(element), name)] = value
                 setattr(handle, name, value)
+
+    def _is_held(self, element: ViewerElement, state: Any) -> bool:
+        """Whether the user's value is to be left standing; where the state has just taken it over it stands there already."""
+        moved = self._in_hand.get(id(element))
+        if moved is None:
+            return False
+        taken_over = element.gui_handle.value == state  # type: ignore[union-attr]
+        waits = isinstance(element, ViewerText) or time.monotonic() - moved < HAND_SECONDS
+        if taken_over or not waits:
+            self._in_hand.pop(id(element), None)
+        return taken_over or waits
 
     def refresh(self) -> None:
         """Show the present state. Called by the panel's thread only."""

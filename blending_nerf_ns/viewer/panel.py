@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, List
 
-from nerfstudio.viewer.viewer_elements import ViewerControl
+from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement, ViewerText
 from torch import nn
+from viser import GuiButtonHandle, GuiEvent, GuiInputHandle
 
 from blending_nerf_ns.session import Session
 from blending_nerf_ns.viewer.edit_folder import EditFolder
@@ -46,7 +48,8 @@ class PanelControl(ViewerControl):
     """Takes the panel over once the viewer has built it.
 
     nerfstudio runs each callback under the training's lock, where it waits for a running picture or step: 15 s were seen
-    from slider to picture. Ours only set plain state, so they need no lock.
+    from slider to picture. Ours only set plain state, so they need no lock. And nerfstudio does not pass on who moved an
+    element: what the panel itself writes would come back as its user's wish.
 
     Args:
         session: whose state is shown.
@@ -60,13 +63,23 @@ class PanelControl(ViewerControl):
         super()._setup(viewer)
         for folder in self._folders:
             for element, hook in folder.hooks:
-                element.cb_hook = lambda element, folder=folder, hook=hook: self._moved(folder, hook, element)
+                element.cb_hook = lambda _: None
+                self._listen(folder, element, hook)
         threading.Thread(target=self._keep_fresh, daemon=True, name="panel").start()
 
-    def _moved(self, folder: Folder, hook: Any, element: Any) -> None:
-        folder.moved(element)
-        hook(element)
-        self.viewer._trigger_rerender()
+    def _listen(self, folder: Folder, element: ViewerElement, hook: Callable[[Any], Any]) -> None:
+        def moved(event: GuiEvent[Any]) -> None:
+            if event.client is None:
+                return
+            folder.moved(element)
+            hook(element)
+            if not isinstance(element, ViewerText):  # what is typed shows when it is applied
+                self.viewer._trigger_rerender()
+
+        if isinstance(element.gui_handle, GuiButtonHandle):
+            element.gui_handle.on_click(moved)
+        elif isinstance(element.gui_handle, GuiInputHandle):
+            element.gui_handle.on_update(moved)
 
     def _keep_fresh(self) -> None:
         """The one thread that writes widgets, and asks for a picture where no widget was moved but something changed."""

@@ -85,7 +85,9 @@ class StackFolder(Folder):
             handle.value = next((label for label, id in labels.items() if id == wanted), next(iter(labels)))
             self._shown_labels, self._shown_in_work = list(labels), in_work
         chosen = self._chosen
-        self._shown_id = chosen.info.id
+        if chosen.info.id != self._shown_id:
+            self._shown_id = chosen.info.id
+            self.let_go(self._name)  # a name that was typed for another layer
         info = chosen.info
         self.write(self._on, value=info.visible)
         self.write(self._name, value=info.name)

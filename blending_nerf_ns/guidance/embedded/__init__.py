@@ -22,7 +22,7 @@ MINI_CLIP_WEIGHTS: Path = EMBEDDED_DIR / "mini_clip.safetensors"
 def load_mini_clip() -> Tuple["open_clip.CLIP", Callable[[List[str]], "LongTensor"]]:
     """The mini CLIP, frozen and in eval mode, and its tokenizer.
 
-    Images: [B, 3, 64, 64], normalised with OpenAI CLIP's mean and std.
+    Images: [B, 3, 96, 96], normalised with OpenAI CLIP's mean and std.
 
     Returns:
         The open_clip model (float32) and a function from texts to token ids [B, context].

@@ -1,0 +1,131 @@
+"""Measures several edits of one run alike: from the same views, by the same judge and the same masks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.parts import rivals
+from blending_nerf_ns.reporting.judge import Judge, read_texts
+from blending_nerf_ns.reporting.measuring import Case, Figure, Yardstick, measure
+from blending_nerf_ns.reporting.opening import FinishedRun
+from blending_nerf_ns.reporting.pictures import OPAQUE, OwnRegion, Pictures, own_region, surface_points
+from blending_nerf_ns.reporting.views import Views
+
+IN_REGION = 0.5
+"""A pixel counts as our own region's where its ray meets this weight of the region, in free space too: additions stand there."""
+MOST_POINTS = 20_000
+"""Pixels whose surface points the Chamfer distance takes."""
+
+
+class Measured(NamedTuple):
+    """What a bench says of an edit."""
+
+    figures: Dict[str, Figure]
+    pool: List[str]
+    """Prompts of R-precision, the target first; empty without a judge."""
+    warnings: List[str]
+    """What the judge cannot read of them."""
+
+
+class Bench:
+    """Everything by which edits are measured.
+
+    Args:
+        run: whose edits they are.
+        views: from where.
+        plain: the base alone from there.
+        judge: who scores.
+        yardstick: what all figures have in common.
+        masks: of the subject, if there are any.
+        prompts: pool of R-precision; without any, the source text and texts that are false where the target is true.
+    """
+
+    def __init__(
+        self,
+        run: FinishedRun,
+        views: Views,
+        plain: Pictures,
+        judge: Judge,
+        yardstick: Yardstick,
+        masks: Optional[Bool[Tensor, "views height width"]],
+        prompts: Sequence[str],
+    ) -> None:
+        self.run, self.views, self.plain, self.judge = run, views, plain, judge
+        self.yardstick, self.masks, self.prompts = yardstick, masks, list(prompts)
+        self._before = judge.look(plain.original)
+        self._regions: Dict[str, OwnRegion] = {}
+        self._asked = every_nth(plain.depth, MOST_POINTS)
+
+    def measure(self, layers: List[Edit], pictures: Pictures, source: str, target: str) -> Measured:
+        """All figures of some layers.
+
+        Args:
+            layers: that are on in the pictures.
+            pictures: of the bench's views.
+            source, target: texts of the edit.
+        """
+        base, device = self.run.model.base, self.run.model.device
+
+        def in_region(points: Tensor) -> Tensor:
+            at = base.to_grid(points.to(device, torch.float32))
+            return torch.stack([edit.region.weight_at(at) > 0 for edit in layers]).any(dim=0).cpu()
+
+        pool = list(dict.fromkeys([target, *(self.prompts or (source, *self._rivals(target)))]))
+        texts, warned = read_texts(self.judge, [source, *pool])
+        cameras, plain = self.views.cameras, self.plain
+        case = Case(
+            pictures=pictures,
+            before=self._before,
+            after=self.judge.look(pictures.edited),
+            source=None if texts is None else texts[0],
+            pool=None if texts is None else texts[1:],
+            original_points=surface_points(cameras, plain, self._asked & (plain.accumulation >= OPAQUE)),
+            edited_points=surface_points(cameras, pictures, self._asked & (pictures.accumulation >= OPAQUE)),
+            mask=self.masks,
+            own=self.region(layers).silhouette >= IN_REGION,
+            in_region=in_region,
+        )
+        return Measured(measure(case, self.yardstick), pool if self.judge.clip is not None else [], warned)
+
+    def region(self, layers: List[Edit]) -> OwnRegion:
+        """The layers' regions together, from the bench's views."""
+        for edit in layers:
+            if edit.info.id not in self._regions:
+                self._regions[edit.info.id] = own_region(self.run.model, edit, self.views.cameras)
+        return functools.reduce(OwnRegion.joined, (self._regions[edit.info.id] for edit in layers))
+
+    def _rivals(self, target: str) -> List[str]:
+        return [] if self.judge.clip is None else rivals(target, self.judge.clip.embedded)
+
+
+def read_prompts(path: Optional[Path]) -> List[str]:
+    """One prompt a line; empty lines and lines that begin with # do not count.
+
+    Raises:
+        BlendingNerfError: no such file, or fewer than two prompts in it.
+    """
+    if path is None:
+        return []
+    if not path.is_file():
+        raise BlendingNerfError(f"there is no prompts file {path}")
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    prompts = [line for line in lines if line and not line.startswith("#")]
+    if len(set(prompts)) < 2:
+        raise BlendingNerfError(f"{path} holds {len(set(prompts))} prompts, wanted 2 or more, one a line")
+    return prompts
+
+
+def every_nth(pixels: Tensor, most: int) -> Bool[Tensor, "*pixels"]:
+    """An even choice of at most so many elements."""
+    chosen = torch.zeros(pixels.numel(), dtype=torch.bool)
+    chosen[:: max(1, -(-pixels.numel() // most))] = True
+    return chosen.view(pixels.shape)

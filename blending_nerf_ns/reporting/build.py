@@ -1,0 +1,229 @@
+"""From a finished run to its report: open, render, measure, sweep, read the losses."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
+from blending_nerf_ns.loss_record import read_losses
+from blending_nerf_ns.reporting.bench import IN_REGION, MOST_POINTS, Bench, Measured, every_nth, read_prompts
+from blending_nerf_ns.reporting.catalogue import METRICS
+from blending_nerf_ns.reporting.judge import Judge, load_judge, same_model
+from blending_nerf_ns.reporting.layers import ANYTHING, at_strength, joined_texts, only, shown_as, shown_layers
+from blending_nerf_ns.reporting.lpips import find_lpips
+from blending_nerf_ns.reporting.measuring import Figure, Yardstick, mean_figures
+from blending_nerf_ns.reporting.opening import FinishedRun, open_finished
+from blending_nerf_ns.reporting.options import ReportOptions
+from blending_nerf_ns.reporting.pictures import OwnRegion, Pictures, render_pictures
+from blending_nerf_ns.reporting.subject import (
+    alpha_masks,
+    check_not_empty,
+    demo_masks,
+    parse_masks,
+    polygon_masks,
+    read_polygons,
+    two_sided,
+)
+from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
+from blending_nerf_ns.reporting.views import Views, novel_views, photo_views, spread
+
+FORMAT = "blending-nerf report 1"
+NO_MASK = "no mask was given (--masks); our own region does not stand in for one"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What goes into the JSON file, and the pictures that only the page shows."""
+
+    content: Dict[str, Any]
+    views: Views
+    pictures: Pictures
+    region: OwnRegion
+    """Of all layers that are shown."""
+    masks: Optional[Bool[Tensor, "views height width"]]
+
+
+def build_report(run: Path, options: ReportOptions) -> Report:
+    """Measure a run.
+
+    Args:
+        run: its config.yml or folder. The config.yml is YAML that can run code: name only runs that you trust.
+        options: which views, which judge, which masks.
+
+    Raises:
+        BlendingNerfError: there is nothing to measure, or not so; with the value and what to do.
+    """
+    clock = Clock()
+    options.check()
+    kind, polygon_file = parse_masks(options.masks, options.views)
+    polygons = read_polygons(polygon_file) if polygon_file else None
+    prompts = read_prompts(options.prompts_file)
+    found = open_finished(run, options.data)
+    model, layers = found.model, shown_layers(found.model)
+    source, target = joined_texts([edit.info for edit in layers], options.source_text, options.target_text)
+    views = choose_views(found, options, polygons)
+    subjects = [options.subject] if options.subject else [edit.info.source_text for edit in layers]
+    masks = read_masks(kind, found, views, subjects, polygons)
+    judge = load_judge(options.judge, found.guide, model.device)
+    no_mask = NO_MASK if masks is None else None
+    yardstick = Yardstick(options.mask_dilation, options.change_threshold, judge.missing, no_mask, *find_lpips())
+    clock.lap("opening")
+
+    with shown_as(model, at_strength(0.0)):
+        plain = render_pictures(model, views.cameras, "Originals")
+    bench = Bench(found, views, plain, judge, yardstick, masks, prompts)
+    pictures = render_pictures(model, views.cameras, "Edited")
+    clock.lap("views")
+    measured = bench.measure(layers, pictures, source, target)
+    each = measure_each(bench, layers) if len(layers) > 1 else []
+    clock.lap("figures")
+    sweep = None
+    if options.sweep_views:
+        sweep = sweep_content(bench, layers, source, target, options)
+        clock.lap("sweep")
+    content = {
+        "format": FORMAT,
+        "run": str(found.folder),
+        "step": found.step,
+        "source_text": source,
+        "target_text": target,
+        "layers": [edit.info.to_dict() for edit in layers],
+        "warnings": list(dict.fromkeys([*judge.warnings, *measured.warnings])),
+        **models_content(judge, found),
+        "views": {"kind": views.kind, "names": views.names, "height": views.size[0], "width": views.size[1]},
+        "masks": {
+            "kind": kind,
+            "file": str(polygon_file) if polygon_file else None,
+            "subjects": subjects if kind == "demo" else None,
+            "dilation": options.mask_dilation,
+            "share_of_pixels": round(float(masks.float().mean()), 6) if masks is not None else None,
+            "reason": no_mask,
+        },
+        "change_threshold": options.change_threshold,
+        "highest_psnr": HIGHEST_PSNR,
+        "own_region_weight": IN_REGION,
+        "chamfer_pixels": int(every_nth(plain.depth, MOST_POINTS).sum()),
+        "prompt_pool": measured.pool,
+        "metrics": figures_content(measured.figures),
+        "per_layer": layers_content(layers, each),
+        "sweep": sweep,
+        "losses": [finite(step) for step in read_losses(found.folder)],
+        "seconds": clock.seconds,
+    }
+    return Report(content, views, pictures, bench.region(layers), masks)
+
+
+class Clock:
+    """Seconds of each part of the work, and of all."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.perf_counter()
+        self.seconds: Dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """Book the time since the last lap."""
+        now = time.perf_counter()
+        self.seconds[name], self.seconds["total"] = round(now - self._last, 1), round(now - self._started, 1)
+        self._last = now
+
+
+def choose_views(found: FinishedRun, options: ReportOptions, polygons: Optional[Mapping[str, Any]]) -> Views:
+    """The views that were asked for; of photos only those that have polygons, where there are any."""
+    count, longest = options.num_views, options.image_size
+    if options.views == "novel":
+        return novel_views(found.photos("train")[0], count, longest)
+    return photo_views(options.views, *found.photos(options.views), count, longest, polygons)
+
+
+def read_masks(
+    kind: str, found: FinishedRun, views: Views, subjects: List[str], polygons: Optional[Mapping[str, Any]]
+) -> Optional[Bool[Tensor, "views height width"]]:
+    """The subject's pixels, if masks were asked for."""
+    if kind == "none":
+        return None
+    if kind == "demo":
+        masks = demo_masks(views, found.capture, subjects, *found.placement)
+    elif kind == "alpha":
+        masks = alpha_masks(views)
+    else:
+        masks = polygon_masks(views, polygons or {})
+    return check_not_empty(masks, kind)
+
+
+def measure_each(bench: Bench, layers: List[Edit]) -> List[Measured]:
+    """Each layer alone switched on, by its own texts."""
+    measured = []
+    for edit in layers:
+        with shown_as(bench.run.model, only(edit.info)):
+            pictures = render_pictures(bench.run.model, bench.views.cameras, f"Layer {edit.info.name}")
+        info = edit.info
+        measured.append(bench.measure([edit], pictures, info.source_text or ANYTHING, info.target_text))
+    return measured
+
+
+def sweep_content(bench: Bench, layers: List[Edit], source: str, target: str, options: ReportOptions) -> Dict[str, Any]:
+    """The sweep over some of the views."""
+    some = spread(len(bench.views.names), options.sweep_views)
+    judge, masks = bench.judge, bench.masks
+    used = [name for name in OPERATIONS if any(name in edit.info.operations for edit in layers)]
+    case = SweepCase(
+        bench.views.cameras[torch.tensor(some)],
+        judge,
+        judge.read(source),
+        judge.read(target),
+        masks[some] if masks is not None and two_sided(masks[some], options.mask_dilation) else None,
+        options.mask_dilation,
+    )
+    curves = sweep_strengths(bench.run.model, used, options.strengths, case)
+    return {"views": [bench.views.names[i] for i in some], "strengths": list(options.strengths), "curves": curves}
+
+
+def finite(values: Mapping[str, Any]) -> Dict[str, Any]:
+    """The same without what JSON cannot hold: None for NaN and infinity."""
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
+
+
+def models_content(judge: Judge, found: FinishedRun) -> Dict[str, Any]:
+    """Guide and judge by name."""
+    return {
+        "guide": {"name": found.guide.name, "model": found.guide.model, "pretrained": found.guide.pretrained},
+        "judge": {
+            "name": judge.config.name,
+            "model": judge.config.model,
+            "pretrained": judge.config.pretrained,
+            "is_the_guide": same_model(judge.config, found.guide),
+            "available": judge.clip is not None,
+            "reason": judge.missing,
+        },
+    }
+
+
+def figures_content(figures: Mapping[str, Figure]) -> Dict[str, Any]:
+    """Each figure with everything that a reader must know of it."""
+    return {name: {**figures[name]._asdict(), **metric.description} for name, metric in METRICS.items()}
+
+
+def layers_content(layers: List[Edit], each: List[Measured]) -> Optional[Dict[str, Any]]:
+    """The figures of each layer alone and their means; None where there is only one layer."""
+    if not each:
+        return None
+    alone = [
+        {"id": edit.info.id, "name": edit.info.name, "metrics": _short(measured.figures)}
+        for edit, measured in zip(layers, each, strict=True)
+    ]
+    return {"layers": alone, "mean": _short(mean_figures([measured.figures for measured in each]))}
+
+
+def _short(figures: Mapping[str, Figure]) -> Dict[str, Any]:
+    return {name: {"value": figure.value, "reason": figure.reason} for name, figure in figures.items()}

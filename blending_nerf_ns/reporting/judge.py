@@ -1,0 +1,146 @@
+"""The judge: the CLIP that scores an edit, named apart from the one that guided it. It never stands in for another."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.directions import clip_direction_similarity
+from blending_nerf_ns.evaluation.text import manipulative_precision
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.guidance.clip import ClipGuide
+
+DEFAULT_JUDGE = "embedded"
+"""The judge where none is named. A model that ships for judging takes this place, as a name that `load_clip` knows."""
+BATCH = 16
+"""Pictures that are encoded at a time."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """A CLIP by name."""
+
+    model: str = DEFAULT_JUDGE
+    """open_clip model name ("ViT-L-14"), a local folder of one, or "embedded" for the small one of this package."""
+    pretrained: Optional[str] = None
+    """open_clip pretrained tag ("openai") or a local path of weights."""
+
+    @property
+    def name(self) -> str:
+        """Model and weights, for people."""
+        return f"{self.model} ({self.pretrained})" if self.pretrained else self.model
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A judge that may not be there, and what a reader must know of it."""
+
+    config: JudgeConfig
+    clip: Optional[ClipGuide]
+    """None where it could not be loaded."""
+    missing: Optional[str] = None
+    """Why not."""
+    warnings: Tuple[str, ...] = ()
+    """What makes its scores worth less."""
+
+    @torch.no_grad()
+    def look(self, pictures: Float[Tensor, "views height width 3"]) -> Optional[Float[Tensor, "views features"]]:
+        """Image features, float32 on the CPU; None without a judge."""
+        if self.clip is None:
+            return None
+        images = pictures.permute(0, 3, 1, 2).float()
+        return torch.cat([self.clip.encode_images(part.to(self.clip.device)).cpu() for part in images.split(BATCH)])
+
+    def read(self, text: str) -> Optional[Float[Tensor, "features"]]:
+        """Feature of a prompt, in the templates that suit the judge; None without a judge."""
+        return None if self.clip is None else self.clip.encode_prompt(text).cpu()
+
+
+def load_judge(wanted: JudgeConfig, guide: JudgeConfig, device: torch.device) -> Judge:
+    """Load the judge, or say why there is none; compare it with the guide.
+
+    Args:
+        wanted: the judge.
+        guide: the model that guided.
+        device: where the judge goes.
+    """
+    from blending_nerf_ns.guidance.clip import load_clip
+
+    warned = tuple(kinship(wanted, guide))
+    try:
+        return Judge(wanted, load_clip(wanted.model, wanted.pretrained, device), None, warned)
+    except BlendingNerfError as error:
+        missing = f"the judge {wanted.name} could not be loaded: {error}"
+        return Judge(wanted, None, missing, (*warned, f"{missing}. Figures of texts are left out."))
+
+
+def kinship(judge: JudgeConfig, guide: JudgeConfig) -> List[str]:
+    """What a reader must know where judge and guide are too close; empty where they are not.
+
+    Example:
+        >>> kinship(JudgeConfig("ViT-L-14", "openai"), JudgeConfig("ViT-B-16", "openai"))
+        []
+    """
+    if same_model(judge, guide):
+        return [
+            f"Judge and guide are the same model, {judge.name}: an edit is scored by the model that it was fitted to, and "
+            "its scores say little. Name another with --judge.model and --judge.pretrained."
+        ]
+    if judge.model == guide.model:
+        return [f"Judge {judge.name} and guide {guide.name} have the same architecture; only their weights may differ."]
+    return []
+
+
+def same_model(judge: JudgeConfig, guide: JudgeConfig) -> bool:
+    """Whether both names mean one model, as far as names can tell. Paths are compared as files."""
+
+    def weights(config: JudgeConfig) -> Optional[str]:
+        if config.model == "embedded" or config.pretrained is None:
+            return None
+        path = Path(config.pretrained).expanduser()
+        return str(path.resolve()) if path.exists() else config.pretrained
+
+    return judge.model == guide.model and weights(judge) == weights(guide)
+
+
+def read_texts(judge: Judge, texts: List[str]) -> Tuple[Optional[Float[Tensor, "texts features"]], List[str]]:
+    """Features of several prompts (None without a judge), and what the judge says it cannot read of them."""
+    if judge.clip is None:
+        return None, []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        features = torch.stack([judge.clip.encode_prompt(text).cpu() for text in texts])
+    return features, list(dict.fromkeys(str(each.message) for each in caught))
+
+
+class EditScore:
+    """What a judge says of one view, for `ns-eval`, which means over views: so do these figures.
+
+    Args:
+        clip: the judge.
+        source, target: texts of the edit.
+    """
+
+    def __init__(self, clip: ClipGuide, source: str, target: str) -> None:
+        self._clip = clip
+        self._source, self._target = (clip.encode_prompt(text) for text in (source, target))
+
+    @torch.no_grad()
+    def __call__(
+        self, original: Float[Tensor, "height width 3"], edited: Float[Tensor, "height width 3"]
+    ) -> Dict[str, float]:
+        """Direction similarity and manipulative precision of one view."""
+        pair = torch.stack([original, edited])
+        before, after = self._clip.encode_images(pair.permute(0, 3, 1, 2).to(self._clip.device)).split(1)
+        return {
+            "edit_direction_similarity": clip_direction_similarity(before, after, self._source, self._target),
+            "edit_manipulative_precision": manipulative_precision(pair[:1], pair[1:], after, self._target),
+        }

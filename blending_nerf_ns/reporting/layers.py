@@ -1,0 +1,82 @@
+"""Which layers of a run are seen, by what words, and other ways to show them for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import List
+
+from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.model import BlendingModel
+
+ANYTHING = "an object"
+"""Stands for a source text that is empty, as it does while an edit trains."""
+
+
+def shown_layers(model: BlendingModel) -> List[Edit]:
+    """The layers that are seen, the lowest first.
+
+    Raises:
+        BlendingNerfError: there is no edit in the run yet, or none is switched on.
+    """
+    made = [edit for edit in model.layers.all() if edit is not model.edit or _is_made(model)]
+    if not made:
+        raise BlendingNerfError(
+            "there is no edit in this run yet: its base may be trained, but no step of an edit is. Go on with ns-train "
+            "blending-nerf --load-dir RUN/nerfstudio_models --pipeline.target-text ..."
+        )
+    shown = [edit for edit in made if not edit.info.shown.all_off]
+    if not shown:
+        names = ", ".join(repr(edit.info.name) for edit in made)
+        raise BlendingNerfError(
+            f"none of the run's layers ({names}) is shown, so there is no change to measure; switch one on: "
+            "blending-nerf look RUN --show NAME, or --reset"
+        )
+    return shown
+
+
+@contextmanager
+def shown_as(model: BlendingModel, change: Callable[[LayerInfo], LayerInfo]) -> Iterator[None]:
+    """Inside, every layer is shown as `change` says; afterwards as before."""
+    before = [(edit, edit.info) for edit in model.layers.all()]
+    try:
+        for edit, info in before:
+            edit.info = change(info)
+        yield
+    finally:
+        for edit, info in before:
+            edit.info = info
+
+
+def only(layer: LayerInfo) -> Callable[[LayerInfo], LayerInfo]:
+    """For `shown_as`: this layer as it is, all others off."""
+    return lambda info: info if info.id == layer.id else replace(info, visible=False)
+
+
+def at_strength(strength: float, operations: Sequence[str] = OPERATIONS) -> Callable[[LayerInfo], LayerInfo]:
+    """For `shown_as`: these operations at one blend ratio, the others off. A layer that is off stays off."""
+    ratios = {name: strength if name in operations else 0.0 for name in OPERATIONS}
+    return lambda info: info.with_strengths(**ratios)
+
+
+def joined_texts(layers: Sequence[LayerInfo], source: str = "", target: str = "") -> tuple[str, str]:
+    """Source and target text of several layers together: their own, joined by "and", unless they are given.
+
+    Example:
+        >>> ball, cube = (LayerInfo(source_text=f"a red {it}", target_text=f"a blue {it}") for it in ("ball", "cube"))
+        >>> joined_texts([ball, cube])
+        ('a red ball and a red cube', 'a blue ball and a blue cube')
+    """
+
+    def join(texts: List[str]) -> str:
+        return " and ".join(dict.fromkeys(text for text in texts if text.strip()))
+
+    source = source or join([info.source_text for info in layers])
+    return source or ANYTHING, target or join([info.target_text for info in layers])
+
+
+def _is_made(model: BlendingModel) -> bool:
+    return bool(model.edit_ready) and not model.edit.field.untouched

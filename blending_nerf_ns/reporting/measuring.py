@@ -1,0 +1,178 @@
+"""All figures of one edit on some views: the values, why one is missing, and what an edit that does nothing would get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Dict, NamedTuple, Optional
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.change import leaked_change, leaked_pixels, mean_inside_outside
+from blending_nerf_ns.evaluation.directions import (
+    clip_direction_similarity,
+    edit_direction_consistency,
+    view_change_consistency,
+)
+from blending_nerf_ns.evaluation.geometry import chamfer_distance, chamfer_inside_outside
+from blending_nerf_ns.evaluation.preservation import lpips_outside, psnr, psnr_outside, ssim, ssim_outside
+from blending_nerf_ns.evaluation.text import clip_similarity, manipulative_precision, r_precision
+from blending_nerf_ns.model import AMOUNTS
+from blending_nerf_ns.reporting.pictures import Pictures
+
+
+class Figure(NamedTuple):
+    """One number of the report."""
+
+    value: Optional[float]
+    reason: Optional[str] = None
+    """Why there is no value."""
+    unedited: Optional[float] = None
+    """What an edit that does nothing would get."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One edit on some views, and everything by which it is measured."""
+
+    pictures: Pictures
+    before: Optional[Float[Tensor, "views features"]]
+    """The judge's features of the originals; None without a judge."""
+    after: Optional[Float[Tensor, "views features"]]
+    source: Optional[Float[Tensor, "features"]]
+    """The judge's feature of the source text."""
+    pool: Optional[Float[Tensor, "pool features"]]
+    """The judge's features of the target text, then of the other texts of the pool."""
+    original_points: Float[Tensor, "points 3"]
+    edited_points: Float[Tensor, "other_points 3"]
+    mask: Optional[Bool[Tensor, "views height width"]]
+    """The subject's pixels, told by something else than the edit."""
+    own: Bool[Tensor, "views height width"]
+    """Pixels whose rays meet the edit's own region."""
+    in_region: Callable[[Float[Tensor, "any 3"]], Bool[Tensor, "any"]]
+    """Whether points of the scene lie in it."""
+
+    @property
+    def unedited(self) -> Case:
+        """The same case if nothing had been done."""
+        none = torch.zeros_like(self.pictures.added)
+        pictures = self.pictures._replace(edited=self.pictures.original, added=none, removed=none, changed=none)
+        return replace(self, pictures=pictures, after=self.before, edited_points=self.original_points)
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What all cases of a report have in common."""
+
+    dilation: int
+    """Pixels around the mask that count as inside."""
+    threshold: float
+    """Of a pixel's change."""
+    no_judge: Optional[str]
+    """Why the judge is missing, if it is."""
+    no_mask: Optional[str]
+    """Why the mask is missing, if it is."""
+    lpips: Optional[Callable[[Tensor, Tensor], Tensor]]
+    no_lpips: Optional[str]
+
+
+def measure(case: Case, by: Yardstick) -> Dict[str, Figure]:
+    """Every figure by its name (see `catalogue`)."""
+    edited, nothing = _figures(case, by), _figures(case.unedited, by)
+    return {name: figure._replace(unedited=nothing[name].value) for name, figure in edited.items()}
+
+
+def mean_figures(cases: Sequence[Dict[str, Figure]]) -> Dict[str, Figure]:
+    """Each figure's mean over several cases; none where one of them has none."""
+    means = {}
+    for name in cases[0]:
+        values = [case[name].value for case in cases]
+        known = [value for value in values if value is not None]
+        reason = next((case[name].reason for case in cases if case[name].value is None), None)
+        means[name] = Figure(sum(known) / len(known)) if len(known) == len(values) else Figure(None, reason)
+    return means
+
+
+def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
+    pictures, dilation = case.pictures, by.dilation
+    original, edited = pictures.original, pictures.edited
+    before: Any = case.before  # any: what is None here is not used, for its figures have a reason to be missing
+    after: Any = case.after
+    source: Any = case.source
+    pool: Any = case.pool
+    mask: Any = case.mask
+    figures: Dict[str, Figure] = {}
+
+    def put(name: str, compute: Callable[[], float], missing: Optional[str] = None) -> None:
+        try:
+            figures[name] = Figure(None, missing) if missing else Figure(compute())
+        except BlendingNerfError as error:
+            figures[name] = Figure(None, str(error))
+
+    no_judge, no_mask = by.no_judge, by.no_mask
+    put("clip_direction_similarity", lambda: clip_direction_similarity(before, after, source, pool[0]), no_judge)
+    put("edit_direction_consistency", lambda: edit_direction_consistency(before, after), no_judge)
+    put("view_change_consistency", lambda: view_change_consistency(before, after), no_judge)
+    put("clip_similarity", lambda: clip_similarity(after, pool[0]), no_judge)
+    put("manipulative_precision", lambda: manipulative_precision(original, edited, after, pool[0]), no_judge)
+    put("r_precision", lambda: r_precision(after, pool, 0), no_judge)
+
+    put("psnr", lambda: psnr(original, edited))
+    put("ssim", lambda: ssim(original, edited))
+    put("psnr_outside", lambda: psnr_outside(original, edited, mask, dilation=dilation), no_mask)
+    put("ssim_outside", lambda: ssim_outside(original, edited, mask, dilation=dilation), no_mask)
+    put(
+        "lpips_outside",
+        lambda: lpips_outside(original, edited, mask, by.lpips, dilation=dilation),
+        no_mask or by.no_lpips,
+    )
+    put("leaked_change", lambda: leaked_change(original, edited, mask, dilation=dilation), no_mask)
+    put(
+        "leaked_pixels",
+        lambda: leaked_pixels(original, edited, mask, dilation=dilation, threshold=by.threshold),
+        no_mask,
+    )
+    for name in AMOUNTS:
+        amount = getattr(pictures, name)
+        for side in ("inside", "outside"):
+            put(
+                f"{name}_{side}",
+                lambda amount=amount, side=side: getattr(mean_inside_outside(amount, mask, dilation=dilation), side),
+                no_mask,
+            )
+
+    own = case.own
+    put("own_region_share_of_change", lambda: _share_inside(original, edited, own), _still(original, edited))
+    put("own_region_psnr_outside", lambda: psnr_outside(original, edited, own, dilation=dilation))
+    for name in AMOUNTS:
+        amount = getattr(pictures, name)
+        put(
+            f"own_region_{name}_inside",
+            lambda amount=amount: mean_inside_outside(amount, own, dilation=0).inside,
+        )
+
+    points = case.original_points, case.edited_points
+    put("chamfer", lambda: _known(chamfer_distance(*points).symmetric))
+    for side in ("inside", "outside"):
+        put(
+            f"own_region_chamfer_{side}",
+            lambda side=side: _known(getattr(chamfer_inside_outside(*points, case.in_region), side).symmetric),
+        )
+    return figures
+
+
+def _share_inside(original: Tensor, edited: Tensor, own: Bool[Tensor, "views height width"]) -> float:
+    return 1.0 - leaked_change(original, edited, own, dilation=0)
+
+
+def _still(original: Tensor, edited: Tensor) -> Optional[str]:
+    return "nothing has changed, so no share of it lies anywhere" if torch.equal(original, edited) else None
+
+
+def _known(distance: Optional[float]) -> float:
+    if distance is None:
+        raise BlendingNerfError("one of the two clouds has no point there")
+    return distance

@@ -1,0 +1,91 @@
+"""A finished run, opened with its capture: from wherever its folder lies now, and from any working directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, cast
+
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.utils.eval_utils import eval_setup
+from torch import Tensor
+
+from blending_nerf_ns.checkpoints import newest_whole_step
+from blending_nerf_ns.commands.run_layers import open_run
+from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
+from blending_nerf_ns.reporting.judge import JudgeConfig
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What there is to measure."""
+
+    folder: Path
+    step: int
+    """Training step of the checkpoint."""
+    pipeline: BlendingPipeline
+    capture: Path
+    """Folder of the capture."""
+
+    @property
+    def model(self) -> BlendingModel:
+        """In eval mode, shown as the run's look says."""
+        return self.pipeline.model
+
+    @property
+    def guide(self) -> JudgeConfig:
+        """The model that guided."""
+        guidance = self.pipeline.config.guidance
+        return JudgeConfig(guidance.model, guidance.pretrained)
+
+    def photos(self, kind: str) -> tuple[Cameras, list[Path]]:
+        """Cameras (on the CPU) and files of the photos that trained ("train") or were held out ("test")."""
+        manager = self.pipeline.datamanager
+        dataset = cast(Any, manager.train_dataset if kind == "train" else manager.eval_dataset)
+        return dataset.cameras.to("cpu"), list(dataset.image_filenames)
+
+    @property
+    def placement(self) -> tuple[Float[Tensor, "3 4"], float]:
+        """Transform and scale from the capture's coordinates to the run's."""
+        outputs = cast(Any, self.pipeline.datamanager).train_dataparser_outputs
+        return outputs.dataparser_transform, float(outputs.dataparser_scale)
+
+
+def open_finished(run: Path, data: Optional[Path]) -> FinishedRun:
+    """Build a run's model and load its newest whole checkpoint.
+
+    Args:
+        run: its config.yml or folder. The config.yml is YAML that can run code: name only runs that you trust.
+        data: the capture, if it is not where the run found it.
+
+    Raises:
+        BlendingNerfError: no run of ours, no checkpoint, no capture.
+    """
+    folder = open_run(run).folder.resolve()
+    if not (folder / "config.yml").is_file():
+        raise BlendingNerfError(f"there is no {folder / 'config.yml'}: the run's folder is not whole")
+    found: list[Path] = []
+
+    def place(config: TrainerConfig) -> TrainerConfig:
+        if not isinstance(config.pipeline, BlendingPipelineConfig):
+            raise BlendingNerfError(f"{folder} is a run of {config.method_name}, not of blending-nerf")
+        manager = cast(Any, config.pipeline.datamanager)
+        capture = Path(data or manager.data or manager.dataparser.data)
+        if not capture.exists():
+            raise BlendingNerfError(f"the run's capture {capture} is not there any more; say where it is with --data")
+        found.append(capture if capture.is_dir() else capture.parent)
+        manager.data = capture
+        # nerfstudio would put the folder together as it was when it was made, seen from where it was trained
+        config.get_base_dir = lambda: folder
+        config.load_step = newest_whole_step(folder / config.relative_model_dir)
+        return config
+
+    allow_nerfstudio_checkpoints()
+    _, pipeline, _, step = eval_setup(folder / "config.yml", test_mode="test", update_config_callback=place)
+    pipeline.eval()
+    return FinishedRun(folder, step, cast(BlendingPipeline, pipeline), found[0])

@@ -1,0 +1,124 @@
+"""The report's curves, as PNG."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+COLOURS = {"all": "#222222", "add": "#2a7f3f", "remove": "#b3372f", "change": "#2b5fb4"}
+TERMS = ("blended", "edit", "direction", "budget", "smooth")
+"""Weighted losses, as the trainer adds them up."""
+SMOOTH = 0.9
+"""Of the running mean that is drawn over the single steps: each step sees one view, and views differ."""
+
+Curves = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def loss_plot(steps: Sequence[Mapping[str, Any]]) -> Optional[bytes]:
+    """Loss terms, and the similarity to the target, over the steps of one layer; None without two steps."""
+    if len(steps) < 2:
+        return None
+    drawing, (left, right) = _panels()
+    at = [step["step"] for step in steps]
+    for number, name in enumerate(name for name in TERMS if name in steps[0]):
+        _draw_smooth(left, at, _column(steps, name), name, f"C{number}")
+    for name, label, colour in (
+        ("similarity", "edited pictures", COLOURS["change"]),
+        ("similarity_before", "originals", "#999999"),
+    ):
+        if name in steps[0]:
+            _draw_smooth(right, at, _column(steps, name), label, colour)
+    left.set(title="Training losses, weighted", xlabel="step of the edit")
+    right.set(title="Similarity to the target, by the guide", xlabel="step of the edit")
+    for axes in (left, right):
+        _legend_below(axes)
+    return _png(drawing)
+
+
+def sweep_plot(curves: Curves, preservation: str, label: str) -> bytes:
+    """Direction similarity against preservation, and direction similarity against strength.
+
+    Args:
+        curves: of the sweep, by operation.
+        preservation: name of the figure that stands for it.
+        label: what it is called.
+    """
+    drawing, (left, right) = _panels()
+    judged = curves["all"][0]["clip_direction_similarity"] is not None
+    for name, points in curves.items():
+        kept = [point[preservation] for point in points]
+        ratios = [point["strength"] for point in points]
+        colour, title = COLOURS.get(name, "#777777"), "all together" if name == "all" else f"{name} alone"
+        similar = [point["clip_direction_similarity"] for point in points] if judged else ratios
+        width = 4.5 if name == "all" else 1.5  # the operations' own curves may lie on that of all
+        look: Dict[str, Any] = {
+            "color": colour,
+            "markersize": 3.5,
+            "linewidth": width,
+            "alpha": 0.3 if width > 2 else 1.0,
+        }
+        left.plot(kept, similar, "o-", label=title, **look)
+        for x, y, ratio in zip(kept, similar, ratios, strict=True):
+            if name == "all":
+                left.annotate(f"{ratio:g}", (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7, color=colour)
+        right.plot(ratios, similar if judged else kept, "o-", label=title, **look)
+    what = "CLIP direction similarity" if judged else "blend ratio (there is no judge)"
+    left.set(title="Strength against preservation", xlabel=f"{label}, higher is better", ylabel=what)
+    right.set(xlabel="blend ratio (1 is as trained)", ylabel=what if judged else label)
+    right.set_title("Direction similarity by strength" if judged else "Preservation by strength")
+    for axes in (left, right):
+        _legend_below(axes)
+    return _png(drawing)
+
+
+def by_layer(steps: Sequence[Mapping[str, Any]]) -> Dict[str, List[Mapping[str, Any]]]:
+    """Recorded steps by the id of their layer, in their order."""
+    layers: Dict[str, List[Mapping[str, Any]]] = {}
+    for step in steps:
+        layers.setdefault(str(step["layer"]), []).append(step)
+    return layers
+
+
+def _column(steps: Sequence[Mapping[str, Any]], name: str) -> List[float]:
+    """One value over the steps; NaN, which leaves a gap, where a step has none."""
+    return [math.nan if (value := step.get(name)) is None else float(value) for step in steps]
+
+
+def _draw_smooth(axes: Any, at: Sequence[int], values: Sequence[float], label: str, colour: str) -> None:
+    mean, means = math.nan, []
+    for value in values:
+        mean = value if math.isnan(mean) else mean if math.isnan(value) else SMOOTH * mean + (1.0 - SMOOTH) * value
+        means.append(mean)
+    axes.plot(at, values, color=colour, alpha=0.25, linewidth=0.7)
+    axes.plot(at, means, color=colour, linewidth=1.5, label=label)
+
+
+def _legend_below(axes: Any) -> None:
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=5, columnspacing=1.2)
+
+
+def _panels() -> tuple[Drawing, Any]:
+    from matplotlib.figure import Figure as Drawing  # a figure of its own: pyplot would keep it and look for a screen
+
+    drawing = Drawing(figsize=(9.6, 3.7), dpi=110, layout="constrained")
+    panels = drawing.subplots(1, 2)
+    for axes in panels:
+        axes.grid(color="#e4e4e4", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    return drawing, panels
+
+
+def _png(drawing: Drawing) -> bytes:
+    for axes in drawing.axes:  # here: setting a title sets its size again
+        axes.title.set_fontsize(10)
+        axes.xaxis.label.set_fontsize(9)
+        axes.yaxis.label.set_fontsize(9)
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,93 @@
+"""Strength against preservation: one edit at growing blend ratios, each operation on its own and all together.
+
+A method that does nothing preserves best, so neither number stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Dict, List, NamedTuple, Optional
+
+import torch
+from jaxtyping import Bool, Float
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
+from tqdm import tqdm
+
+from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.evaluation.directions import clip_direction_similarity
+from blending_nerf_ns.evaluation.preservation import psnr, psnr_outside, ssim, ssim_outside
+from blending_nerf_ns.evaluation.text import clip_similarity
+from blending_nerf_ns.model import AMOUNTS, BlendingModel
+from blending_nerf_ns.reporting.judge import Judge
+from blending_nerf_ns.reporting.layers import at_strength, shown_as
+from blending_nerf_ns.reporting.pictures import Pictures, render_pictures
+
+ALL = "all"
+"""Name of the curve of all operations together."""
+
+
+class SweepCase(NamedTuple):
+    """What the sweep is measured by."""
+
+    cameras: Cameras
+    judge: Judge
+    source: Optional[Float[Tensor, "features"]]
+    target: Optional[Float[Tensor, "features"]]
+    mask: Optional[Bool[Tensor, "views height width"]]
+    """With something inside and something outside."""
+    dilation: int
+
+
+def sweep_strengths(
+    model: BlendingModel, operations: Sequence[str], strengths: Sequence[float], case: SweepCase
+) -> Dict[str, List[Dict[str, Any]]]:
+    """Render the layers that are shown at each strength, and measure.
+
+    Args:
+        model: with its layers; those that are off stay off.
+        operations: that some shown layer has. Each gets a curve on which it alone is on.
+        strengths: growing, from 0.
+        case: views, judge, texts and mask.
+
+    Returns:
+        By the operation's name, and "all" for all together: one dictionary for each strength, with None for what cannot be
+        measured.
+    """
+    alone = list(operations) if len(operations) > 1 else []
+    points = [(curve, strength) for curve in (ALL, *alone) for strength in strengths if strength > 0]
+    curves: Dict[str, List[Dict[str, Any]]] = {ALL: [], **{name: [] for name in alone}}
+    with tqdm(total=1 + len(points), desc="Strengths", dynamic_ncols=True) as bar:
+        with shown_as(model, at_strength(0.0, OPERATIONS)):
+            off = render_pictures(model, case.cameras, "", bar=False)
+        before = case.judge.look(off.original)
+        bar.update()
+        for curve in curves.values():  # with nothing on, all curves meet
+            curve.append({"strength": 0.0, **_measure(off, before, case)})
+        for name, strength in points:
+            with shown_as(model, at_strength(strength, OPERATIONS if name == ALL else (name,))):
+                pictures = render_pictures(model, case.cameras, "", bar=False)
+            curves[name].append({"strength": strength, **_measure(pictures, before, case)})
+            bar.update()
+    return curves
+
+
+def _measure(pictures: Pictures, before: Optional[Tensor], case: SweepCase) -> Dict[str, Optional[float]]:
+    original, edited, mask = pictures.original, pictures.edited, case.mask
+    after = case.judge.look(edited)
+    judged: Dict[str, Optional[float]] = {"clip_direction_similarity": None, "clip_similarity": None}
+    if before is not None and after is not None and case.source is not None and case.target is not None:
+        judged["clip_direction_similarity"] = clip_direction_similarity(before, after, case.source, case.target)
+        judged["clip_similarity"] = clip_similarity(after, case.target)
+    outside: Dict[str, Optional[float]] = {"psnr_outside": None, "ssim_outside": None}
+    if mask is not None:
+        outside["psnr_outside"] = psnr_outside(original, edited, mask, dilation=case.dilation)
+        outside["ssim_outside"] = ssim_outside(original, edited, mask, dilation=case.dilation)
+    return {
+        **judged,
+        "psnr": psnr(original, edited),
+        "ssim": ssim(original, edited),
+        **outside,
+        "largest_difference": float((edited - original).abs().max()),
+        **{f"mean_{name}": float(torch.mean(getattr(pictures, name))) for name in AMOUNTS},
+    }
