@@ -116,23 +116,25 @@ def edit_and_fade(viewer: ViewerPage, pictures: Path) -> None:
 
     ratios = [name for name in RATIOS if not viewer.disabled(name)]
     assert ratios and [viewer.number(name) for name in ratios] == [1.0] * len(ratios)
+    whole = difference(edited, original)
     viewer.drag_slider(ratios[-1], 0.5)
-    half = viewer.settle(SIZE, patience=PATIENCE)
-    assert difference(half, edited) > 0.01, "a slider acts on the picture"
+    viewer.wait_until(lambda: difference(viewer.picture(), edited) > 0.01, PATIENCE)  # a slider acts on the picture
     for name in ratios:
         viewer.drag_slider(name, 0.0)
-    assert difference(viewer.settle(SIZE, patience=PATIENCE), original) < 0.3 * difference(edited, original), (
-        "at 0 the original is back"
-    )
+    viewer.wait_until(
+        lambda: difference(viewer.picture(), original) < 0.3 * whole, PATIENCE
+    )  # at 0 the original is back
+    assert difference(viewer.settle(SIZE, patience=PATIENCE), original) < 0.3 * whole, "and stays"
     assert [viewer.number(name) for name in ratios] == [0.0] * len(ratios), "they stay where they were dragged to"
     for name in ratios:
         viewer.drag_slider(name, 1.0)
-    assert difference(viewer.settle(SIZE, patience=PATIENCE), edited) < 0.3 * difference(edited, original), "and back"
+    viewer.wait_until(lambda: difference(viewer.picture(), edited) < 0.3 * whole, PATIENCE)  # and back
 
     viewer.set_folder("Render Options", True)
     viewer.choose("Output type", "compare")
     viewer.slider("Compare at").scroll_into_view_if_needed()
-    assert difference(viewer.settle(SIZE, patience=PATIENCE), edited) > 0.02, "half of the picture is the original's"
+    viewer.wait_until(lambda: difference(viewer.picture(), edited) > 0.02, PATIENCE)  # half of it is the original's
+    viewer.settle(SIZE, patience=PATIENCE)
     save(viewer, pictures / "viewer_compare.png")
     viewer.choose("Output type", "rgb")
 

@@ -29,7 +29,6 @@ from viser_client import ViserClient, free_port
 
 FULL = 256
 SLIDER = "Blend ratio: change"
-THREADS = 2
 CAMERA = (0.6, 0.45, 0.5)
 EVENTS = 1000
 
@@ -43,9 +42,15 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=20, help="of the slider; medians are printed")
     parser.add_argument("--undos", type=int, default=5, help="resets taken back")
     parser.add_argument("--window", type=float, default=20.0, help="seconds before, of and after the storm")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of torch's, in the servers; 1 where others compute, too"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser.add_argument(
+        "--train-flags", nargs=argparse.REMAINDER, default=[], help="more flags for ns-train; come last"
+    )
     args = parser.parse_args()
-    figures = {"ns-viewer": in_viewer(args.config.resolve(), args.moves)}
+    figures = {"ns-viewer": in_viewer(args.config.resolve(), args.moves, args.threads)}
     figures["ns-train"] = in_training(args)
     for place, values in figures.items():
         for name, value in values.items():
@@ -54,14 +59,14 @@ def main() -> None:
         args.output.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def in_viewer(config: Path, moves: int) -> dict[str, float]:
+def in_viewer(config: Path, moves: int, threads: int) -> dict[str, float]:
     """Slider to pictures where nothing trains."""
     port = free_port()
     address = ("--viewer.websocket-port", port, "--viewer.websocket-host", "127.0.0.1")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "viewer.log"
         command = (BIN / "ns-viewer", "--load-config", config, *address)
-        with running(*command, cwd=Path.cwd(), log=log, port=port, threads=THREADS):
+        with running(*command, cwd=Path.cwd(), log=log, port=port, threads=threads):
             client = visit(port)
             look(client)
             return slider_to_pictures(client, moves)
@@ -76,8 +81,9 @@ def in_training(args: argparse.Namespace) -> dict[str, float]:
         words = ("--pipeline.source-text", args.source, "--pipeline.target-text", args.target)
         steps = ("--pipeline.edit-steps", 100_000, "--steps-per-save", 100_000)
         capture = ("--data", capture_of(args.config))
-        command = (BIN / "ns-train", "blending-nerf-cpu", *where, *words, *steps, *capture, "--vis", "viewer", *address)
-        with running(*command, cwd=Path.cwd(), log=Path(folder) / "train.log", port=port, threads=THREADS):
+        flags = (*where, *words, *steps, *capture, "--vis", "viewer", *address, *args.train_flags)
+        command = (BIN / "ns-train", "blending-nerf-cpu", *flags)
+        with running(*command, cwd=Path.cwd(), log=Path(folder) / "train.log", port=port, threads=args.threads):
             client = visit(port)
             wait(client, lambda: client.says("The edit is being trained") and step_of(client) > 10)
             figures = {"training: steps per second, nobody looking": steps_per_second(client, args.window)}
@@ -151,7 +157,7 @@ def slider_while_training(client: ViserClient, moves: int) -> float:
     shown = []
     for end in (0.0, 1.0):
         client.move(SLIDER, end)
-        client.listen(lambda: False, 5.0)
+        wait(client, lambda seen=client.pictures: client.pictures > seen + 3)
         shown.append(client.picture(side=16))
     times = []
     for i in range(moves):
