@@ -29,7 +29,8 @@ from viser_client import ViserClient, free_port
 
 FULL = 256
 SLIDER = "Blend ratio: change"
-CAMERA = (0.6, 0.45, 0.5)
+CAMERA = (0.1, 0.08, 0.5)
+"""Above the objects of the demo, which lie below the middle of its cameras."""
 EVENTS = 1000
 
 
@@ -159,6 +160,8 @@ def slider_while_training(client: ViserClient, moves: int) -> float:
         client.move(SLIDER, end)
         wait(client, lambda seen=client.pictures: client.pictures > seen + 3)
         shown.append(client.picture(side=16))
+    if float(((shown[0] - shown[1]) ** 2).sum()) < 1e-2:
+        raise SystemExit(f"the edit does not show from {CAMERA}")
     times = []
     for i in range(moves):
         started = time.perf_counter()
