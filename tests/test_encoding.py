@@ -34,6 +34,16 @@ def test_the_grid_is_nerfstudios(seed: int, features: int, bits: int, outside: b
     torch.testing.assert_close(ours(points), theirs(points), rtol=1e-5, atol=1e-5)
 
 
+def test_no_points_have_no_features() -> None:
+    """A chunk whose rays meet a region's box and none of its voxels asks for nothing."""
+    theirs, ours = grids()
+    for shape in ((0, 3), (4, 0, 3)):
+        points = torch.zeros(shape)
+        assert ours(points).shape == theirs(points).shape == (*shape[:-1], 15)
+    ours(torch.zeros(0, 3)).sum().backward()
+    assert ours.hash_table.grad is not None and not ours.hash_table.grad.any()
+
+
 def test_the_grids_gradients_are_nerfstudios() -> None:
     theirs, ours = grids()
     points = torch.rand(40, 3)

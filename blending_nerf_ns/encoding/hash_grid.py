@@ -93,7 +93,7 @@ def interpolate(table: Float[Tensor, "T F"], where: Corners) -> Float[Tensor, "N
     """Features of N points on all levels: weighted sums of table rows, differentiable in table and weights."""
     levels, points, count = where.rows.shape
     out = _WeightedRows.apply(table, where.rows.view(-1, count), where.weights.view(-1, count))
-    return out.view(levels, points, -1).transpose(0, 1).flatten(1)  # type: ignore[union-attr]
+    return out.view(levels, points, table.shape[1]).transpose(0, 1).flatten(1)  # type: ignore[union-attr]
 
 
 class CpuHashEncoding(HashEncoding):
@@ -107,7 +107,7 @@ class CpuHashEncoding(HashEncoding):
             return super().pytorch_fwd(in_tensor)
         points = in_tensor if self.of_points else in_tensor.detach()
         found = corners(points.reshape(-1, 3), self.scalings, self.hash_table_size)
-        return interpolate(self.hash_table, found).view(*in_tensor.shape[:-1], -1)
+        return interpolate(self.hash_table, found).view(*in_tensor.shape[:-1], self.get_out_dim())
 
 
 def use_cpu_hash_grids(model: nn.Module, of_points: bool = True) -> None:
