@@ -26,7 +26,6 @@ from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.loss_record import FILE, inherit, read_losses, record_step, rewind
-from blending_nerf_ns.reporting.bench import every_nth, read_prompts
 from blending_nerf_ns.reporting.build import finite
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, load_judge
@@ -48,6 +47,7 @@ from blending_nerf_ns.reporting.subject import (
 )
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
 from blending_nerf_ns.reporting.views import Views, find_view, novel_views, path_order, photo_views, view_gaps
+from blending_nerf_ns.reporting.workbench import every_nth, read_prompts
 
 SMALL = ("--num-views", "4", "--image-size", "32", "--sweep-views", "2", "--shown-views", "2")
 TEXT_FIGURES = [name for name, metric in METRICS.items() if metric.group == METRICS["r_precision"].group]

@@ -17,7 +17,6 @@ from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
 from blending_nerf_ns.loss_record import read_losses
-from blending_nerf_ns.reporting.bench import IN_REGION, MOST_POINTS, Bench, Measured, every_nth, read_prompts
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import Judge, load_judge, same_model
 from blending_nerf_ns.reporting.layers import ANYTHING, at_strength, joined_texts, only, shown_as, shown_layers
@@ -37,6 +36,7 @@ from blending_nerf_ns.reporting.subject import (
 )
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
 from blending_nerf_ns.reporting.views import Views, novel_views, photo_views, spread
+from blending_nerf_ns.reporting.workbench import IN_REGION, MOST_POINTS, Bench, Measured, every_nth, read_prompts
 
 FORMAT = "blending-nerf report 1"
 NO_MASK = "no mask was given (--masks); our own region does not stand in for one"

@@ -88,36 +88,33 @@ def with_tower(clip: Dict[str, Tensor], clipseg: Dict[str, Tensor], layers: int)
         number, _, rest = key[len(_BLOCK) :].partition(".")
         out[f"{_BLOCK}{int(number) + layers}.{rest}"] = clip[key]
     tower = {key[len(_VISION) :]: value for key, value in clipseg.items() if key.startswith(_VISION)}
-    out["visual.class_embedding"] = tower["embeddings.class_embedding"]
-    out["visual.positional_embedding"] = tower["embeddings.position_embedding.weight"]
-    out["visual.conv1.weight"] = tower["embeddings.patch_embedding.weight"]
-    for kind in ("weight", "bias"):
-        out[f"visual.ln_pre.{kind}"] = tower[f"pre_layrnorm.{kind}"]
-        for layer in range(layers):
-            theirs = f"encoder.layers.{layer}."
-            for name, new in _NAMES.items():
-                out[f"{_BLOCK}{layer}.{new}.{kind}"] = tower[f"{theirs}{name}.{kind}"]
-            joined = [tower[f"{theirs}self_attn.{n}_proj.{kind}"] for n in "qkv"]
-            out[f"{_BLOCK}{layer}.attn.in_proj_{kind}"] = torch.cat(joined)
+    out.update({ours: torch.cat([tower[name] for name in theirs]) for ours, theirs in _same_tensors(layers).items()})
     return out
 
 
 def tower_of(clip: Dict[str, Tensor], layers: int) -> Dict[str, Tensor]:
     """The `layers` first layers of a mini CLIP's vision tower in transformers' names; the inverse of `with_tower`."""
-    out = {
-        "embeddings.class_embedding": clip["visual.class_embedding"],
-        "embeddings.position_embedding.weight": clip["visual.positional_embedding"],
-        "embeddings.patch_embedding.weight": clip["visual.conv1.weight"],
+    out = {}
+    for ours, theirs in _same_tensors(layers).items():
+        out.update({_VISION + name: part for name, part in zip(theirs, clip[ours].chunk(len(theirs)))})
+    return out
+
+
+def _same_tensors(layers: int) -> Dict[str, Tuple[str, ...]]:
+    """The tower's tensors in open_clip's words, and in transformers': where these are several, they are joined to one."""
+    same: Dict[str, Tuple[str, ...]] = {
+        "visual.class_embedding": ("embeddings.class_embedding",),
+        "visual.positional_embedding": ("embeddings.position_embedding.weight",),
+        "visual.conv1.weight": ("embeddings.patch_embedding.weight",),
     }
     for kind in ("weight", "bias"):
-        out[f"pre_layrnorm.{kind}"] = clip[f"visual.ln_pre.{kind}"]
+        same[f"visual.ln_pre.{kind}"] = (f"pre_layrnorm.{kind}",)
         for layer in range(layers):
             theirs = f"encoder.layers.{layer}."
             for name, new in _NAMES.items():
-                out[f"{theirs}{name}.{kind}"] = clip[f"{_BLOCK}{layer}.{new}.{kind}"]
-            for n, part in zip("qkv", clip[f"{_BLOCK}{layer}.attn.in_proj_{kind}"].chunk(3)):
-                out[f"{theirs}self_attn.{n}_proj.{kind}"] = part
-    return {_VISION + key: value for key, value in out.items()}
+                same[f"{_BLOCK}{layer}.{new}.{kind}"] = (f"{theirs}{name}.{kind}",)
+            same[f"{_BLOCK}{layer}.attn.in_proj_{kind}"] = tuple(f"{theirs}self_attn.{n}_proj.{kind}" for n in "qkv")
+    return same
 
 
 def picture_size(positions: Tensor) -> int:
