@@ -19,19 +19,17 @@ from typing import Any, Dict, List, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import tyro
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import models, objectives, training
 from mini_guidance.gates import learn_words, phrases, set_gates
-from mini_guidance.objectives import FIXED
+from mini_guidance.lessons import clip_losses
 from mini_guidance.queries import draw_queries, query_masks
 from mini_guidance.scores import clip_scores, clipseg_scores
 from mini_guidance.students import Seen, Students, finished
 
-from blending_nerf_ns.procedural import captions
 from blending_nerf_ns.procedural.batches import Batch, Painter
 
 
@@ -69,25 +67,9 @@ class Settings:
 def losses(students: Students, batch: Batch, settings: Settings, rng: np.random.Generator) -> Dict[str, torch.Tensor]:
     """Everything that one batch teaches."""
     seen = students.look(models.normalize(batch.images))
-
-    owners = rng.choice(len(batch.images), settings.captions, replace=False)
-    meanings = FIXED + [captions.true_phrase(batch.facts, int(i), rng) for i in owners]
-    # the fixed ones without leads and tails: short texts are cheap
-    short = [captions.name(p.items[0], rng) if p.items else "nothing" for p in FIXED]
-    words_read = torch.cat(
-        [students.caption(short), students.caption([captions.say(p, rng) for p in meanings[len(FIXED) :]])]
-    )
-    scale = students.clip.logit_scale.exp().clamp_max(100)
-    logits = scale * F.normalize(seen.features, dim=-1) @ F.normalize(words_read, dim=-1).T
-
-    cells = seen.states[-1][:, 1:]
     return {
         **(_mask_loss(students, seen, batch, settings, rng) if settings.queries else {}),
-        "clip": 0.5 * objectives.contrast(logits, captions.holds(batch.facts, meanings)),
-        "cells": objectives.cell_loss(students.cells(cells), batch),
-        "geometry": objectives.geometry_loss(students.geometry(cells), batch),
-        "whole": 0.25 * objectives.whole_loss(students.whole(seen.features), batch.facts),
-        "words": objectives.word_loss(students.text(words_read), meanings),
+        **clip_losses(students, seen, batch, settings.captions, rng),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +136,18 @@ def test_close_ups_look_at_the_box_and_views_are_spread() -> None:
     assert len(chosen) == 4 and set(numbers) <= {1, 3, 5, 7, 9} and int(chosen.width[0]) == 32
 
 
-def test_what_does_not_look_like_the_text_is_not_taken_silently(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_look_like_the_text_is_refused() -> None:
     """Nothing purple is in the scene: whatever a low threshold marks, the guide denies."""
-    found("a purple cone", threshold=0.05, keep="best")
-    said = " ".join(capsys.readouterr().out.split())
-    assert "does not look like it" in said or "another object does, and is taken" in said, said
+    with pytest.raises(NothingFound, match=r"'a purple cone' was not found.*denies.*finds instead"):
+        found("a purple cone", threshold=0.05, keep="best")
+
+
+def test_objects_that_run_together_in_wide_views_are_told_apart_from_nearby(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A red donut leans over to the red cone: a coarse grid has them as one part."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parent.parent / "examples"))
+    scenes, measure = import_module("localiser.scenes"), import_module("localiser.measure")
+    score = measure.solve(scenes.make_puzzle(502), RegionConfig(threshold=0.4), load_clip("embedded", None, "cpu"))
+    assert "1 of them do not belong" in " ".join(capsys.readouterr().out.split())
+    assert score.core > 0.7 and score.distractors < 0.05

@@ -7,7 +7,7 @@ at the one that is meant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Sequence, Tuple, cast
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 COARSE = 96
 """Voxels along each side of the whole scene, when parts are told apart."""
+CLOSE = 48
+"""The same for a box around one part: what stands a few hundredths of its size apart may be two objects."""
 PART_SHARE = 0.6
 """Parts are looked for at this share of the threshold: what is unsure is for the guide to decide."""
 HIGHER = (0.0, 0.3, 0.6)
@@ -53,11 +55,20 @@ ROOM = 1.5
 """Voxels around a part that belong to its box: surfaces lie between voxels."""
 
 
-def marked_parts(scene: FrozenScene, evidence: Evidence, threshold: float) -> List[Box]:
-    """Boxes around everything that might be meant, in grid coordinates."""
-    box = (scene.base.grid_box[0].to(evidence.points), scene.base.grid_box[1].to(evidence.points))
+def marked_parts(scene: FrozenScene, evidence: Evidence, threshold: float, box: Optional[Box] = None) -> List[Box]:
+    """Boxes around everything that might be meant, in grid coordinates.
+
+    Args:
+        scene: with a frozen base.
+        evidence: of the localiser.
+        threshold: of the region.
+        box: look only in here, with voxels that are small beside it; without it in the whole scene.
+    """
+    most = scene.base.grid_box
+    resolution = COARSE if box is None else CLOSE
+    box = (most[0].to(evidence.points), most[1].to(evidence.points)) if box is None else box
     with scene.timed("fuse"):
-        grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, COARSE, most_rays=COARSE_RAYS)
+        grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, resolution, most_rays=COARSE_RAYS)
     return find_parts(grid, PART_SHARE * threshold)
 
 
@@ -200,3 +211,9 @@ def only_inside(evidence: Evidence, box: Box) -> Evidence:
     """The same evidence with everything outside a box denied."""
     inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)
     return evidence._replace(probabilities=evidence.probabilities * inside)
+
+
+def never_inside(evidence: Evidence, box: Box) -> Evidence:
+    """The same evidence with everything in a box denied."""
+    inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)
+    return evidence._replace(probabilities=evidence.probabilities * ~inside)

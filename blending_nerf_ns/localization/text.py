@@ -14,7 +14,14 @@ from blending_nerf_ns.localization.alternatives import best_alternatives
 from blending_nerf_ns.localization.clipseg import load_clipseg
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence, join_evidence
-from blending_nerf_ns.localization.parts import believed_inside, marked_parts, nearest_part, only_inside, read_parts
+from blending_nerf_ns.localization.parts import (
+    believed_inside,
+    marked_parts,
+    nearest_part,
+    never_inside,
+    only_inside,
+    read_parts,
+)
 from blending_nerf_ns.localization.views import (
     FrozenScene,
     Localize,
@@ -35,6 +42,8 @@ ANYTHING = "an object"
 """What is asked for where nothing that is marked is what is meant."""
 DOUBTFUL, CLEARLY = -5.0, 2.0
 """Below this log-likelihood the guide denies a part; another must be likelier by this to be taken instead."""
+HOPELESS = -8.5
+"""Below this it denies a part from every side: training on it would edit the wrong object."""
 PICTURES_FOR_ALTERNATIVES = 4
 
 
@@ -67,10 +76,11 @@ def find_text(config: RegionConfig, scene: FrozenScene, text: str, load_guide: L
     if config.keep == "nearest" and found.parts:
         found = found.only(nearest_part(found.parts, _point(config, scene)))
     elif config.keep == "best" and found.parts:
-        found = _best(found, scene, text, load_guide(), search)
+        found = _best(config, found, scene, text, load_guide(), search)
     if not found.parts or config.close_ups == 0:
         return found.evidence
-    return join_evidence([found.evidence, *_look_closer(config, scene, found.parts, found.localize)])
+    near = join_evidence([found.evidence, *_look_closer(config, scene, found.parts, found.localize)])
+    return _without_neighbours(config, scene, near, found.parts[0], text, load_guide) if config.keep == "best" else near
 
 
 class Search(NamedTuple):
@@ -85,8 +95,19 @@ class Search(NamedTuple):
         return Search(only_inside(self.evidence, self.parts[part]), [self.parts[part]], self.localize)
 
 
-def _best(found: Search, scene: FrozenScene, text: str, guide: ClipGuide, search: Callable[[str], Search]) -> Search:
-    """The part on which the guide reads the text best; where it reads it on none, it is looked for among all objects."""
+def _best(
+    config: RegionConfig,
+    found: Search,
+    scene: FrozenScene,
+    text: str,
+    guide: ClipGuide,
+    search: Callable[[str], Search],
+) -> Search:
+    """The part on which the guide reads the text best; where it reads it on none, it is looked for among all objects.
+
+    Raises:
+        NothingFound: the guide denies all of them from every side.
+    """
     likelihood = read_parts(scene, guide, found.parts, text)
     best = max(range(len(likelihood)), key=likelihood.__getitem__)
     if len(likelihood) > 1:
@@ -101,11 +122,37 @@ def _best(found: Search, scene: FrozenScene, text: str, guide: ClipGuide, search
     if others and max(others) > likelihood[best] + CLEARLY:
         CONSOLE.print(f"The localiser marks what does not look like {text!r}; another object does, and is taken.")
         return every.only(max(range(len(others)), key=others.__getitem__))
+    if likelihood[best] <= HOPELESS:
+        denied = NothingFound(
+            f"the guide denies that any of the {len(likelihood)} marked part(s) is that (log-likelihood "
+            f"{likelihood[best]:.1f} at best; {HOPELESS:.1f} is needed). Look at what is marked with keep `all`, describe "
+            "the object in other words, or give a box"
+        )
+        raise explain_nothing(denied, config, scene, text)
     CONSOLE.print(
         f"[bold yellow]What is marked as {text!r} does not look like it (log-likelihood {likelihood[best]:.1f}): look at the "
         "overlay before you train, and try other words, a box or `keep nearest`."
     )
     return found.only(best)
+
+
+def _without_neighbours(
+    config: RegionConfig, scene: FrozenScene, evidence: Evidence, box: Box, text: str, load_guide: LoadGuide
+) -> Evidence:
+    """Objects that ran together in the wide views may stand apart in the close-ups: then what the guide denies goes."""
+    parts = marked_parts(scene, evidence, config.threshold, box)
+    if len(parts) < 2:
+        return evidence
+    likelihood = read_parts(scene, load_guide(), parts, text)
+    best = max(likelihood)
+    denied = [part for part, value in zip(parts, likelihood) if value < DOUBTFUL and value < best - CLEARLY]
+    values = ", ".join(f"{value:.1f}" for value in likelihood)
+    CONSOLE.print(
+        f"From nearby it is {len(parts)} parts (log-likelihoods {values}); {len(denied)} of them do not belong."
+    )
+    for part in denied:
+        evidence = never_inside(evidence, part)
+    return evidence
 
 
 def only_nearest(config: RegionConfig, scene: FrozenScene, evidence: Evidence) -> Evidence:

@@ -67,13 +67,8 @@ class Students(nn.Module):
         return self.clipseg.clip.text_projection(self.clipseg.clip.text_model(models.tokenize(texts)).pooler_output)
 
     def caption(self, texts: List[str]) -> Tensor:
-        """The CLIP's text features, not normalised; the padding that open_clip would add changes nothing."""
-        clip, tokens = self.clip, models.tokenize(texts)
-        length = tokens.shape[1]
-        x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
-        x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask[:length, :length]))
-        x = x[torch.arange(len(x)), tokens.argmax(-1)]
-        return x @ clip.text_projection if isinstance(clip.text_projection, Tensor) else clip.text_projection(x)
+        """The CLIP's text features, not normalised."""
+        return read_captions(self.clip, texts)
 
     def start_from_shipped(self, of_clip: bool) -> None:
         """Go on from the weights in the package, which are float16 and without the questions' answers.
@@ -92,6 +87,16 @@ class Students(nn.Module):
             state[name] = models.resize_positions(state[name], size)
         self.clipseg.load_state_dict(clipseg)
         self.clip.load_state_dict(models.without_tower(clip, self.shared_layers))
+
+
+def read_captions(clip: Any, texts: List[str]) -> Tensor:
+    """A CLIP's text features, not normalised; the padding that open_clip would add changes nothing."""
+    tokens = models.tokenize(texts)
+    length = tokens.shape[1]
+    x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
+    x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask[:length, :length]))
+    x = x[torch.arange(len(x)), tokens.argmax(-1)]
+    return x @ clip.text_projection if isinstance(clip.text_projection, Tensor) else clip.text_projection(x)
 
 
 def finished(state: Dict[str, Tensor], layers: int) -> tuple[Any, Any]:

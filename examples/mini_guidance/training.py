@@ -20,6 +20,8 @@ from blending_nerf_ns.procedural.stock import load_stock, make_stock
 
 TRAIN_SEED, HELD_OUT_SEED = 7, 991
 HELD_OUT_SCENES = 2000
+LONGEST_STEP = 30.0
+"""Seconds; a process that was stopped for longer did not train meanwhile."""
 
 
 def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: int = 96) -> None:
@@ -121,7 +123,7 @@ class Run:
                 start = time.time()
                 yield self.step
                 self.step += 1
-                self.spent += time.time() - start
+                self.spent += min(time.time() - start, LONGEST_STEP)
                 bar.update(task, completed=self.spent)
 
 

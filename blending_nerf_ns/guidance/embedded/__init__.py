@@ -1,4 +1,5 @@
-"""Two tiny models shipped with the package, so that everything runs offline: a mini CLIP and a mini CLIPSeg.
+"""Tiny models shipped with the package, so that everything runs offline: a mini CLIP, a mini CLIPSeg, and a second mini CLIP
+that judges what the first one guided.
 
 They know the few words of `procedural.words` and were trained on procedural pictures only; see MODEL_CARD.md. They load
 through the same doors as the real models: open_clip and transformers.
@@ -17,6 +18,7 @@ EMBEDDED_DIR: Path = Path(__file__).parent
 MINI_CLIP_NAME = "mini_clip"
 MINI_CLIP_CONFIG: Path = EMBEDDED_DIR / "mini_clip.json"
 MINI_CLIP_WEIGHTS: Path = EMBEDDED_DIR / "mini_clip.safetensors"
+MINI_JUDGE_NAME = "mini_judge"
 
 
 def load_mini_clip() -> Tuple["open_clip.CLIP", Callable[[List[str]], "LongTensor"]]:
