@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Sequence, cast, get_type_hints
 
 import tyro
 import yaml
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipelineConfig
 
 
+FLAG = "--pipeline."
+
+
 def adopt_base(config: BlendingPipelineConfig, run: BaseRun) -> None:
     """Take the base's architecture, data and data parser, so that it renders what its own run renders."""
     config.model.base = run.model_config
@@ -29,12 +32,25 @@ def adopt_base(config: BlendingPipelineConfig, run: BaseRun) -> None:
         config.datamanager.dataparser.data = Path(data)  # type: ignore[attr-defined]
 
 
-def adopt_resumed_run(config: TrainerConfig, saved: Path) -> None:
+def flags_given(arguments: Sequence[str]) -> FrozenSet[str]:
+    """Fields of the pipeline's configuration that a command line names, whatever value it gives them.
+
+    Example:
+        >>> sorted(flags_given(["--pipeline.target-text", "a --b", "--pipeline.region.no-margin-over-surfaces", "--vis=viewer"]))
+        ['region.margin_over_surfaces', 'target_text']
+    """
+    names = [word[len(FLAG) :].split("=")[0].replace("-", "_") for word in arguments if word.startswith(FLAG)]
+    split = [name.rpartition(".") for name in names]
+    return frozenset(f"{group}{dot}{name.removeprefix('no_')}" for group, dot, name in split)
+
+
+def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] = frozenset()) -> None:
     """On a resume, take from the run that is resumed whatever was not given anew.
 
     Args:
         config: this run's configuration, changed in place: its pipeline's fields that stand at the method's default.
         saved: the resumed run's config.yml. It is YAML with Python tags, so name only runs that you trust.
+        given: fields that the command line names (`flags_given`): they stay, even at their default.
 
     Raises:
         BlendingNerfError: there is no such file, or it is no run of ours.
@@ -52,7 +68,7 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path) -> None:
     from nerfstudio.configs.method_configs import all_methods
 
     default = all_methods.get(config.method_name, config).pipeline
-    taken = take_where_default(config.pipeline, other, default)
+    taken = take_where_default(config.pipeline, other, default, given)
     pipeline = cast(BlendingPipelineConfig, config.pipeline)
     pipeline.model.base, pipeline.model.base_num_images = other.model.base, other.model.base_num_images
     pipeline.base_run = None
@@ -93,8 +109,10 @@ def as_flag(name: str, value: Any) -> str:
     return f"--pipeline.{name.replace('_', '-')} {shlex.join(words)}"
 
 
-def take_where_default(config: Any, saved: Any, default: Any, prefix: str = "") -> Dict[str, Any]:
-    """Copy fields of a saved dataclass into `config` where that one still stands at its default.
+def take_where_default(
+    config: Any, saved: Any, default: Any, given: FrozenSet[str] = frozenset(), prefix: str = ""
+) -> Dict[str, Any]:
+    """Copy fields of a saved dataclass into `config` where that one still stands at its default and was not given.
 
     Fields that no flag can set (tyro's `Suppress`) belong to their own run and are left alone.
 
@@ -111,8 +129,8 @@ def take_where_default(config: Any, saved: Any, default: Any, prefix: str = "") 
             continue
         ours, theirs, usual = getattr(config, name), getattr(saved, name), getattr(default, name)
         if is_dataclass(ours) and type(ours) is type(theirs) and type(ours) is type(usual):
-            taken |= take_where_default(ours, theirs, usual, f"{prefix}{name}.")
-        elif ours == usual and ours != theirs:
+            taken |= take_where_default(ours, theirs, usual, given, f"{prefix}{name}.")
+        elif ours == usual and ours != theirs and f"{prefix}{name}" not in given:
             setattr(config, name, theirs)
             taken[f"{prefix}{name}"] = theirs
     return taken

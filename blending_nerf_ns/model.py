@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
+from blending_nerf_ns.bases.memory import RenderMemory
 from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
 from blending_nerf_ns.edits.edit import Edit, accumulated_region
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
@@ -85,6 +86,8 @@ class BlendingModel(Model):
             metadata=self.kwargs.get("metadata"),
             device=device,
         )
+        self.seen = RenderMemory(self.base)
+        """The base, which a viewer lets remember its last pictures."""
         use_cuda = device.startswith("cuda")
         region, info = Region(self.config.region_resolution), LayerInfo(id=new_id())
         self.edit = Edit(region, EditField(self.config.edit_field, use_cuda), info)
@@ -207,7 +210,7 @@ class BlendingModel(Model):
 
         `added`, `removed` and `changed` are of all layers together; `region` is that of the edit in work.
         """
-        render = self.base.render(ray_bundle)
+        render = self.seen.render(ray_bundle)
         original = render.outputs["rgb"]
         outputs = {
             "rgb": original.clone(),
@@ -268,7 +271,12 @@ class BlendingModel(Model):
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """A whole picture: the chunks' outputs, and what needs a pixel's place in it."""
-        outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
+        if bool(self.base_frozen):
+            self.seen.begin(camera_ray_bundle)
+        try:
+            outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
+        finally:
+            self.seen.end()
         silhouette = outputs.pop("silhouette")
         outputs["region_overlay"] = region_overlay(outputs["original"], outputs["region"], silhouette)
         outputs["compare"] = wipe(outputs["original"], outputs["rgb"], self.compare_at)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 SAVE_EVERY = 100
 """Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""
+VIEWER_MEMORY = 1 << 28
+"""Bytes for the base's last pictures where a viewer is: some 200,000 rays of the small config."""
 
 
 @dataclass
@@ -140,6 +142,7 @@ class BlendingPipeline(VanillaPipeline):
             from blending_nerf_ns.viewer.panel import EditPanel
 
             self.editor = EditPanel(self.session, test_mode == "val")
+            self.model.seen.most_bytes = VIEWER_MEMORY
 
     # -- stages -------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """nerfstudio's trainer, with an end that is the pipeline's and checkpoints that are written whole."""
 
 import copy
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Type, cast
@@ -9,7 +10,7 @@ from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
 
-from blending_nerf_ns.adopting import adopt_resumed_run
+from blending_nerf_ns.adopting import adopt_resumed_run, flags_given
 from blending_nerf_ns.checkpoints import newest_whole_step, write_whole
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.loss_record import inherit
@@ -48,7 +49,7 @@ class BlendingTrainer(Trainer):
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
         if resumed:
-            adopt_resumed_run(self.config, Path(resumed).parent / "config.yml")
+            adopt_resumed_run(self.config, Path(resumed).parent / "config.yml", flags_given(sys.argv[1:]))
             if self.local_rank == 0:
                 inherit(Path(resumed).parent, self.config.get_base_dir())
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it

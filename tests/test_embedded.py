@@ -12,7 +12,6 @@ from safetensors import safe_open
 
 from blending_nerf_ns.guidance.embedded import (
     EMBEDDED_DIR,
-    MINI_CLIP_WEIGHTS,
     load_mini_clip,
     mini_clipseg_path,
     unknown_words,
@@ -68,7 +67,7 @@ def clipseg():
 def test_files_are_small_and_half_precision():
     files = [p for p in EMBEDDED_DIR.rglob("*") if p.is_file() and p.suffix != ".pyc"]
     assert sum(p.stat().st_size for p in files) <= 25e6
-    for path in (MINI_CLIP_WEIGHTS, mini_clipseg_path() / "model.safetensors"):
+    for path in (EMBEDDED_DIR / "mini_clip.safetensors", mini_clipseg_path() / "model.safetensors"):
         with safe_open(path, "pt") as weights:
             kinds = {weights.get_slice(key).get_dtype() for key in weights.keys()}  # noqa: SIM118
         assert kinds <= {"F16", "I64"}

@@ -26,8 +26,7 @@ COLOURS = {
 }
 
 needs_clip = pytest.mark.skipif(
-    not embedded.MINI_CLIP_WEIGHTS.exists(),
-    reason=f"the mini CLIP is not trained yet: no {embedded.MINI_CLIP_WEIGHTS.name}",
+    not (embedded.EMBEDDED_DIR / "mini_clip.safetensors").exists(), reason="the mini CLIP is not trained yet"
 )
 needs_clipseg = pytest.mark.skipif(
     not (embedded.mini_clipseg_path() / "model.safetensors").exists(), reason="the mini CLIPSeg is not trained yet"
@@ -121,9 +120,13 @@ def test_clipseg_names_unknown_words():
 
 
 def test_missing_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    monkeypatch.setattr(embedded, "MINI_CLIP_WEIGHTS", tmp_path / "mini_clip.safetensors")
-    with pytest.raises(BlendingNerfError, match=r"mini_clip\.safetensors, a part of the embedded guidance, is missing"):
-        load_clip("embedded")
+    monkeypatch.setattr(embedded, "EMBEDDED_DIR", tmp_path)
+    for name, file in (("embedded", "mini_clip"), ("embedded-judge", "mini_judge")):
+        (tmp_path / f"{file}.json").touch()
+        with pytest.raises(
+            BlendingNerfError, match=rf"{file}\.safetensors, a part of the embedded guidance, is missing"
+        ):
+            load_clip(name)
     monkeypatch.setattr(embedded, "mini_clipseg_path", lambda: tmp_path)
     with pytest.raises(BlendingNerfError, match="a part of the embedded guidance, is missing: install"):
         load_clipseg("embedded")

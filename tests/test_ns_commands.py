@@ -68,17 +68,18 @@ def test_a_checkpoint_holds_no_guidance(folder: Path) -> None:
 @pytest.mark.parametrize("interrupted_after", [BASE_STEPS // 2, BASE_STEPS + EDIT_STEPS // 2], ids=["base", "edit"])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(folder: Path, interrupted_after: int) -> None:
     name = f"interrupted{interrupted_after}"
-    train(folder, name, "--max-num-iterations", interrupted_after)
+    train(folder, name, "--max-num-iterations", interrupted_after, "--pipeline.judge-model", "embedded")
     half = checkpoint(folder, name)["pipeline"]["progress"].tolist()
     assert sum(half) == interrupted_after
     done = run(
         "ns-train", "blending-nerf-cpu", "--output-dir", "out", "--experiment-name", "tiny", "--timestamp", f"{name}b",
         "--load-dir", run_of(folder, name) / "nerfstudio_models", "--data", "capture", "--vis", "tensorboard",
-        "--viewer.quit-on-train-completion", "True", cwd=folder,
+        "--viewer.quit-on-train-completion", "True", "--pipeline.judge-model", "", cwd=folder,
     )  # fmt: skip
     said = next(line for line in done.stdout.splitlines() if line.startswith("Resuming"))
     assert "--pipeline.source-text 'a red ball' --pipeline.target-text 'a blue ball'" in said
     assert "--pipeline.region.box-size 0.5 0.5 0.5" in said and "interactive" not in said and "run-dir" not in said
+    assert "judge-model" not in said, "it was given, at its default"
     resumed, whole = checkpoint(folder, f"{name}b"), checkpoint(folder, "whole")
     assert (
         resumed["pipeline"]["progress"].tolist() == whole["pipeline"]["progress"].tolist() == [BASE_STEPS, EDIT_STEPS]

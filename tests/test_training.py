@@ -12,7 +12,7 @@ import tyro
 from tiny_run import tiny_model
 from typing_extensions import Annotated
 
-from blending_nerf_ns.adopting import describe, take_where_default
+from blending_nerf_ns.adopting import describe, flags_given, take_where_default
 from blending_nerf_ns.checking import check_edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.errors import BlendingNerfError
@@ -52,6 +52,15 @@ def test_a_resume_takes_what_was_not_given_from_the_run_before() -> None:
     taken = take_where_default(given, saved, _Config())
     assert given == _Config(text="a new target", scale=0.25, sides=(2.0, 3.0), inner=_Inner(7))
     assert taken == {"scale": 0.25, "sides": (2.0, 3.0), "inner.steps": 7}, "and nothing that no flag can set"
+
+
+def test_what_the_command_line_names_is_not_taken_even_at_its_default() -> None:
+    given = flags_given(
+        ["ns-train", "--pipeline.scale=1.0", "--pipeline.inner.steps", "10", "--text", "--vis", "viewer"]
+    )
+    config, saved = _Config(), _Config(text="old", scale=0.25, inner=_Inner(7))
+    assert take_where_default(config, saved, _Config(), given) == {"text": "old"}
+    assert config == _Config(text="old", scale=1.0, inner=_Inner(10))
 
 
 def test_what_a_resume_took_over_is_said_as_flags_and_the_words_come_first() -> None:

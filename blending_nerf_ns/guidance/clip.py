@@ -20,6 +20,8 @@ from blending_nerf_ns.guidance.templates import fill_templates
 
 EMBEDDED = "embedded"
 """Name of the small model that ships with the package."""
+EMBEDDED_JUDGE = "embedded-judge"
+"""Name of the second one, of another architecture and from other random weights, that judges what the first one guided."""
 
 Tokenize = Callable[[List[str], int], LongTensor]
 """From texts and a context length to token ids [B, length]."""
@@ -159,7 +161,7 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
 
     Args:
         model: an open_clip name ("ViT-B-16", "hf-hub:owner/name"), a local folder with an open_clip_config.json, or
-            "embedded", the small model of this package.
+            "embedded", the small model of this package, or "embedded-judge", a second one.
         pretrained: a pretrained tag of that name ("openai"), or a path to weights (.safetensors, or a PyTorch state
             dict, read without executing pickled code). OpenAI's own weights by path want the name with "-quickgelu".
             Not used with a folder, an hf-hub name or "embedded".
@@ -168,8 +170,8 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
     Raises:
         BlendingNerfError: the model is not known, its weights are not found here nor downloadable, or do not fit it.
     """
-    if model == EMBEDDED:
-        return _load_embedded().to(device)
+    if model in (EMBEDDED, EMBEDDED_JUDGE):
+        return _load_embedded(model).to(device)
     from blending_nerf_ns.guidance import open_clip_source
     from blending_nerf_ns.guidance.templates import PHOTO
 
@@ -182,13 +184,15 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
     return ClipGuide(network, tokenize, name, PHOTO).to(device)
 
 
-def _load_embedded() -> ClipGuide:
+def _load_embedded(name: str) -> ClipGuide:
     from blending_nerf_ns.guidance import embedded
     from blending_nerf_ns.guidance.templates import EMBEDDED as TEMPLATES
 
-    for path in (embedded.MINI_CLIP_CONFIG, embedded.MINI_CLIP_WEIGHTS, embedded.mini_clipseg_path()):
+    mini = embedded.MINI_CLIP_NAME if name == EMBEDDED else embedded.MINI_JUDGE_NAME
+    files = [embedded.EMBEDDED_DIR / f"{mini}{kind}" for kind in (".json", ".safetensors")]
+    for path in (*files, embedded.mini_clipseg_path()):
         if not path.exists():
             raise BlendingNerfError(f"{path}, a part of the embedded guidance, is missing: install the package again")
-    model, _ = embedded.load_mini_clip()
     tokenizer = lru_cache(maxsize=None)(embedded.mini_tokenizer)
-    return ClipGuide(model, lambda texts, length: tokenizer(length)(texts), EMBEDDED, TEMPLATES, embedded=True)
+    model = embedded.load_mini(mini)
+    return ClipGuide(model, lambda texts, length: tokenizer(length)(texts), name, TEMPLATES, embedded=True)

@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' own helpers
@@ -51,29 +51,30 @@ def main() -> None:
         "--train-flags", nargs=argparse.REMAINDER, default=[], help="more flags for ns-train; come last"
     )
     args = parser.parse_args()
-    figures = {"ns-viewer": in_viewer(args.config.resolve(), args.moves, args.threads)}
-    figures["ns-train"] = in_training(args)
-    for place, values in figures.items():
-        for name, value in values.items():
-            print(f"{place:10} {name:48} {value:8.3f}")
-    if args.output:
-        args.output.write_text(json.dumps(figures, indent=2) + "\n")
+    figures: dict[str, dict[str, float]] = {}
+    for place, measured in (("ns-viewer", in_viewer(args)), ("ns-train", in_training(args))):
+        for part in measured:  # minutes apart: said and written as they come
+            figures.setdefault(place, {}).update(part)
+            for name, value in part.items():
+                print(f"{place:10} {name:48} {value:8.3f}", flush=True)
+            if args.output:
+                args.output.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def in_viewer(config: Path, moves: int, threads: int) -> dict[str, float]:
+def in_viewer(args: argparse.Namespace) -> Iterator[dict[str, float]]:
     """Slider to pictures where nothing trains."""
     port = free_port()
     address = ("--viewer.websocket-port", port, "--viewer.websocket-host", "127.0.0.1")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "viewer.log"
-        command = (BIN / "ns-viewer", "--load-config", config, *address)
-        with running(*command, cwd=Path.cwd(), log=log, port=port, threads=threads):
+        command = (BIN / "ns-viewer", "--load-config", args.config.resolve(), *address)
+        with running(*command, cwd=Path.cwd(), log=log, port=port, threads=args.threads):
             client = visit(port)
             look(client)
-            return slider_to_pictures(client, moves)
+            yield slider_to_pictures(client, args.moves)
 
 
-def in_training(args: argparse.Namespace) -> dict[str, float]:
+def in_training(args: argparse.Namespace) -> Iterator[dict[str, float]]:
     """Slider to first picture, the storm, and undo, of an edit in training on the same base."""
     port = free_port()
     address = ("--viewer.websocket-port", port, "--viewer.websocket-host", "127.0.0.1")
@@ -87,14 +88,14 @@ def in_training(args: argparse.Namespace) -> dict[str, float]:
         with running(*command, cwd=Path.cwd(), log=Path(folder) / "train.log", port=port, threads=args.threads):
             client = visit(port)
             wait(client, lambda: client.says("The edit is being trained") and step_of(client) > 10)
-            figures = {"training: steps per second, nobody looking": steps_per_second(client, args.window)}
+            yield {"training: steps per second, nobody looking": steps_per_second(client, args.window)}
             look(client)
-            figures["training: slider to first picture, s"] = slider_while_training(client, args.moves)
-            figures |= storm(client, args.window)
+            yield {"training: slider to first picture, s": slider_while_training(client, args.moves)}
+            yield storm(client, args.window)
             client.click("Pause")
             wait(client, lambda: client.says("Waiting"))
-            figures |= {f"paused: {name}": value for name, value in slider_to_pictures(client, args.moves).items()}
-            return figures | undo(client, args.undos)
+            yield {f"paused: {name}": value for name, value in slider_to_pictures(client, args.moves).items()}
+            yield undo(client, args.undos)
 
 
 def capture_of(config: Path) -> Path:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 EMBEDDED_DIR: Path = Path(__file__).parent
 MINI_CLIP_NAME = "mini_clip"
-MINI_CLIP_CONFIG: Path = EMBEDDED_DIR / "mini_clip.json"
-MINI_CLIP_WEIGHTS: Path = EMBEDDED_DIR / "mini_clip.safetensors"
 MINI_JUDGE_NAME = "mini_judge"
 
 
@@ -33,11 +31,22 @@ def load_mini_clip() -> Tuple["open_clip.CLIP", Callable[[List[str]], "LongTenso
         >>> model, tokenize = load_mini_clip()
         >>> text_features = model.encode_text(tokenize(["a red ball"]), normalize=True)
     """
+    model = load_mini(MINI_CLIP_NAME)
+    return model, mini_tokenizer(model.context_length)
+
+
+def load_mini(name: str) -> "open_clip.CLIP":
+    """An open_clip model of this folder (float32), frozen and in eval mode.
+
+    Args:
+        name: `MINI_CLIP_NAME`, which guides, or `MINI_JUDGE_NAME`, which judges. Both read the same words and take images
+            of [B, 3, 96, 96], normalised with OpenAI CLIP's mean and std.
+    """
     import open_clip
 
-    open_clip.add_model_config(MINI_CLIP_CONFIG)
-    model: Any = open_clip.create_model(MINI_CLIP_NAME, pretrained=str(MINI_CLIP_WEIGHTS), precision="fp32")
-    return model.float().eval().requires_grad_(False), mini_tokenizer(model.context_length)
+    open_clip.add_model_config(EMBEDDED_DIR / f"{name}.json")
+    model: Any = open_clip.create_model(name, pretrained=str(EMBEDDED_DIR / f"{name}.safetensors"), precision="fp32")
+    return model.float().eval().requires_grad_(False)
 
 
 def mini_tokenizer(context_length: int) -> Callable[[List[str]], "LongTensor"]:
