@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
-import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +19,6 @@ from test_layers import two_layers
 from tiny_run import rays_towards_middle, run, run_of, tiny_model, train, write_tiny_capture
 
 from blending_nerf_ns.bases.weights import fingerprint
-from blending_nerf_ns.checkpoints import write_whole
 from blending_nerf_ns.cli import main
 from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layers import clear
@@ -396,13 +394,3 @@ def test_ns_render_shows_what_the_commands_say(tmp_path: Path) -> None:
     assert np.array_equal(faded[0][:, :24], faded[0][:, 24:]), "the first frame is the original"
     assert np.array_equal(faded[2], full[2]), "the last one is the whole edit"
     assert not np.array_equal(full[0], faded[0]) and not np.array_equal(full[1], faded[1])
-
-
-def test_a_save_that_fails_leaves_the_checkpoint_before_it_and_nothing_among_the_checkpoints(tmp_path: Path) -> None:
-    models = tmp_path / "run" / "nerfstudio_models"
-    write_whole({"step": 1}, models / "step-000000001.ckpt")
-    for name in ("step-000000001.ckpt", "step-000000002.ckpt"):
-        with pytest.raises((AttributeError, pickle.PicklingError)):
-            write_whole({"step": 2, "broken": lambda: None}, models / name)
-    assert [path.name for path in models.iterdir()] == ["step-000000001.ckpt"], "nerfstudio reads a step off each name"
-    assert torch.load(models / "step-000000001.ckpt", weights_only=True) == {"step": 1}

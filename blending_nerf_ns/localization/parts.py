@@ -21,7 +21,7 @@ from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import COARSE_RAYS, VoxelGrid, fill_grid
-from blending_nerf_ns.localization.views import FrozenScene, close_cameras, render_pictures
+from blending_nerf_ns.localization.views import FrozenScene, close_cameras, render_view
 from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, SYNONYMS, split_words
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def _bulk(light: Float[ndarray, "z y x"]) -> Tuple[Int[ndarray, "3"], Int[ndarra
 def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text: str) -> List[float]:
     """How well the guide reads a text on each part: mean log-likelihood of the text among its rivals, on zoomed views.
 
+    What lies around the part is painted over: a neighbour in a corner of the picture would be read as well.
     Similarities of different pictures do not compare: one part may be nearer to every text than another is to any.
 
     Args:
@@ -163,7 +164,9 @@ def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text:
     found = []
     with scene.timed("parts"):
         for part in tqdm(parts, desc="Parts", dynamic_ncols=True):
-            pictures = torch.stack(render_pictures(scene, close_cameras(scene, part, LOOKS, size)))
+            cameras = close_cameras(scene, part, LOOKS, size)
+            views = [render_view(scene, cameras, index) for index in range(len(cameras))]
+            pictures = torch.stack([view.only(part, scene.base) for view in views])
             logits = CERTAINTY * guide.encode_images(pictures.permute(0, 3, 1, 2)) @ texts.T
             found.append(float(logits.log_softmax(dim=-1)[:, 0].clamp_min(UNLIKELIEST).mean()))
     return found

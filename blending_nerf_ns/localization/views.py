@@ -73,6 +73,18 @@ class RenderedView(NamedTuple):
         maps = probability.reshape(-1).split([len(part.origins) for part in self.rays])
         return [gather_evidence(*part, p, base.to_grid) for part, p in zip(self.rays, maps)]
 
+    def only(self, box: Box, base: Base) -> Picture:
+        """The picture with what lies outside a box (in grid coordinates) painted over, in the mean colour of that."""
+        shares = []
+        for part in self.rays:
+            middles = 0.5 * (part.edges[:, 1:] + part.edges[:, :-1])[..., None]
+            places = base.to_grid(part.origins[:, None] + middles * part.directions[:, None])
+            inside = ((places >= box[0]) & (places <= box[1])).all(dim=-1)
+            shares.append((part.weights * inside).sum(dim=-1))
+        share = torch.cat(shares).clamp(0.0, 1.0).view(*self.picture.shape[:2], 1)
+        around = (self.picture * (1.0 - share)).sum(dim=(0, 1)) / (1.0 - share).sum().clamp_min(1e-6)
+        return torch.lerp(around.expand_as(self.picture), self.picture, share)
+
 
 @torch.no_grad()
 def render_view(scene: FrozenScene, cameras: Cameras, index: int) -> RenderedView:
