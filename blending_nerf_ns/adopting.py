@@ -55,7 +55,7 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path) -> None:
     default = all_methods.get(config.method_name, config).pipeline
     taken = take_where_default(config.pipeline, other, default)
     pipeline = cast("Edited", config.pipeline)
-    model: Any = pipeline.model
+    model = cast(Any, pipeline.model)
     model.base, model.base_num_images = other.model.base, other.model.base_num_images
     pipeline.base_run = None
     # not highlighted and not wrapped: a line that can be searched and copied

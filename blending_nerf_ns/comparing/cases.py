@@ -23,8 +23,9 @@ class EditCase:
     """What it should become."""
     operations: Tuple[str, ...] = OPERATIONS
     """What it takes; only methods that tell operations apart are told."""
-    region: Tuple[str, ...] = ()
-    """ns-train's flags of where it is, without their "--pipeline.region."; ("margin", "0.1"). Only for methods with a region."""
+    region: Mapping[str, str] = field(default_factory=dict)
+    """ns-train's flags of where it is, without their "--pipeline.region.": {"box-size": "0.5 0.5 1"}. Only methods with a
+    region are told."""
     subject: str = ""
     """Text that names the object in the demo's ground truth, where the source text does not."""
 
@@ -74,7 +75,7 @@ class Method:
     config: str
     """ns-train's method."""
     flags: Tuple[str, ...] = ()
-    """Of ns-train; they win over the edit's."""
+    """Of ns-train; they win over the edit's. "{x}" and the like are filled in for each scene (`places`)."""
     has_region: bool = True
     """Whether it knows regions and operations."""
 
@@ -155,7 +156,10 @@ def table_cells(
 def edit_of(values: Mapping[str, Any]) -> EditCase:
     """An edit as a scene's file says it."""
     try:
-        lists = {name: tuple(str(word) for word in values[name]) for name in ("operations", "region") if name in values}
-        return EditCase(**{**values, **lists})
-    except TypeError as error:
+        plain: Dict[str, Any] = dict(values)
+        if "operations" in plain:
+            plain["operations"] = tuple(plain["operations"])
+        plain["region"] = {str(name): str(value) for name, value in dict(plain.get("region", {})).items()}
+        return EditCase(**plain)
+    except (TypeError, ValueError) as error:
         raise BlendingNerfError(f"this is no edit: {dict(values)} ({error})") from error

@@ -6,14 +6,8 @@ from collections.abc import Sequence
 from typing import Dict, List
 
 from blending_nerf_ns.comparing.cases import Method
+from blending_nerf_ns.comparing.places import EVERYTHING
 from blending_nerf_ns.errors import BlendingNerfError
-
-EVERYWHERE = (
-    *("--pipeline.region.source", "box", "--pipeline.region.box-size", "1.2", "1.2", "1.2"),
-    *("--pipeline.region.box-center", "0", "0", "0"),
-)
-"""All that the cameras of a capture around something look at: nerfstudio puts them on a unit sphere. A box as large as the space
-itself would leave no place to look at it from."""
 
 OURS, FINETUNED = "ours", "clip-nerf-finetune"
 
@@ -35,7 +29,7 @@ def methods(size: str = "cpu") -> Dict[str, Method]:
     listed = [
         Method(OURS, ours),
         Method(FINETUNED, f"clip-nerf-finetune{ending}", has_region=False),
-        Method("no-region", ours, EVERYWHERE),
+        Method("no-region", ours, EVERYTHING),
         Method("no-budgets", ours, (f"{weight}-budget", "0")),
         Method("no-directional-loss", ours, (f"{weight}-direction", "0")),
         Method("no-edit-loss", ours, (f"{weight}-edit", "0")),

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.places import fill_for_scene
 from blending_nerf_ns.demo.commands import environment, program
 from blending_nerf_ns.errors import BlendingNerfError
 
@@ -91,7 +92,7 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
         capture,
         attempts,
         f"seed{cell.seed}",
-        [*cell.scene.train_flags, *place.train_flags, *cell.method.flags],
+        [*cell.scene.train_flags, *place.train_flags, *fill_for_scene(cell.method.flags, base, capture)],
         log,
         env,
     )
@@ -135,7 +136,8 @@ def edit_flags(cell: Cell) -> List[str]:
     flags += ["--pipeline.seed", seed, "--machine.seed", seed]
     if cell.method.has_region:
         flags += ["--pipeline.operations", *edit.operations]
-        flags += [f"--pipeline.region.{word}" if i % 2 == 0 else word for i, word in enumerate(edit.region)]
+        for name, value in edit.region.items():
+            flags += [f"--pipeline.region.{name}", *value.split()]
     return flags
 
 

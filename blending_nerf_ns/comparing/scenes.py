@@ -21,10 +21,10 @@ DEMO_EDITS = (
         "a red cube",
         "a green ball on top of a red cube",
         ("add",),
-        ("grow", "up", "margin-distance", "0.25"),
+        {"grow": "up", "margin-distance": "0.25"},
     ),
     EditCase("remove", "a green donut", "an empty floor", ("remove",)),
-    EditCase("replace", "a red ball", "a yellow cube", region=("margin-distance", "0.04")),
+    EditCase("replace", "a red ball", "a yellow cube", region={"margin-distance": "0.04"}),
 )
 
 
@@ -62,7 +62,7 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
 
     Args:
         file: JSON: {"name": "mic", "masks": ["alpha"], "train_flags": [...], "edits": [{"name": "recolour", "source_text": ...,
-            "target_text": ..., "operations": [...], "region": ["margin", "0.1"]}, ...]}. A masks' file lies beside it.
+            "target_text": ..., "operations": [...], "region": {"margin": "0.1"}}, ...]}. A masks' file lies beside it.
         captures: where the captures lie, by the scenes' names: a scene's file says nothing of the disk it is on.
 
     Raises:

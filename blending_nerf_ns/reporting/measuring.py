@@ -120,7 +120,7 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     mask: Any = case.mask
     close_before: Any = case.close_before
     close_after: Any = case.close_after
-    amounts: Dict[str, Any] = {name: getattr(pictures, name) for name in AMOUNTS}
+    amounts: Any = {name: getattr(pictures, name) for name in AMOUNTS}
     figures: Dict[str, Figure] = {}
 
     def put(name: str, compute: Callable[[], float], missing: Optional[str] = None) -> None:
