@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Sequence, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Sequence, Union, cast, get_type_hints
 
 import tyro
 import yaml
@@ -16,13 +16,15 @@ from blending_nerf_ns.bases.loading import BaseRun
 from blending_nerf_ns.errors import BlendingNerfError
 
 if TYPE_CHECKING:
+    from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
     from blending_nerf_ns.pipeline import BlendingPipelineConfig
 
+    Edited = Union[BlendingPipelineConfig, FinetunePipelineConfig]
 
 FLAG = "--pipeline."
 
 
-def adopt_base(config: BlendingPipelineConfig, run: BaseRun) -> None:
+def adopt_base(config: Edited, run: BaseRun) -> None:
     """Take the base's architecture, data and data parser, so that it renders what its own run renders."""
     config.model.base = run.model_config
     config.model.base_num_images = run.num_images
@@ -57,20 +59,19 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     """
     if not saved.exists():
         raise BlendingNerfError(f"cannot resume: {saved} does not exist; --load-dir wants RUN/nerfstudio_models")
-    from blending_nerf_ns.pipeline import BlendingPipelineConfig
-
     other = yaml.load(saved.read_text(), Loader=yaml.Loader).pipeline
-    if not isinstance(other, BlendingPipelineConfig):
+    if not isinstance(other, type(config.pipeline)):
         raise BlendingNerfError(
-            f"cannot resume: {saved} is a run of {type(other).__name__}, not of blending-nerf; "
+            f"cannot resume: {saved} is a run of {type(other).__name__}, not of {config.method_name}; "
             "to edit a finished nerfacto run use --pipeline.base-run"
         )
     from nerfstudio.configs.method_configs import all_methods
 
     default = all_methods.get(config.method_name, config).pipeline
     taken = take_where_default(config.pipeline, other, default, given)
-    pipeline = cast(BlendingPipelineConfig, config.pipeline)
-    pipeline.model.base, pipeline.model.base_num_images = other.model.base, other.model.base_num_images
+    pipeline = cast("Edited", config.pipeline)
+    model = cast(Any, pipeline.model)
+    model.base, model.base_num_images = other.model.base, other.model.base_num_images
     pipeline.base_run = None
     # not highlighted and not wrapped: a line that can be searched and copied
     CONSOLE.print(f"Resuming {saved.parent}: {describe(taken)}", highlight=False, markup=False, soft_wrap=True)

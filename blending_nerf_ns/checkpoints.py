@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -13,6 +13,9 @@ from torch import nn
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.errors import BlendingNerfError
+
+if TYPE_CHECKING:
+    from nerfstudio.engine.trainer import Trainer
 
 EXTRA = "_extra_state"
 SHOWN_KEYS = 8
@@ -26,6 +29,23 @@ def write_whole(state: Any, path: Path) -> None:
     """
     with replacing(path, path.parent.parent) as partial:
         torch.save(state, partial)
+
+
+def write_training(trainer: Trainer, step: int) -> None:
+    """A checkpoint of a training run, whole or not at all; the others go where only the latest is wanted."""
+    path = trainer.checkpoint_dir / f"step-{step:09d}.ckpt"
+    state = {
+        "step": step,
+        "pipeline": trainer.pipeline.state_dict(),
+        "optimizers": {name: value.state_dict() for name, value in trainer.optimizers.optimizers.items()},
+        "schedulers": {name: value.state_dict() for name, value in trainer.optimizers.schedulers.items()},
+        "scalers": trainer.grad_scaler.state_dict(),
+    }
+    write_whole(state, path)
+    if trainer.config.save_only_latest_checkpoint:
+        for other in trainer.checkpoint_dir.glob("*.ckpt"):
+            if other != path:
+                other.unlink()
 
 
 def newest_whole_step(folder: Path) -> int:

@@ -10,13 +10,20 @@ import tyro
 from typing_extensions import Annotated
 
 from blending_nerf_ns.commands import edits
+from blending_nerf_ns.commands.compare import compare
 from blending_nerf_ns.commands.evaluate import evaluate
 from blending_nerf_ns.commands.look import look
 from blending_nerf_ns.commands.region import show_region
 from blending_nerf_ns.errors import BlendingNerfError
 
 EDITS = "List a run's layers; save, apply and remove them; say what an edit file holds."
-COMMANDS = {"region": show_region, "edits": (EDITS, edits.COMMANDS), "look": look, "evaluate": evaluate}
+COMMANDS = {
+    "region": show_region,
+    "edits": (EDITS, edits.COMMANDS),
+    "look": look,
+    "evaluate": evaluate,
+    "compare": compare,
+}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:

@@ -28,7 +28,15 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import Layers, new_id
 from blending_nerf_ns.edits.placing import move_region_to
 from blending_nerf_ns.edits.region import Region
-from blending_nerf_ns.edits.stack import EditedBase, SampledEdit, fold_edits, intersect, sample_edit
+from blending_nerf_ns.edits.stack import (
+    EditedBase,
+    Meeting,
+    SampledEdit,
+    fold_edits,
+    intersect,
+    own_intervals,
+    sample_edit,
+)
 from blending_nerf_ns.overlay import region_overlay, wipe
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
@@ -80,12 +88,7 @@ class BlendingModel(Model):
         device = str(self.kwargs.get("device", "cpu"))
         if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
             self.config.base.implementation = "torch"  # nerfstudio would do the same, but config.yml would not say so
-        self.base: NerfactoBase = self.config.base.setup(
-            scene_box=self.scene_box,
-            num_train_data=self.config.base_num_images or self.num_train_data,
-            metadata=self.kwargs.get("metadata"),
-            device=device,
-        )
+        self.base: NerfactoBase = self.build_base()
         self.seen = RenderMemory(self.base)
         """The base, which a viewer lets remember its last pictures."""
         use_cuda = device.startswith("cuda")
@@ -106,6 +109,15 @@ class BlendingModel(Model):
         self.score: Optional[Callable[[Tensor, Tensor], Dict[str, float]]] = None
         """What a judge says of an original and its edited picture, where ns-eval was given one."""
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
+
+    def build_base(self) -> NerfactoBase:
+        """A base as it is configured, untrained."""
+        return self.config.base.setup(
+            scene_box=self.scene_box,
+            num_train_data=self.config.base_num_images or self.num_train_data,
+            metadata=self.kwargs.get("metadata"),
+            device=str(self.kwargs.get("device", "cpu")),
+        )
 
     @property
     def implementations(self) -> str:
@@ -171,10 +183,24 @@ class BlendingModel(Model):
     # -- rendering ----------------------------------------------------------------------------------------------
 
     @property
+    def scene(self) -> NerfactoBase:
+        """What edits are blended into."""
+        return self.base
+
+    def render_scene(self, ray_bundle: RayBundle) -> BaseRender:
+        """The scene on a chunk of rays, which it may remember."""
+        return self.seen.render(ray_bundle)
+
+    @property
     def beneath(self) -> Base:
-        """What the edit in work is made on: the base, with the layers under it."""
+        """What the edit in work is made on: the scene, with the layers under it."""
         under = self.layers.beneath()
-        return EditedBase(self.base, under, self.config.edit_samples_per_ray) if under else self.base
+        return EditedBase(self.scene, under, self.config.edit_samples_per_ray) if under else self.scene
+
+    @property
+    def meeting(self) -> Meeting:
+        """Where the scene's samples lie when an edit meets them."""
+        return own_intervals
 
     def intersect(self, ray_bundle: RayBundle) -> RegionIntervals:
         """The intervals of the edit in work on the rays of a flat bundle that meet its region."""
@@ -202,7 +228,7 @@ class BlendingModel(Model):
         """
         everywhere = intervals._replace(rays=torch.arange(len(intervals.rays), device=intervals.rays.device))
         sampled = sample_edit(self.edit, strengths, ray_bundle, everywhere)
-        folded, removed = fold_edits(self.beneath, ray_bundle, base, proposal, [sampled])
+        folded, removed = fold_edits(self.beneath, ray_bundle, base, proposal, [sampled], self.meeting)
         return pixels_of(folded), removed
 
     def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:  # type: ignore[override]
@@ -210,7 +236,7 @@ class BlendingModel(Model):
 
         `added`, `removed` and `changed` are of all layers together; `region` is that of the edit in work.
         """
-        render = self.seen.render(ray_bundle)
+        render = self.render_scene(ray_bundle)
         original = render.outputs["rgb"]
         outputs = {
             "rgb": original.clone(),
@@ -250,9 +276,9 @@ class BlendingModel(Model):
         """Fold the edits on the rays that meet any, into the outputs."""
         rays = torch.cat([sampled.rays for sampled in shown]).unique()
         base = BaseSamples(*(value[rays] for value in render.samples))
-        proposal = self.base.slice_proposal(render.proposal, rays)
+        proposal = self.scene.slice_proposal(render.proposal, rays)
         edits = [sampled.among(rays) for sampled in shown]
-        folded, removed = fold_edits(self.base, ray_bundle[rays], base, proposal, edits)
+        folded, removed = fold_edits(self.scene, ray_bundle[rays], base, proposal, edits, self.meeting)
         pixels = pixels_of(folded)
         outputs["rgb"][rays] = pixels.rgb.clamp(0.0, 1.0)
         outputs["depth"][rays, 0] = pixels.depth

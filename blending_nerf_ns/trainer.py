@@ -11,7 +11,7 @@ from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
 
 from blending_nerf_ns.adopting import adopt_resumed_run, flags_given
-from blending_nerf_ns.checkpoints import newest_whole_step, write_whole
+from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
@@ -92,16 +92,4 @@ class BlendingTrainer(Trainer):
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:
         """Everything that a resume needs, written whole or not at all."""
-        path = self.checkpoint_dir / f"step-{step:09d}.ckpt"
-        state = {
-            "step": step,
-            "pipeline": self.pipeline.state_dict(),
-            "optimizers": {name: value.state_dict() for name, value in self.optimizers.optimizers.items()},
-            "schedulers": {name: value.state_dict() for name, value in self.optimizers.schedulers.items()},
-            "scalers": self.grad_scaler.state_dict(),
-        }
-        write_whole(state, path)
-        if self.config.save_only_latest_checkpoint:
-            for other in self.checkpoint_dir.glob("*.ckpt"):
-                if other != path:
-                    other.unlink()
+        write_training(self, step)

@@ -40,6 +40,7 @@ from blending_nerf_ns.reporting.subject import (
     alpha_masks,
     check_not_empty,
     demo_masks,
+    image_masks,
     parse_masks,
     polygon_masks,
     read_polygons,
@@ -374,10 +375,24 @@ def test_sweep_starts_from_nothing_and_passes_through_what_is_shown() -> None:
     as_trained = curves["all"][1]
     pictures = render_pictures(model, cameras, "", bar=False)
     assert as_trained["psnr"] == pytest.approx(psnr(pictures.original, pictures.edited)) and as_trained["psnr"] < 90
-    assert as_trained["mean_changed"] == pytest.approx(float(pictures.changed.mean()))
+    assert pictures.changed is not None and as_trained["mean_changed"] == pytest.approx(float(pictures.changed.mean()))
     assert curves["add"][1]["mean_added"] > 0 and curves["add"][1]["mean_changed"] == 0.0
     assert curves["remove"][2]["mean_removed"] > curves["remove"][1]["mean_removed"] > 0
     assert as_trained["psnr_outside"] == 99.0, "nothing changes where no ray meets the region"
+
+
+def test_image_masks_are_found_by_the_photos_names(tmp_path: Path) -> None:
+    views = photo_views("test", ring(2), files(2), 2, 64)
+    for i in range(2):
+        picture = np.zeros((12, 12), np.uint8)
+        picture[: 3 + i] = 255
+        Image.fromarray(picture).save(tmp_path / f"photo_{i}.png")
+    masks = image_masks(views, tmp_path)
+    rows = {name: int(mask.any(dim=1).sum()) for name, mask in zip(views.names, masks, strict=True)}
+    assert rows == {"photo_0": 3, "photo_1": 4}
+    assert parse_masks(["images", "FOLDER"], "test") == ("images", Path("FOLDER"))
+    with pytest.raises(BlendingNerfError, match=r"0 files in .* are called photo_"):
+        image_masks(views, tmp_path / "elsewhere")
 
 
 # -- losses ---------------------------------------------------------------------------------------------------------

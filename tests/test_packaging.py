@@ -22,14 +22,23 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 METHOD_GROUP = "nerfstudio.method_configs"
-METHODS = ("blending-nerf", "blending-nerf-small", "blending-nerf-cpu")
+METHODS = (
+    *(
+        "blending-nerf",
+        "blending-nerf-small",
+        "blending-nerf-cpu",
+        "blending-nerf-unfrozen-cpu",
+        "blending-nerf-resampled-cpu",
+    ),
+    *("clip-nerf-finetune", "clip-nerf-finetune-cpu"),
+)
 # a fresh interpreter that imports nerfstudio's trainer takes most of this file's time
 LIGHT_IMPORT = """
 import json, sys
 from importlib.metadata import entry_points
 import nerfstudio.plugins.types  # what any plugin must import; it brings viser along through nerfstudio's trainer
 before = set(sys.modules)
-names = [e.load().config.method_name for e in entry_points(group="nerfstudio.method_configs") if "blending" in e.name]
+names = [e.load().config.method_name for e in entry_points(group="nerfstudio.method_configs") if "blending" in e.value]
 import torch
 heavy = ("open_clip", "transformers", "viser", "timm", "lpips", "torchvision.models", "gsplat", "clip")
 new = set(sys.modules) - before

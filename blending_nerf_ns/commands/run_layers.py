@@ -96,16 +96,26 @@ def open_run(run: Path) -> RunLayers:
     Raises:
         BlendingNerfError: no run, none of blending-nerf, or no whole checkpoint.
     """
+    folder = run_folder(run)
+    checkpoint = folder / MODELS / f"step-{newest_whole_step(folder / MODELS):09d}.ckpt"
+    content = read_content(checkpoint)
+    trained, in_work = _read_layers(content["pipeline"], checkpoint)
+    return RunLayers(folder, checkpoint, content, trained, in_work, read_look(folder))
+
+
+def run_folder(run: Path) -> Path:
+    """The folder of a run that is named by its config.yml or folder.
+
+    Raises:
+        BlendingNerfError: there is no run.
+    """
     folder = run.expanduser()
     folder = folder.parent if folder.name == "config.yml" or folder.is_file() else folder
     if not (folder / MODELS).is_dir():
         raise BlendingNerfError(
             f"{run} is no run: there is no {folder / MODELS}. Give the config.yml that ns-train wrote, or its folder"
         )
-    checkpoint = folder / MODELS / f"step-{newest_whole_step(folder / MODELS):09d}.ckpt"
-    content = read_content(checkpoint)
-    trained, in_work = _read_layers(content["pipeline"], checkpoint)
-    return RunLayers(folder, checkpoint, content, trained, in_work, read_look(folder))
+    return folder
 
 
 def put_layer(run: RunLayers, edit: Edit, place: int) -> None:

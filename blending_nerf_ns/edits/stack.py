@@ -60,8 +60,23 @@ def sample_edit(edit: Edit, strengths: Strengths, ray_bundle: RayBundle, interva
     return SampledEdit(edit, strengths, intervals.rays, intervals.edges, samples)
 
 
+Meeting = Callable[[RayBundle, BaseSamples, Sequence[SampledEdit]], BaseSamples]
+"""How the samples of a scene meet those of edits: from rays, the scene's own samples and the edits', the scene's samples that
+are blended."""
+
+
+def own_intervals(ray_bundle: RayBundle, samples: BaseSamples, edits: Sequence[SampledEdit]) -> BaseSamples:
+    """The scene keeps its own intervals, which are split where edits begin and end (design section 2)."""
+    return samples
+
+
 def fold_edits(
-    base: Base, ray_bundle: RayBundle, samples: BaseSamples, proposal: Proposal, edits: Sequence[SampledEdit]
+    base: Base,
+    ray_bundle: RayBundle,
+    samples: BaseSamples,
+    proposal: Proposal,
+    edits: Sequence[SampledEdit],
+    meeting: Meeting = own_intervals,
 ) -> tuple[Folded, Float[Tensor, " rays"]]:
     """A scene with edits on top of each other, the first lowest.
 
@@ -74,11 +89,12 @@ def fold_edits(
         samples: the base's on them.
         proposal: the base's on them, for new samples.
         edits: on some of these rays each.
+        meeting: see `Meeting`.
 
     Returns:
         the folded samples, and the accumulated removal of each ray.
     """
-    folded = _fold_all(samples, edits)
+    folded = _fold_all(meeting(ray_bundle, samples, edits), edits)
     if not any(sampled.strengths.remove > 0.0 for sampled in edits):
         return folded, folded.edges.new_zeros(len(folded.edges))
     removed = accumulated_removal(folded.original, folded.blended.removed, folded.edges)
@@ -88,7 +104,8 @@ def fold_edits(
     with torch.no_grad():
         kept = kept_by_all([(sampled.edit, sampled.strengths) for sampled in edits], base)
         behind = base.resample(ray_bundle[bared], base.slice_proposal(proposal, bared), kept)
-    return _put(folded, bared, _fold_all(behind, [sampled.among(bared) for sampled in edits])), removed
+    among = [sampled.among(bared) for sampled in edits]
+    return _put(folded, bared, _fold_all(meeting(ray_bundle[bared], behind, among), among)), removed
 
 
 def kept_by_all(
@@ -109,11 +126,11 @@ def kept_by_all(
 def _fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
     scene = unedited(samples.edges, samples.density, samples.rgb, samples.background)
     for sampled in edits:
-        scene = fold(scene, *_on_all_rays(sampled, scene.edges), sampled.strengths)
+        scene = fold(scene, *on_all_rays(sampled, scene.edges), sampled.strengths)
     return scene
 
 
-def _on_all_rays(sampled: SampledEdit, edges: Float[Tensor, "rays m+1"]) -> tuple[Tensor, EditSamples]:
+def on_all_rays(sampled: SampledEdit, edges: Float[Tensor, "rays m+1"]) -> tuple[Tensor, EditSamples]:
     """Give the rays that miss the region intervals too, of no length, at their near end."""
     count = len(edges)
     if len(sampled.rays) == count:

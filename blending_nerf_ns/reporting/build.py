@@ -17,9 +17,10 @@ from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
 from blending_nerf_ns.loss_record import read_losses
+from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import Judge, load_judge, same_model
-from blending_nerf_ns.reporting.layers import ANYTHING, at_strength, joined_texts, only, shown_as, shown_layers
+from blending_nerf_ns.reporting.layers import ANYTHING, only, shown_as, unedited
 from blending_nerf_ns.reporting.lpips import find_lpips
 from blending_nerf_ns.reporting.measuring import Figure, Yardstick, mean_figures
 from blending_nerf_ns.reporting.opening import FinishedRun, open_finished
@@ -29,6 +30,7 @@ from blending_nerf_ns.reporting.subject import (
     alpha_masks,
     check_not_empty,
     demo_masks,
+    image_masks,
     parse_masks,
     polygon_masks,
     read_polygons,
@@ -49,8 +51,8 @@ class Report:
     content: Dict[str, Any]
     views: Views
     pictures: Pictures
-    region: OwnRegion
-    """Of all layers that are shown."""
+    region: Optional[OwnRegion]
+    """Of all layers that are shown; None where the method has none."""
     masks: Optional[Bool[Tensor, "views height width"]]
 
 
@@ -66,21 +68,21 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     """
     clock = Clock()
     options.check()
-    kind, polygon_file = parse_masks(options.masks, options.views)
-    polygons = read_polygons(polygon_file) if polygon_file else None
+    kind, masks_path = parse_masks(options.masks, options.views)
+    polygons = read_polygons(masks_path) if masks_path and kind == "polygons" else None
     prompts = read_prompts(options.prompts_file)
     found = open_finished(run, options.data)
-    model, layers = found.model, shown_layers(found.model)
-    source, target = joined_texts([edit.info for edit in layers], options.source_text, options.target_text)
+    model, layers = found.model, found.layers
+    source, target = found.texts(options.source_text, options.target_text)
     views = choose_views(found, options, polygons)
-    subjects = [options.subject] if options.subject else [edit.info.source_text for edit in layers]
-    masks = read_masks(kind, found, views, subjects, polygons)
+    subjects = [options.subject] if options.subject else [edit.info.source_text for edit in layers] or [source]
+    masks = read_masks(kind, found, views, subjects, polygons or masks_path)
     judge = load_judge(options.judge, found.guide, model.device)
     no_mask = NO_MASK if masks is None else None
     yardstick = Yardstick(options.mask_dilation, options.change_threshold, judge.missing, no_mask, *find_lpips())
     clock.lap("opening")
 
-    with shown_as(model, at_strength(0.0)):
+    with unedited(model):
         plain = render_pictures(model, views.cameras, "Originals")
     bench = Bench(found, views, plain, judge, yardstick, masks, prompts)
     pictures = render_pictures(model, views.cameras, "Edited")
@@ -89,12 +91,13 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     each = measure_each(bench, layers) if len(layers) > 1 else []
     clock.lap("figures")
     sweep = None
-    if options.sweep_views:
+    if options.sweep_views and layers:
         sweep = sweep_content(bench, layers, source, target, options)
         clock.lap("sweep")
     content = {
         "format": FORMAT,
         "run": str(found.folder),
+        "method": found.method,
         "step": found.step,
         "source_text": source,
         "target_text": target,
@@ -104,7 +107,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         "views": {"kind": views.kind, "names": views.names, "height": views.size[0], "width": views.size[1]},
         "masks": {
             "kind": kind,
-            "file": str(polygon_file) if polygon_file else None,
+            "file": str(masks_path) if masks_path else None,
             "subjects": subjects if kind == "demo" else None,
             "dilation": options.mask_dilation,
             "share_of_pixels": round(float(masks.float().mean()), 6) if masks is not None else None,
@@ -121,7 +124,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         "losses": [finite(step) for step in read_losses(found.folder)],
         "seconds": clock.seconds,
     }
-    return Report(content, views, pictures, bench.region(layers), masks)
+    return Report(content, views, pictures, bench.region(layers) if layers else None, masks)
 
 
 class Clock:
@@ -147,29 +150,38 @@ def choose_views(found: FinishedRun, options: ReportOptions, polygons: Optional[
 
 
 def read_masks(
-    kind: str, found: FinishedRun, views: Views, subjects: List[str], polygons: Optional[Mapping[str, Any]]
+    kind: str, found: FinishedRun, views: Views, subjects: List[str], told: Any
 ) -> Optional[Bool[Tensor, "views height width"]]:
-    """The subject's pixels, if masks were asked for."""
+    """The subject's pixels, if masks were asked for; `told` are polygons, or the folder of images."""
     if kind == "none":
         return None
     if kind == "demo":
         masks = demo_masks(views, found.capture, subjects, *found.placement)
     elif kind == "alpha":
         masks = alpha_masks(views)
+    elif kind == "images":
+        masks = image_masks(views, told)
     else:
-        masks = polygon_masks(views, polygons or {})
+        masks = polygon_masks(views, told)
     return check_not_empty(masks, kind)
 
 
 def measure_each(bench: Bench, layers: List[Edit]) -> List[Measured]:
     """Each layer alone switched on, by its own texts."""
     measured = []
+    model = _blend(bench)
     for edit in layers:
-        with shown_as(bench.run.model, only(edit.info)):
-            pictures = render_pictures(bench.run.model, bench.views.cameras, f"Layer {edit.info.name}")
+        with shown_as(model, only(edit.info)):
+            pictures = render_pictures(model, bench.views.cameras, f"Layer {edit.info.name}")
         info = edit.info
         measured.append(bench.measure([edit], pictures, info.source_text or ANYTHING, info.target_text))
     return measured
+
+
+def _blend(bench: Bench) -> BlendingModel:
+    model = bench.run.model
+    assert isinstance(model, BlendingModel), "only a blend has layers"
+    return model
 
 
 def sweep_content(bench: Bench, layers: List[Edit], source: str, target: str, options: ReportOptions) -> Dict[str, Any]:
@@ -185,7 +197,7 @@ def sweep_content(bench: Bench, layers: List[Edit], source: str, target: str, op
         masks[some] if masks is not None and two_sided(masks[some], options.mask_dilation) else None,
         options.mask_dilation,
     )
-    curves = sweep_strengths(bench.run.model, used, options.strengths, case)
+    curves = sweep_strengths(_blend(bench), used, options.strengths, case)
     return {"views": [bench.views.names[i] for i in some], "strengths": list(options.strengths), "curves": curves}
 
 

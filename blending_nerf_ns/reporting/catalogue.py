@@ -8,12 +8,20 @@ from collections.abc import Callable
 from typing import Dict, NamedTuple
 
 from blending_nerf_ns.evaluation import change, directions, geometry, preservation, text
+from blending_nerf_ns.evaluation.closeups import ROOM
 
 TEXT = "What the judge reads"
+CLOSE = "What the judge reads of close-ups of the subject: squares around the mask"
 WHOLE = "What was left alone, whole pictures"
 MASK = "Inside and outside the mask"
 OWN = "Of our own region: says what happened inside it, not whether it was the right one"
 SHAPE = "Geometry, from depth"
+
+
+CLOSE_UPS = (
+    f"squares {ROOM:g} times as wide as the subject's mask, grown by the stated dilation; the same places before and after; "
+    "views that do not see the subject do not count"
+)
 
 
 class Metric(NamedTuple):
@@ -60,6 +68,12 @@ METRICS: Dict[str, Metric] = {
     "clip_similarity": Metric("CLIP similarity to the target", TEXT, text.clip_similarity),
     "manipulative_precision": Metric("Manipulative precision", TEXT, text.manipulative_precision),
     "r_precision": Metric("R-precision", TEXT, text.r_precision, "k = 1, in the pool that the report states"),
+    "close_up_direction_similarity": Metric(
+        "CLIP direction similarity of close-ups", CLOSE, directions.clip_direction_similarity, CLOSE_UPS
+    ),
+    "close_up_r_precision": Metric(
+        "R-precision of close-ups", CLOSE, text.r_precision, f"k = 1, in the pool that the report states; {CLOSE_UPS}"
+    ),
     "psnr": Metric("PSNR to the original (dB)", WHOLE, preservation.psnr, "the edit itself lowers it"),
     "ssim": Metric("SSIM to the original", WHOLE, preservation.ssim, "the edit itself lowers it"),
     "psnr_outside": Metric("PSNR outside (dB)", MASK, preservation.psnr_outside),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import List
+from typing import List, Union
 
+from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
@@ -49,6 +50,13 @@ def shown_as(model: BlendingModel, change: Callable[[LayerInfo], LayerInfo]) -> 
     finally:
         for edit, info in before:
             edit.info = info
+
+
+@contextmanager
+def unedited(model: Union[BlendingModel, FinetunedModel]) -> Iterator[None]:
+    """Inside, all pictures are of the scene as it was."""
+    with shown_as(model, at_strength(0.0)) if isinstance(model, BlendingModel) else model.showing_original():
+        yield
 
 
 def only(layer: LayerInfo) -> Callable[[LayerInfo], LayerInfo]:

@@ -23,6 +23,9 @@ from blending_nerf_ns.evaluation.text import clip_similarity, manipulative_preci
 from blending_nerf_ns.model import AMOUNTS
 from blending_nerf_ns.reporting.pictures import Pictures
 
+NO_REGION = "this method has no region of its own: it may change the whole scene"
+NO_AMOUNTS = "this method does not tell what it adds from what it removes or recolours"
+
 
 class Figure(NamedTuple):
     """One number of the report."""
@@ -50,17 +53,28 @@ class Case:
     edited_points: Float[Tensor, "other_points 3"]
     mask: Optional[Bool[Tensor, "views height width"]]
     """The subject's pixels, told by something else than the edit."""
-    own: Bool[Tensor, "views height width"]
-    """Pixels whose rays meet the edit's own region."""
+    close_before: Optional[Float[Tensor, "seen features"]]
+    """The judge's features of close-ups of the subject in the originals; None without a judge or a mask."""
+    close_after: Optional[Float[Tensor, "seen features"]]
+    own: Optional[Bool[Tensor, "views height width"]]
+    """Pixels whose rays meet the edit's own region; None where the method has no region."""
     in_region: Callable[[Float[Tensor, "any 3"]], Bool[Tensor, "any"]]
     """Whether points of the scene lie in it."""
 
     @property
     def unedited(self) -> Case:
         """The same case if nothing had been done."""
-        none = torch.zeros_like(self.pictures.added)
-        pictures = self.pictures._replace(edited=self.pictures.original, added=none, removed=none, changed=none)
-        return replace(self, pictures=pictures, after=self.before, edited_points=self.original_points)
+        nothing: Dict[str, Any] = {
+            name: torch.zeros_like(amount) for name in AMOUNTS if (amount := getattr(self.pictures, name)) is not None
+        }
+        pictures = self.pictures._replace(edited=self.pictures.original, **nothing)
+        return replace(
+            self,
+            pictures=pictures,
+            after=self.before,
+            close_after=self.close_before,
+            edited_points=self.original_points,
+        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,9 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     source: Any = case.source
     pool: Any = case.pool
     mask: Any = case.mask
+    close_before: Any = case.close_before
+    close_after: Any = case.close_after
+    amounts: Any = {name: getattr(pictures, name) for name in AMOUNTS}
     figures: Dict[str, Figure] = {}
 
     def put(name: str, compute: Callable[[], float], missing: Optional[str] = None) -> None:
@@ -119,6 +136,12 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     put("clip_similarity", lambda: clip_similarity(after, pool[0]), no_judge)
     put("manipulative_precision", lambda: manipulative_precision(original, edited, after, pool[0]), no_judge)
     put("r_precision", lambda: r_precision(after, pool, 0), no_judge)
+    put(
+        "close_up_direction_similarity",
+        lambda: clip_direction_similarity(close_before, close_after, source, pool[0]),
+        no_judge or no_mask,
+    )
+    put("close_up_r_precision", lambda: r_precision(close_after, pool, 0), no_judge or no_mask)
 
     put("psnr", lambda: psnr(original, edited))
     put("ssim", lambda: ssim(original, edited))
@@ -136,22 +159,28 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
         no_mask,
     )
     for name in AMOUNTS:
-        amount = getattr(pictures, name)
+        amount = amounts[name]
         for side in ("inside", "outside"):
             put(
                 f"{name}_{side}",
                 lambda amount=amount, side=side: getattr(mean_inside_outside(amount, mask, dilation=dilation), side),
-                no_mask,
+                NO_AMOUNTS if amount is None else no_mask,
             )
 
-    own = case.own
-    put("own_region_share_of_change", lambda: _share_inside(original, edited, own), _still(original, edited))
-    put("own_region_psnr_outside", lambda: psnr_outside(original, edited, own, dilation=dilation))
+    own: Any = case.own
+    no_region = NO_REGION if case.own is None else None
+    put(
+        "own_region_share_of_change",
+        lambda: _share_inside(original, edited, own),
+        no_region or _still(original, edited),
+    )
+    put("own_region_psnr_outside", lambda: psnr_outside(original, edited, own, dilation=dilation), no_region)
     for name in AMOUNTS:
-        amount = getattr(pictures, name)
+        amount = amounts[name]
         put(
             f"own_region_{name}_inside",
             lambda amount=amount: mean_inside_outside(amount, own, dilation=0).inside,
+            no_region or (NO_AMOUNTS if amount is None else None),
         )
 
     points = case.original_points, case.edited_points
@@ -160,6 +189,7 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
         put(
             f"own_region_chamfer_{side}",
             lambda side=side: _known(getattr(chamfer_inside_outside(*points, case.in_region), side).symmetric),
+            no_region,
         )
     return figures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, cast
+from typing import Any, List, Optional, Tuple, Union, cast
 
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
@@ -12,13 +12,20 @@ from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.eval_utils import eval_setup
 from torch import Tensor
 
+from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
+from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.checkpoints import newest_whole_step
-from blending_nerf_ns.commands.run_layers import open_run
+from blending_nerf_ns.commands.run_layers import run_folder
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
 from blending_nerf_ns.reporting.judge import JudgeConfig
+from blending_nerf_ns.reporting.layers import ANYTHING, joined_texts, shown_layers
+
+ReportedModel = Union[BlendingModel, FinetunedModel]
+"""Models that a report can be made of."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +33,38 @@ class FinishedRun:
     """What there is to measure."""
 
     folder: Path
+    method: str
+    """Name of its method configuration."""
     step: int
     """Training step of the checkpoint."""
-    pipeline: BlendingPipeline
+    pipeline: Union[BlendingPipeline, FinetunePipeline]
     capture: Path
     """Folder of the capture."""
 
     @property
-    def model(self) -> BlendingModel:
+    def model(self) -> ReportedModel:
         """In eval mode, shown as the run's look says."""
         return self.pipeline.model
+
+    @property
+    def layers(self) -> List[Edit]:
+        """The layers that are seen, the lowest first; none where the method has no layers.
+
+        Raises:
+            BlendingNerfError: there is no edit yet, or none is switched on.
+        """
+        if isinstance(self.model, BlendingModel):
+            return shown_layers(self.model)
+        if int(self.pipeline.progress[1]) == 0:
+            raise BlendingNerfError(f"no step of fine-tuning is done in {self.folder}; go on with --load-dir")
+        return []
+
+    def texts(self, source: str, target: str) -> Tuple[str, str]:
+        """Source and target text: those given, else the run's own."""
+        if isinstance(self.model, BlendingModel):
+            return joined_texts([edit.info for edit in self.layers], source, target)
+        config = self.pipeline.config
+        return source or config.source_text or ANYTHING, target or config.target_text
 
     @property
     def guide(self) -> JudgeConfig:
@@ -66,14 +95,16 @@ def open_finished(run: Path, data: Optional[Path]) -> FinishedRun:
     Raises:
         BlendingNerfError: no run of ours, no checkpoint, no capture.
     """
-    folder = open_run(run).folder.resolve()
+    folder = run_folder(run).resolve()
     if not (folder / "config.yml").is_file():
         raise BlendingNerfError(f"there is no {folder / 'config.yml'}: the run's folder is not whole")
     found: list[Path] = []
 
     def place(config: TrainerConfig) -> TrainerConfig:
-        if not isinstance(config.pipeline, BlendingPipelineConfig):
-            raise BlendingNerfError(f"{folder} is a run of {config.method_name}, not of blending-nerf")
+        if not isinstance(config.pipeline, (BlendingPipelineConfig, FinetunePipelineConfig)):
+            raise BlendingNerfError(
+                f"{folder} is a run of {config.method_name}, not of blending-nerf or clip-nerf-finetune"
+            )
         manager = cast(Any, config.pipeline.datamanager)
         capture = Path(data or manager.data or manager.dataparser.data)
         if not capture.exists():
@@ -86,6 +117,6 @@ def open_finished(run: Path, data: Optional[Path]) -> FinishedRun:
         return config
 
     allow_nerfstudio_checkpoints()
-    _, pipeline, _, step = eval_setup(folder / "config.yml", test_mode="test", update_config_callback=place)
+    config, pipeline, _, step = eval_setup(folder / "config.yml", test_mode="test", update_config_callback=place)
     pipeline.eval()
-    return FinishedRun(folder, step, cast(BlendingPipeline, pipeline), found[0])
+    return FinishedRun(folder, str(config.method_name), step, cast(Any, pipeline), found[0])

@@ -38,7 +38,7 @@ class ReportOptions:
     masks: Tuple[str, ...] = ("none",)
     """Where the subject is, told by something else than the edit's own region. `demo`: drawn from the demo's scene.
     `alpha`: alpha channel of the photos (views test or train). `polygons FILE.json`: drawn by hand, {image name: [[x, y],
-    ...]} in pixels of the full-size photo. `none`: figures that need a mask are left out."""
+    ...]} in pixels of the full-size photo. `images FOLDER`: white where it is, named as the photos. `none`: figures that need a mask are left out."""
     mask_dilation: int = 5
     """Pixels around the mask that count as inside; from 5 on SSIM outside sees nothing of what is inside."""
     subject: str = ""

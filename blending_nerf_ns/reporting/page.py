@@ -80,7 +80,8 @@ def _facts(content: Content) -> str:
     rows = {
         "Guide": f"{content['guide']['name']}, in this run's training",
         "Judge": judge["name"] + ("" if judge["available"] else f" (not there: {judge['reason']})"),
-        "Layers": "; ".join(_layer_text(layer) for layer in content["layers"]),
+        "Method": content["method"],
+        "Layers": "; ".join(_layer_text(layer) for layer in content["layers"]) or "none: this method has no layers",
         "Views": sight,
         "Mask": mask,
         "Caps": f"PSNR ends at {content['highest_psnr']:g} dB; a pixel has changed above a difference of "
@@ -104,9 +105,13 @@ def _layer_text(layer: Content) -> str:
 def _sheet(report: Report, rows: int) -> str:
     pictures, chosen = report.pictures, spread(len(report.views.names), rows)
     columns: Dict[str, Tensor] = {"original": pictures.original, "edited": pictures.edited}
-    region = (values[..., None] for values in report.region)
-    columns["region"] = torch.stack([region_overlay(*view) for view in zip(pictures.original, *region, strict=True)])
-    columns |= {name: getattr(pictures, name)[..., None] for name in AMOUNTS}
+    if report.region is not None:
+        region = (values[..., None] for values in report.region)
+        columns["region"] = torch.stack(
+            [region_overlay(*view) for view in zip(pictures.original, *region, strict=True)]
+        )
+    amounts = {name: getattr(pictures, name) for name in AMOUNTS}
+    columns |= {name: amount[..., None] for name, amount in amounts.items() if amount is not None}
     if report.masks is not None:
         columns["mask"] = report.masks[..., None].float()
     head = "".join(f"<th>{name}</th>" for name in ("view", *columns))

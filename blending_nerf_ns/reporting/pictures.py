@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
 import torch
 from jaxtyping import Bool, Float
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.models.base_model import Model
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,36 +25,38 @@ class Pictures(NamedTuple):
 
     original: Float[Tensor, "views height width 3"]
     edited: Float[Tensor, "views height width 3"]
-    added: Float[Tensor, "views height width"]
-    removed: Float[Tensor, "views height width"]
-    changed: Float[Tensor, "views height width"]
+    added: Optional[Float[Tensor, "views height width"]]
+    """The three accumulated opacities; None where a method does not tell them apart."""
+    removed: Optional[Float[Tensor, "views height width"]]
+    changed: Optional[Float[Tensor, "views height width"]]
     depth: Float[Tensor, "views height width"]
     """Of the edited scene, along the ray, in scene units."""
     accumulation: Float[Tensor, "views height width"]
 
     def some(self, views: List[int]) -> Pictures:
         """Some of the views."""
-        return Pictures(*(values[views] for values in self))
+        return Pictures(*(None if values is None else values[views] for values in self))  # type: ignore[arg-type]
 
 
 @torch.no_grad()
-def render_pictures(model: BlendingModel, cameras: Cameras, title: str, bar: bool = True) -> Pictures:
+def render_pictures(model: Model, cameras: Cameras, title: str, bar: bool = True) -> Pictures:
     """Render what the model shows now.
 
     Args:
-        model: in eval mode.
+        model: in eval mode, with the outputs `original` and `rgb` at least.
         cameras: of one size.
         title: of the progress bar.
         bar: whether there is one.
     """
-    columns: List[List[Tensor]] = [[] for _ in Pictures._fields]
+    columns: Dict[str, List[Tensor]] = {}
     names = ("original", "rgb", *AMOUNTS, "depth", "accumulation")
     for i in tqdm(range(len(cameras)), desc=title, dynamic_ncols=True, disable=not bar):
         outputs = model.get_outputs_for_camera(cameras[i : i + 1].to(model.device))
-        for column, name in zip(columns, names, strict=True):
-            value = outputs[name].cpu()
-            column.append(value if value.shape[-1] == 3 else value[..., 0])
-    return Pictures(*(torch.stack(column) for column in columns))
+        for name in names:
+            if name in outputs:
+                value = outputs[name].cpu()
+                columns.setdefault(name, []).append(value if value.shape[-1] == 3 else value[..., 0])
+    return Pictures(*(torch.stack(columns[name]) if name in columns else None for name in names))  # type: ignore[arg-type]
 
 
 class OwnRegion(NamedTuple):

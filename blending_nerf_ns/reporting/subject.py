@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import grow
 from blending_nerf_ns.reporting.views import Views, find_view
 
-KINDS = ("none", "demo", "alpha", "polygons")
+KINDS = ("none", "demo", "alpha", "polygons", "images")
+WITH_PATH = {"polygons": "FILE.json", "images": "FOLDER"}
 SAME_SHAPE = 0.02
 """Sides of a picture and of its mask may differ in their proportion by this share: sizes are rounded to pixels."""
 
@@ -29,18 +31,18 @@ def parse_masks(words: Sequence[str], views: str) -> Tuple[str, Path | None]:
     """What `--masks` says: a kind, and a file for polygons.
 
     Args:
-        words: as they stand on the command line.
+        words: as they stand on the command line: a kind, and a file or folder where it wants one.
         views: "novel", "test" or "train".
 
     Raises:
         BlendingNerfError: another kind, a file too many or too few, or a kind that these views do not have.
     """
     kind, rest = (words[0] if words else ""), list(words[1:])
-    if kind not in KINDS or len(rest) != (kind == "polygons"):
+    if kind not in KINDS or len(rest) != (kind in WITH_PATH):
         raise BlendingNerfError(
-            f"--masks {' '.join(words)} is not understood: write one of none, demo, alpha, or polygons FILE.json"
+            f"--masks {' '.join(words)} is not understood: write one of none, demo, alpha, polygons FILE.json, or images FOLDER"
         )
-    if kind in ("alpha", "polygons") and views == "novel":
+    if kind in ("alpha", "polygons", "images") and views == "novel":
         raise BlendingNerfError(f"--masks {kind} are masks of photos, and novel views have none: add --views test")
     return kind, Path(rest[0]) if rest else None
 
@@ -99,6 +101,22 @@ def alpha_masks(views: Views) -> Bool[Tensor, "views height width"]:
         if low == high:
             raise BlendingNerfError(f"the alpha channel of {file} is {low} everywhere: it tells nothing of a subject")
         masks.append(_fit(alpha, views.size, f"the alpha channel of {file}"))
+    return torch.from_numpy(np.stack(masks))
+
+
+def image_masks(views: Views, folder: Path) -> Bool[Tensor, "views height width"]:
+    """Pictures that are white where the subject is, named as the photos.
+
+    Raises:
+        BlendingNerfError: a view has none, or one of another shape.
+    """
+    masks = []
+    for file in views.files or ():
+        found = sorted(folder.glob(f"{glob.escape(file.stem)}.*"))
+        if len(found) != 1:
+            raise BlendingNerfError(f"{len(found)} files in {folder} are called {file.stem}; --masks images wants one")
+        with Image.open(found[0]) as picture:
+            masks.append(_fit(picture.convert("L"), views.size, str(found[0])))
     return torch.from_numpy(np.stack(masks))
 
 

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.closeups import close_ups
 from blending_nerf_ns.localization.parts import rivals
+from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.judge import Judge, read_texts
 from blending_nerf_ns.reporting.measuring import Case, Figure, Yardstick, measure
 from blending_nerf_ns.reporting.opening import FinishedRun
@@ -62,6 +64,7 @@ class Bench:
         self.run, self.views, self.plain, self.judge = run, views, plain, judge
         self.yardstick, self.masks, self.prompts = yardstick, masks, list(prompts)
         self._before = judge.look(plain.original)
+        self._close_before = self._close_up(plain.original)
         self._regions: Dict[str, OwnRegion] = {}
         self._asked = every_nth(plain.depth, MOST_POINTS)
 
@@ -69,7 +72,7 @@ class Bench:
         """All figures of some layers.
 
         Args:
-            layers: that are on in the pictures.
+            layers: that are on in the pictures; none of a method without layers.
             pictures: of the bench's views.
             source, target: texts of the edit.
         """
@@ -91,13 +94,22 @@ class Bench:
             original_points=surface_points(cameras, plain, self._asked & (plain.accumulation >= OPAQUE)),
             edited_points=surface_points(cameras, pictures, self._asked & (pictures.accumulation >= OPAQUE)),
             mask=self.masks,
-            own=self.region(layers).silhouette >= IN_REGION,
+            close_before=self._close_before,
+            close_after=self._close_up(pictures.edited),
+            own=self.region(layers).silhouette >= IN_REGION if layers else None,
             in_region=in_region,
         )
         return Measured(measure(case, self.yardstick), pool if self.judge.clip is not None else [], warned)
 
+    def _close_up(self, pictures: Tensor) -> Optional[Tensor]:
+        if self.masks is None or self.judge.clip is None:
+            return None
+        size = self.judge.clip.image_size
+        return self.judge.look(close_ups(pictures, self.masks, dilation=self.yardstick.dilation, size=size))
+
     def region(self, layers: List[Edit]) -> OwnRegion:
         """The layers' regions together, from the bench's views."""
+        assert isinstance(self.run.model, BlendingModel), "only a blend has layers"
         for edit in layers:
             if edit.info.id not in self._regions:
                 self._regions[edit.info.id] = own_region(self.run.model, edit, self.views.cameras)

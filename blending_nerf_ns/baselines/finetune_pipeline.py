@@ -1,0 +1,192 @@
+"""nerfstudio's pipeline of the fine-tuned baseline: a base where none is given, then its copy towards the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
+
+import torch
+import tyro
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+from typing_extensions import Annotated
+
+from blending_nerf_ns.adopting import adopt_base
+from blending_nerf_ns.baselines.finetuned_model import FinetunedModel, FinetunedModelConfig
+from blending_nerf_ns.baselines.finetuning import FinetuneGuidanceConfig, FinetuneTraining
+from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
+from blending_nerf_ns.bases.weights import load_base_state
+from blending_nerf_ns.checkpoints import load_whole
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.loss_record import record_step, rewind
+from blending_nerf_ns.progress import StageBar, write_stage_times
+from blending_nerf_ns.schedule import exponential, set_rate
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.guidance.clip import ClipGuide
+
+LAYER = "finetuned"
+"""Stands for a layer's id in the record of losses."""
+FINETUNED = ("finetuned_fields", "finetuned_proposals")
+"""Parameter groups of the copy."""
+
+
+@dataclass
+class FinetunePipelineConfig(VanillaPipelineConfig):
+    """Which base, which words, how hard; named as in `BlendingPipelineConfig` where it is the same."""
+
+    _target: Type = field(default_factory=lambda: FinetunePipeline)
+    """Target class to instantiate."""
+    model: FinetunedModelConfig = field(default_factory=FinetunedModelConfig)
+    """The base and its copy."""
+    base_run: Optional[Path] = None
+    """config.yml of a finished nerfacto run to start from. Without it the base is trained first. A config.yml is YAML that can
+    run code: name only runs that you trust."""
+    base_steps: int = 1500
+    """Steps of the base's training, where it is trained here."""
+    edit_steps: int = 600
+    """Steps of fine-tuning."""
+    source_text: str = ""
+    """What is there now: "a wooden chair"."""
+    target_text: str = ""
+    """What it should become: "a blue chair"."""
+    guidance: FinetuneGuidanceConfig = field(default_factory=FinetuneGuidanceConfig)
+    """What pulls it towards the target text."""
+    base_final_rate: float = 0.1
+    """The base's learning rates fall by this factor over its stage."""
+    edit_final_rate: float = 0.1
+    """The copy's learning rates fall by this factor over its stage."""
+    seed: int = 0
+    """Seed of the views and crops."""
+    run_dir: Annotated[Optional[Path], tyro.conf.Suppress] = None
+    """The run's folder; set by the trainer's configuration."""
+
+
+class FinetunePipeline(VanillaPipeline):
+    """Trains a base where none is given, then fine-tunes a copy of it.
+
+    Args:
+        config: see `FinetunePipelineConfig`.
+        device: where to run.
+        test_mode: "val" trains; "test" and "inference" only render, and need no base run and no guidance.
+    """
+
+    config: FinetunePipelineConfig
+    model: FinetunedModel
+    progress: Tensor
+
+    def __init__(
+        self,
+        config: FinetunePipelineConfig,
+        device: str,
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        grad_scaler: Any = None,
+    ) -> None:
+        trains = test_mode == "val"
+        if trains and world_size > 1:
+            raise BlendingNerfError(f"the fine-tuned baseline trains in one process, not in {world_size}")
+        if trains and config.edit_steps > 0 and not config.target_text.strip():
+            raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
+        run = read_base_run(config.base_run) if config.base_run is not None and trains else None
+        if run is not None:
+            adopt_base(config, run)
+        super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)
+        self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
+        if run is not None:
+            check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
+            load_base_state(self.model.base, run.state)
+            self.model.freeze_base()
+            CONSOLE.print(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
+        self.editing: Optional[FinetuneTraining] = None
+        self.trainer: Any = None
+        self._grad_scaler = grad_scaler
+        self._bar: Optional[StageBar] = None
+        self._times: Dict[str, float] = {}
+
+    @property
+    def stage(self) -> Literal["base", "edit", "done"]:
+        """What the next training step works on."""
+        if not bool(self.model.base_frozen):
+            return "base"
+        return "edit" if int(self.progress[1]) < self.config.edit_steps else "done"
+
+    @property
+    def steps_left(self) -> int:
+        """Training steps until all is done."""
+        base = 0 if bool(self.model.base_frozen) else self.config.base_steps - int(self.progress[0])
+        return max(0, base) + max(0, self.config.edit_steps - int(self.progress[1]))
+
+    def get_train_loss_dict(self, step: int) -> Tuple[Any, Dict[str, Tensor], Dict[str, Tensor]]:
+        """One step of the stage that is on."""
+        if self.stage == "base":
+            ray_bundle, batch = self.datamanager.next_train(step)
+            outputs = self.model.base(ray_bundle)
+            metrics = self.model.base.get_metrics_dict(outputs, batch)
+            return outputs, self.model.base.get_loss_dict(outputs, batch, metrics), metrics
+        assert self.editing is not None
+        scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
+        with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
+            losses, metrics = self.editing.step(int(self.progress[1]), scale)
+        record_step(self.config.run_dir, LAYER, int(self.progress[1]), {**losses, **metrics})
+        self._shown = metrics["similarity"]
+        return {}, losses, metrics  # type: ignore[return-value]
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        """Prepare each step and book it; the base's own callbacks end when it is frozen."""
+        self.trainer = attributes.trainer
+        before, after = TrainingCallbackLocation.BEFORE_TRAIN_ITERATION, TrainingCallbackLocation.AFTER_TRAIN_ITERATION
+        return [
+            TrainingCallback([before], self._before_step),
+            *super().get_training_callbacks(attributes),
+            TrainingCallback([after], self._after_step),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: self._end_stage(self.stage)),
+        ]
+
+    def _before_step(self, step: int) -> None:
+        config, optimizers, base = self.config, self.trainer.optimizers.optimizers, self.stage == "base"
+        if not base and self.editing is None:
+            self._prepare()
+        done, steps = int(self.progress[0 if base else 1]), config.base_steps if base else config.edit_steps
+        self._bar = self._bar or StageBar("Base" if base else "Fine-tuning", steps, done)
+        factor = exponential(done, steps, config.base_final_rate if base else config.edit_final_rate)
+        for name in optimizers:
+            if base != (name in FINETUNED):
+                set_rate(optimizers[name], factor)
+
+    def _after_step(self, step: int) -> None:
+        base = self.stage == "base"
+        self.progress[0 if base else 1] += 1
+        if self._bar is not None:
+            self._bar.step(**({} if base else {"similarity": self._shown}))
+        if base and int(self.progress[0]) >= self.config.base_steps:
+            self._end_stage("base")
+            self.model.freeze_base()
+
+    def _end_stage(self, name: str) -> None:
+        if self._bar is not None:
+            self._times[f"{'base' if name == 'base' else 'edit'}_seconds"] = self._bar.close()
+            self._bar = None
+        write_stage_times(self.config.run_dir, self._times)
+
+    def _prepare(self) -> None:
+        from blending_nerf_ns.guidance.clip import load_clip
+
+        config = self.config
+        guide: ClipGuide = load_clip(config.guidance.model, config.guidance.pretrained, str(self.device))
+        assert self.datamanager.train_dataset is not None
+        cameras = self.datamanager.train_dataset.cameras
+        texts = config.source_text, config.target_text
+        self.editing = FinetuneTraining(config.guidance, self.model, cameras, guide, *texts, config.seed)
+        rewind(config.run_dir, LAYER, int(self.progress[1]))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: Optional[bool] = None):  # type: ignore[override]
+        """Take everything that a checkpoint holds, or say what does not fit."""
+        load_whole(self, state_dict)
+        if bool(self.model.base_frozen):
+            self.model.freeze_base()

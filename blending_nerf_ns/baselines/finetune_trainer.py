@@ -1,0 +1,65 @@
+"""nerfstudio's trainer for the fine-tuned baseline: it ends where the pipeline does, and resumes as runs of ours do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Type, cast
+
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils.decorators import check_main_thread
+
+from blending_nerf_ns.adopting import adopt_resumed_run, flags_given
+from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
+from blending_nerf_ns.checkpoints import newest_whole_step, write_training
+from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.loss_record import inherit
+
+allow_nerfstudio_checkpoints()
+
+
+@dataclass
+class FinetuneTrainerConfig(TrainerConfig):
+    """nerfstudio's trainer configuration, which also tells the pipeline where its run lives."""
+
+    _target: Type = field(default_factory=lambda: FinetuneTrainer)
+    """Target class to instantiate."""
+
+    def get_checkpoint_dir(self) -> Path:
+        """nerfstudio calls this before it builds the pipeline, in training and in every ns-* command."""
+        cast(FinetunePipelineConfig, self.pipeline).run_dir = self.get_base_dir()
+        return super().get_checkpoint_dir()
+
+
+class FinetuneTrainer(Trainer):
+    """Runs the stages of a `FinetunePipeline`, whole or resumed.
+
+    Args:
+        config: the run's configuration.
+    """
+
+    config: FinetuneTrainerConfig
+
+    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
+        """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
+        if self.config.load_dir is not None:
+            resumed = Path(self.config.load_dir)
+            adopt_resumed_run(self.config, resumed.parent / "config.yml")
+            inherit(resumed.parent, self.config.get_base_dir())
+            if self.config.load_step is None:
+                self.config.load_step = newest_whole_step(resumed)
+        super().setup(test_mode)
+        self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
+        self.config.save_config()
+
+    def train(self) -> None:
+        """Train until the stages are done: nerfstudio would run `max_num_iterations` MORE steps after a resume."""
+        pipeline = cast(FinetunePipeline, self.pipeline)
+        self.config.max_num_iterations = min(self.config.max_num_iterations, pipeline.steps_left)
+        self.step = max(self._start_step - 1, 0)
+        super().train()
+
+    @check_main_thread
+    def save_checkpoint(self, step: int) -> None:
+        """Everything that a resume needs, written whole or not at all."""
+        write_training(self, step)

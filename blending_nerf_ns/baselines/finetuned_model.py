@@ -1,0 +1,140 @@
+"""The comparison class of the paper: a NeRF whose own weights are fine-tuned, beside a frozen copy of what it was.
+
+No second field and no region. What the copy shows is `original`, what became of the model is `rgb`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Tuple, Type
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.model_components.renderers import RGBRenderer
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.utils.external import TCNN_EXISTS
+from torch import Tensor
+from torch.nn import Parameter
+
+from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
+from blending_nerf_ns.evaluation.preservation import psnr, ssim
+
+
+@dataclass
+class FinetunedModelConfig(ModelConfig):
+    """A nerfacto, twice."""
+
+    _target: Type = field(default_factory=lambda: FinetunedModel)
+    """Target class to instantiate."""
+    base: NerfactoBaseConfig = field(default_factory=NerfactoBaseConfig)
+    """The model. With a base run, its own configuration is taken instead."""
+    base_num_images: int = 0
+    """Training images of the base, for its appearance embedding; 0: as many as this capture has."""
+
+
+class FinetunedModel(Model):
+    """A base that stays, and a copy of it that is fine-tuned.
+
+    Args:
+        config: see `FinetunedModelConfig`.
+    """
+
+    config: FinetunedModelConfig
+    base_frozen: Tensor
+
+    def populate_modules(self) -> None:
+        """Build the base and its copy."""
+        super().populate_modules()
+        self.collider = None  # the base brings its own
+        if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
+            self.config.base.implementation = "torch"
+        self.base, self.edited = self._build(), self._build()
+        self.register_buffer("base_frozen", torch.tensor(False))
+        self.shows_edit = True
+        """Whether `rgb`, `depth` and `accumulation` are of the fine-tuned copy, or of the base."""
+
+    def _build(self) -> NerfactoBase:
+        return self.config.base.setup(
+            scene_box=self.scene_box,
+            num_train_data=self.config.base_num_images or self.num_train_data,
+            metadata=self.kwargs.get("metadata"),
+            device=str(self.kwargs.get("device", "cpu")),
+        )
+
+    def freeze_base(self) -> None:
+        """From here on the base is what it is; the first time, the copy starts from it."""
+        starts = not bool(self.base_frozen)
+        self.base.freeze()
+        if starts:
+            self.edited.load_state_dict(self.base.state_dict())
+        self.base_frozen = torch.ones_like(self.base_frozen)
+
+    def train(self, mode: bool = True) -> FinetunedModel:
+        """Training mode for the base; the copy always renders as it will be rendered: no jitter, no photo's appearance."""
+        super().train(mode)
+        self.edited.eval()
+        return self
+
+    @contextmanager
+    def showing_original(self) -> Iterator[None]:
+        """Inside, the pictures are the base's."""
+        before, self.shows_edit = self.shows_edit, False
+        try:
+            yield
+        finally:
+            self.shows_edit = before
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        """The base's groups, and the copy's."""
+        return {
+            **self.base.get_param_groups(),
+            "finetuned_proposals": list(self.edited.proposal_networks.parameters()),
+            "finetuned_fields": list(self.edited.field.parameters()),
+        }
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> List[TrainingCallback]:
+        """The base's own callbacks, which end when it is frozen."""
+        return self.base.get_training_callbacks(training_callback_attributes)
+
+    def edited_pixels(self, ray_bundle: RayBundle) -> Float[Tensor, "rays 3"]:
+        """What the copy shows of a chunk of rays, with gradients."""
+        return self.edited(ray_bundle)["rgb"]
+
+    def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:  # type: ignore[override]
+        """Both pictures of a flat bundle of rays."""
+        original = self.base.render(ray_bundle).outputs
+        shown = self.edited.render(ray_bundle).outputs if self.shows_edit else original
+        return {**{name: shown[name] for name in ("rgb", "depth", "accumulation")}, "original": original["rgb"]}
+
+    @property
+    def renderer_rgb(self) -> RGBRenderer:
+        """ns-export asks the model for its renderer."""
+        return self.edited.renderer_rgb
+
+    def get_loss_dict(self, outputs: Any, batch: Any, metrics_dict: Any = None) -> Dict[str, Tensor]:
+        """Photometric loss of the original; an edit has no photos."""
+        return {"rgb_loss": self.base.rgb_loss(self._truth(batch), outputs["original"])}
+
+    def get_metrics_dict(self, outputs: Any, batch: Any) -> Dict[str, Tensor]:
+        """PSNR of the original against the photo."""
+        return {"psnr": self.base.psnr(outputs["original"], self._truth(batch))}
+
+    def get_image_metrics_and_images(
+        self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]
+    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
+        """`psnr`, `ssim`: the original against the photo; `edit_*`: the edited picture against the original."""
+        truth, original, edited = self._truth(batch), outputs["original"], outputs["rgb"]
+        metrics = {
+            **{"psnr": psnr(truth[None], original[None]), "ssim": ssim(truth[None], original[None])},
+            **{"edit_psnr": psnr(original[None], edited[None]), "edit_ssim": ssim(original[None], edited[None])},
+        }
+        return metrics, {"img": torch.cat([truth, original, edited], dim=1)}
+
+    def _truth(self, batch: Any) -> Tensor:
+        return self.base.renderer_rgb.blend_background(batch["image"].to(self.device))

@@ -1,0 +1,165 @@
+"""What is compared: edits of scenes, methods that make them, and the cells of their table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.errors import BlendingNerfError
+
+
+@dataclass(frozen=True)
+class EditCase:
+    """One edit that is asked of every method alike."""
+
+    name: str
+    """In file names and the table: "recolour"."""
+    source_text: str
+    """What is there."""
+    target_text: str
+    """What it should become."""
+    operations: Tuple[str, ...] = OPERATIONS
+    """What it takes; only methods that tell operations apart are told."""
+    region: Mapping[str, str] = field(default_factory=dict)
+    """ns-train's flags of where it is, without their "--pipeline.region.": {"box-size": "0.5 0.5 1"}. Only methods with a
+    region are told."""
+    subject: str = ""
+    """Text that names the object in the demo's ground truth, where the source text does not."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be trained."""
+        if not self.name or not self.target_text or not set(self.operations) <= set(OPERATIONS) or not self.operations:
+            raise BlendingNerfError(
+                f"the edit {self.name!r} needs a name, a target text and operations among {OPERATIONS}; it has the target "
+                f"{self.target_text!r} and {self.operations}"
+            )
+
+
+@dataclass(frozen=True)
+class SceneCase:
+    """A capture and what is done to it."""
+
+    name: str
+    """In file names and the table."""
+    edits: Tuple[EditCase, ...]
+    capture: Optional[Path] = None
+    """Its folder; None where it is drawn."""
+    draw: Optional[Callable[[Path], None]] = None
+    """Draws it into a folder, where it is drawn."""
+    masks: Tuple[str, ...] = ("none",)
+    """What `blending-nerf evaluate --masks` is told; a file lies beside the scene's own."""
+    train_flags: Tuple[str, ...] = ()
+    """ns-train's flags of base and edits alike, such as the photos' scale."""
+    development: bool = False
+    """Whether it was looked at while the method was made: its figures are then not those of an unseen scene."""
+
+    def find(self, name: str) -> EditCase:
+        """An edit by its name; raises BlendingNerfError where there is none."""
+        found = [edit for edit in self.edits if edit.name == name]
+        if not found:
+            raise BlendingNerfError(
+                f"the scene {self.name} has no edit {name!r}; it has {', '.join(edit.name for edit in self.edits)}"
+            )
+        return found[0]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make an edit."""
+
+    name: str
+    """In file names and the table."""
+    config: str
+    """ns-train's method."""
+    flags: Tuple[str, ...] = ()
+    """Of ns-train; they win over the edit's. "{x}" and the like are filled in for each scene (`places`)."""
+    has_region: bool = True
+    """Whether it knows regions and operations."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run and its figures."""
+
+    scene: SceneCase
+    edit: EditCase
+    method: Method
+    seed: int
+
+    @property
+    def experiment(self) -> str:
+        """Scene, edit and method, for file names."""
+        return f"{self.scene.name}__{self.edit.name}__{self.method.name}"
+
+    @property
+    def key(self) -> str:
+        """Tells cells apart."""
+        return f"{self.experiment}__seed{self.seed}"
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        """All that its figures depend on, as plain values, without any place on a disk."""
+        edit = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.edit).items()}
+        return {
+            "scene": self.scene.name,
+            "development": self.scene.development,
+            "masks": [Path(word).name for word in self.scene.masks],
+            "edit": edit,
+            "method": self.method.name,
+            "config": self.method.config,
+            "flags": [*self.scene.train_flags, *self.method.flags],
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where cells are run."""
+
+    work: Path
+    """Captures, bases, runs and logs: gigabytes."""
+    results: Path
+    """One JSON file for each cell: kilobytes, may be committed."""
+    base_config: str = "blending-nerf-cpu"
+    """ns-train's method of the bases, which all methods share."""
+    train_flags: Tuple[str, ...] = ()
+    """ns-train's flags of every base and every run."""
+    base_flags: Tuple[str, ...] = ()
+    """Of the bases alone."""
+    evaluate_flags: Tuple[str, ...] = field(default=())
+    """Of `blending-nerf evaluate`."""
+
+
+def table_cells(
+    scenes: Sequence[SceneCase], edits: Sequence[str], methods: Sequence[Method], seeds: Sequence[int]
+) -> List[Cell]:
+    """All combinations, seed by seed: a table that is stopped early has few seeds of everything.
+
+    Args:
+        scenes: each with its own edits.
+        edits: names of those that count; all if none is named.
+        methods: what is compared.
+        seeds: of each.
+    """
+    return [
+        Cell(scene, edit, method, seed)
+        for seed in seeds
+        for scene in scenes
+        for edit in ([scene.find(name) for name in edits] or scene.edits)
+        for method in methods
+    ]
+
+
+def edit_of(values: Mapping[str, Any]) -> EditCase:
+    """An edit as a scene's file says it."""
+    try:
+        plain: Dict[str, Any] = dict(values)
+        if "operations" in plain:
+            plain["operations"] = tuple(plain["operations"])
+        plain["region"] = {str(name): str(value) for name, value in dict(plain.get("region", {})).items()}
+        return EditCase(**plain)
+    except (TypeError, ValueError) as error:
+        raise BlendingNerfError(f"this is no edit: {dict(values)} ({error})") from error

@@ -1,0 +1,221 @@
+"""Runs cells: a base for each scene once, then train and evaluate. Whatever is there already is not done again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from tqdm import tqdm
+
+from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.places import fill_for_scene
+from blending_nerf_ns.demo.commands import environment, program
+from blending_nerf_ns.errors import BlendingNerfError
+
+FORMAT = "blending-nerf table 1"
+MODELS = "nerfstudio_models"
+DONE = "done.json"
+"""Says which of a run's attempts came to its end."""
+SHOWN_LINES = 12
+"""Of a command that failed."""
+
+Result = Mapping[str, Any]
+
+
+def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Dict[str, str]]:
+    """Run what is not there yet.
+
+    Args:
+        cells: in the order in which they are run.
+        place: where.
+
+    Returns:
+        the results, and by cell why there is none: one that fails does not stop the others.
+
+    Raises:
+        BlendingNerfError: a result that is there was made with other settings.
+    """
+    results, failures = [], {}
+    todo = [cell for cell in cells if read_result(cell, place) is None]
+    bar = tqdm(total=len(cells), initial=len(cells) - len(todo), desc="Table", unit="run", dynamic_ncols=True)
+    for cell in cells:
+        result = read_result(cell, place)
+        if result is None:
+            bar.set_postfix_str(cell.key)
+            try:
+                result = run_cell(cell, place)
+            except BlendingNerfError as error:
+                failures[cell.key] = str(error)
+            bar.update()
+        if result is not None:
+            results.append(result)
+    bar.close()
+    return results, failures
+
+
+def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
+    """A cell's result, if it is there.
+
+    Raises:
+        BlendingNerfError: it was made with other settings, so that a table would mix two things.
+    """
+    path = place.results / f"{cell.key}.json"
+    if not path.exists():
+        return None
+    result, wanted = json.loads(path.read_text()), settings(cell, place)
+    other = sorted(name for name, value in wanted.items() if result["settings"].get(name) != value)
+    if other:
+        told = "; ".join(f"{name} was {result['settings'].get(name)}, is {wanted[name]}" for name in other)
+        raise BlendingNerfError(f"{path} was made with other settings ({told}); move it away or name other --results")
+    return result
+
+
+def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
+    """All that a cell's figures depend on."""
+    flags = {name: list(getattr(place, name)) for name in ("train_flags", "base_flags", "evaluate_flags")}
+    return {**cell.settings, "base_config": place.base_config, **flags}
+
+
+def run_cell(cell: Cell, place: Workplace) -> Result:
+    """Train and evaluate one cell, or go on where an earlier attempt stopped; writes its result."""
+    log = place.work / "logs" / f"{cell.key}.log"
+    env = environment(place.work / "bin")
+    capture = find_capture(cell.scene, place)
+    base = train_base(cell.scene, capture, place, env)
+    attempts = place.work / "runs" / cell.experiment / cell.method.config
+    run = train(
+        [cell.method.config, *edit_flags(cell), "--pipeline.base-run", str(base / "config.yml")],
+        capture,
+        attempts,
+        f"seed{cell.seed}",
+        [*cell.scene.train_flags, *place.train_flags, *fill_for_scene(cell.method.flags, base, capture)],
+        log,
+        env,
+    )
+    report = evaluate(cell, run, capture, place, log, env)
+    stages = run / "stages.json"  # missing where nothing was left to do after a resume
+    result = {
+        "format": FORMAT,
+        "settings": settings(cell, place),
+        **compact(report, json.loads(stages.read_text()) if stages.exists() else {}),
+        "attempts": int(run.suffix[1:]) + 1,
+    }
+    with replacing(place.results / f"{cell.key}.json") as partial:
+        partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    return result
+
+
+def find_capture(scene: SceneCase, place: Workplace) -> Path:
+    """A scene's photos, drawn if they are to be."""
+    if scene.draw is None:
+        if scene.capture is None:
+            raise BlendingNerfError(f"the scene {scene.name} has neither a capture nor a way to draw one")
+        return scene.capture
+    folder = (place.work / "captures" / scene.name).resolve()
+    if not (folder / "transforms.json").exists():  # it is written last
+        scene.draw(folder)
+    return folder
+
+
+def train_base(scene: SceneCase, capture: Path, place: Workplace, env: Dict[str, str]) -> Path:
+    """The base that all runs of a scene share."""
+    attempts = place.work / "bases" / scene.name / place.base_config
+    flags = [*scene.train_flags, *place.train_flags, *place.base_flags]
+    log = place.work / "logs" / f"{scene.name}__base.log"
+    return train([place.base_config], capture, attempts, "base", [*flags, "--pipeline.edit-steps", "0"], log, env)
+
+
+def edit_flags(cell: Cell) -> List[str]:
+    """What ns-train is told of an edit."""
+    edit, seed = cell.edit, str(cell.seed)
+    flags = ["--pipeline.source-text", edit.source_text, "--pipeline.target-text", edit.target_text]
+    flags += ["--pipeline.seed", seed, "--machine.seed", seed]
+    if cell.method.has_region:
+        flags += ["--pipeline.operations", *edit.operations]
+        for name, value in edit.region.items():
+            flags += [f"--pipeline.region.{name}", *value.split()]
+    return flags
+
+
+def train(
+    method: Sequence[str],
+    capture: Path,
+    attempts: Path,
+    name: str,
+    flags: Sequence[str],
+    log: Path,
+    env: Dict[str, str],
+) -> Path:
+    """A finished run: as it is there, or resumed, or from its beginning.
+
+    Args:
+        method: ns-train's method and first flags.
+        capture: the photos.
+        attempts: OUTPUT/EXPERIMENT/METHOD, where nerfstudio puts a run's folder.
+        name: of the run; each further attempt gets a number.
+        flags: more of ns-train's.
+        log: what it says goes here.
+        env: of the process.
+
+    Returns:
+        The run's folder.
+    """
+    done = attempts / f"{name}-{DONE}"
+    if done.exists():
+        return attempts / json.loads(done.read_text())["folder"]
+    earlier = sorted(attempts.glob(f"{name}.*"), key=lambda folder: int(folder.suffix[1:]))
+    whole = [folder for folder in earlier if any((folder / MODELS).glob("step-*.ckpt"))]
+    attempt = f"{name}.{len(earlier)}"
+    where = ["--output-dir", str(attempts.parent.parent), "--experiment-name", attempts.parent.name]
+    resumed = ["--load-dir", str(whole[-1] / MODELS)] if whole else []
+    quiet = ["--vis", "tensorboard", "--viewer.quit-on-train-completion", "True"]
+    data = ["--data", str(capture), *where, "--timestamp", attempt]
+    run_logged([program("ns-train"), *method, *data, *quiet, *resumed, *flags], log, env)
+    with replacing(done) as partial:
+        partial.write_text(json.dumps({"folder": attempt}) + "\n")
+    return attempts / attempt
+
+
+def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, env: Dict[str, str]) -> Result:
+    """The report of a finished run: held-out views, the scene's masks, no sweep."""
+    masks = [word.replace("{capture}", str(capture)) for word in cell.scene.masks]
+    subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
+    flags = ["--data", str(capture), "--views", "test", "--masks", *masks, "--sweep-views", "0", *subject]
+    run_logged([program("blending-nerf"), "evaluate", str(run), *flags, *place.evaluate_flags], log, env)
+    return json.loads((run / "evaluation" / "report.json").read_text())
+
+
+def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:
+    """What a table needs of a report: figures, and by what they were measured; no places, no losses."""
+    metrics = report["metrics"]
+    return {
+        "metrics": {name: metric["value"] for name, metric in metrics.items()},
+        "doing_nothing": {name: metric["unedited"] for name, metric in metrics.items()},
+        "left_out": {name: metric["reason"] for name, metric in metrics.items() if metric["reason"]},
+        "guide": report["guide"]["name"],
+        "judge": report["judge"]["name"],
+        "views": {name: report["views"][name] for name in ("kind", "names", "height", "width")},
+        "mask_dilation": report["masks"]["dilation"],
+        "prompt_pool": report["prompt_pool"],
+        "warnings": report["warnings"],
+        "seconds": {name.removesuffix("_seconds"): round(value, 1) for name, value in stages.items()},
+    }
+
+
+def run_logged(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
+    """Run a command; what it says goes to the end of a file.
+
+    Raises:
+        BlendingNerfError: it did not end well; with its last lines.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        print(f"\n$ {' '.join(command)}", file=file, flush=True)
+        code = subprocess.run(list(command), env=env, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+    if code != 0:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
+        raise BlendingNerfError(f"{Path(command[0]).name} ended with status {code}; the end of {log}:\n{last}")

@@ -1,0 +1,106 @@
+"""The scenes of the table: the demo's, which is drawn, and any capture with a file that says its masks and edits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, List, Optional
+
+from blending_nerf_ns.comparing.cases import EditCase, SceneCase, edit_of
+from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, object_folder, write_capture
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.procedural.scene import Scene
+
+DEMO = "demo"
+DEMO_EDITS = (
+    EditCase("recolour", "a red ball", "a blue ball", ("change",)),
+    EditCase(
+        "add",
+        "a red cube",
+        "a green ball on top of a red cube",
+        ("add",),
+        {"grow": "up", "margin-distance": "0.25"},
+    ),
+    EditCase("remove", "a green donut", "an empty floor", ("remove",)),
+    EditCase("replace", "a red ball", "a yellow cube", region={"margin-distance": "0.04"}),
+)
+
+
+def drawn_capture(
+    folder: Path, scene: Optional[Scene] = None, subject: int = 0, shape: Optional[CaptureShape] = None
+) -> None:
+    """Photograph a drawn scene into a folder; the demo's if none is given."""
+    write_capture(folder, scene or demo_capture_scene(), subject, shape)
+
+
+def demo_case(edits: Sequence[EditCase] = DEMO_EDITS) -> SceneCase:
+    """The demo's scene; its ground truth is known from everywhere."""
+    return SceneCase(DEMO, tuple(edits), draw=drawn_capture, masks=("demo",))
+
+
+def drawn_case(
+    name: str, scene: Scene, subject: int, edits: Sequence[EditCase], shape: Optional[CaptureShape] = None
+) -> SceneCase:
+    """Another drawn scene, whose ground truth lies beside its photos.
+
+    Args:
+        name: of the scene.
+        scene: what is photographed.
+        subject: index of the object that all edits are of.
+        edits: of it.
+        shape: how many photos, from where.
+    """
+    masks = object_folder(Path("{capture}"), scene.things[subject])
+    draw = partial(drawn_capture, scene=scene, subject=subject, shape=shape)
+    return SceneCase(name, tuple(edits), draw=draw, masks=("images", str(masks)))
+
+
+def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
+    """A scene from its file.
+
+    Args:
+        file: JSON: {"name": "mic", "masks": ["alpha"], "train_flags": [...], "edits": [{"name": "recolour", "source_text": ...,
+            "target_text": ..., "operations": [...], "region": {"margin": "0.1"}}, ...]}. A masks' file lies beside it.
+        captures: where the captures lie, by the scenes' names: a scene's file says nothing of the disk it is on.
+
+    Raises:
+        BlendingNerfError: no such file, not of this form, or a capture that is not named or not there.
+    """
+    try:
+        content: Any = json.loads(file.read_text())
+        name, edits = str(content["name"]), tuple(edit_of(values) for values in content["edits"])
+        masks = tuple(str(word) for word in content.get("masks", ["none"]))
+        flags = tuple(str(word) for word in content.get("train_flags", []))
+    except OSError as error:
+        raise BlendingNerfError(f"there is no scene {file}: name {DEMO}, or a scene's JSON file") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BlendingNerfError(f"{file} is no scene: {error!r}; wanted name, masks and edits") from error
+    if name not in captures:
+        raise BlendingNerfError(f"the scene {name} needs its capture: add --data {name}=FOLDER")
+    if not captures[name].exists():
+        raise BlendingNerfError(f"the capture of {name}, {captures[name]}, is not there")
+    beside = tuple(str((file.parent / word).resolve()) if i else word for i, word in enumerate(masks))
+    return SceneCase(
+        name,
+        edits,
+        captures[name].resolve(),
+        masks=beside,
+        train_flags=flags,
+        development=bool(content.get("development", False)),
+    )
+
+
+def read_scenes(names: Sequence[str], data: Sequence[str]) -> List[SceneCase]:
+    """Scenes as the command line names them.
+
+    Args:
+        names: "demo", or scenes' files.
+        data: "NAME=FOLDER" for each scene that is not drawn.
+    """
+    wrong = [word for word in data if not all(word.partition("="))]
+    if wrong:
+        raise BlendingNerfError(f"--data {wrong[0]}: wanted NAME=FOLDER")
+    captures = {name: Path(folder).expanduser() for name, _, folder in (word.partition("=") for word in data)}
+    return [demo_case() if name == DEMO else read_scene(Path(name), captures) for name in names]

@@ -1,0 +1,127 @@
+"""Results as a table: means and standard deviations over seeds, in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+COLUMNS: Dict[str, str] = {
+    "clip_direction_similarity": "direction ↑",
+    "close_up_direction_similarity": "direction, close-ups ↑",
+    "clip_similarity": "similarity ↑",
+    "manipulative_precision": "MP ↑",
+    "close_up_r_precision": "R-precision, close-ups ↑",
+    "psnr_outside": "PSNR outside, dB ↑",
+    "leaked_change": "leakage ↓",
+    "chamfer": "Chamfer ↓",
+}
+"""Figures of the table by their names in a report, and what stands above them."""
+SECONDS = "seconds"
+
+
+class Spread(NamedTuple):
+    """A figure over several seeds."""
+
+    mean: float
+    std: Optional[float]
+    """Of the sample (n - 1); None of a single value."""
+    count: int
+
+    def __str__(self) -> str:
+        digits = 1 if abs(self.mean) >= 10 else 3
+        return f"{self.mean:.{digits}f}" + ("" if self.std is None else f" ± {self.std:.{digits}f}")
+
+
+Row = Tuple[str, str, str]
+"""Scene, edit, method."""
+
+
+def spread_of(values: Iterable[Optional[float]]) -> Optional[Spread]:
+    """Mean and sample standard deviation of what is known; None where nothing is.
+
+    Example:
+        >>> str(spread_of([1.0, 3.0])), str(spread_of([1.0, None])), spread_of([None])
+        ('2.000 ± 1.414', '1.000', None)
+    """
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return None
+    mean = sum(known) / len(known)
+    if len(known) == 1:
+        return Spread(mean, None, 1)
+    return Spread(mean, math.sqrt(sum((value - mean) ** 2 for value in known) / (len(known) - 1)), len(known))
+
+
+def figure_of(result: Mapping[str, Any], name: str) -> Optional[float]:
+    """A result's figure by its name in the report.
+
+    `seconds` are those of region and edit together; unknown of a run that was resumed, which knows its last attempt's only.
+    """
+    if name == SECONDS:
+        if result["attempts"] > 1:
+            return None
+        return float(sum(value for stage, value in result["seconds"].items() if stage != "base"))
+    return result["metrics"].get(name)
+
+
+def row_of(result: Mapping[str, Any]) -> Row:
+    """Which row of the table a result belongs to."""
+    said = result["settings"]
+    return said["scene"], said["edit"]["name"], said["method"]
+
+
+def rows_of(results: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> Dict[Row, Dict[str, Optional[Spread]]]:
+    """Every figure of every scene, edit and method over its seeds, in the order in which they first appear."""
+    groups: Dict[Row, List[Mapping[str, Any]]] = {}
+    for result in results:
+        groups.setdefault(row_of(result), []).append(result)
+    names = list(columns)
+    return {
+        row: {name: spread_of(figure_of(result, name) for result in group) for name in names}
+        for row, group in sorted(groups.items(), key=lambda item: _place(item[0], results))
+    }
+
+
+def _place(row: Row, results: Sequence[Mapping[str, Any]]) -> Tuple[int, int, int]:
+    """Scenes, edits and methods each in the order in which they first appear."""
+    order = [list(dict.fromkeys(row_of(result)[axis] for result in results)) for axis in range(3)]
+    return order[0].index(row[0]), order[1].index(row[1]), order[2].index(row[2])
+
+
+def markdown(results: Sequence[Mapping[str, Any]], columns: Mapping[str, str] = COLUMNS) -> str:
+    """The table, what it was measured by, and what must be known to read it."""
+    if not results:
+        return "There are no results yet."
+    development = {result["settings"]["scene"] for result in results if result["settings"]["development"]}
+    heads = ["scene", "edit", "method", *columns.values(), "seconds", "seeds"]
+    lines = [_line(heads), _line(["---"] * 3 + ["---:"] * (len(heads) - 3))]
+    for (scene, edit, method), figures in rows_of(results, [*columns, SECONDS]).items():
+        seconds = figures[SECONDS]
+        cells = ["–" if figures[name] is None else str(figures[name]) for name in columns]
+        count = sum(row_of(result) == (scene, edit, method) for result in results)
+        marked = f"{scene} (development)" if scene in development else scene
+        shown = "–" if seconds is None else f"{seconds.mean:.0f}"
+        lines.append(_line([marked, edit, method, *cells, shown, str(count)]))
+    return "\n".join([*lines, "", *notes(results)])
+
+
+def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
+    """By what the figures were measured."""
+
+    def all_of(values: Iterable[str]) -> str:
+        return ", ".join(dict.fromkeys(values))
+
+    views = all_of(f"{len(r['views']['names'])} {r['views']['kind']}" for r in results)
+    said = [
+        f"Mean ± standard deviation of the sample over seeds. Judge: {all_of(r['judge'] for r in results)}; guide: "
+        f"{all_of(r['guide'] for r in results)}. Views: {views}. Masks grown by "
+        f"{all_of(str(r['mask_dilation']) for r in results)} pixels. A method that does nothing preserves best: read "
+        "direction and PSNR together.",
+    ]
+    warned = all_of(warning for result in results for warning in result["warnings"])
+    return [*said, *([f"Warnings: {warned}"] if warned else [])]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,48 @@
+"""Real captures against drawn ones: a recolour and a replacement by both methods, on the demo and on captures of yours.
+
+    python examples/13_real_or_drawn.py --scenes examples/scenes/toy.json examples/scenes/mic.json \
+        --data toy=DATA/toy mic=DATA/mic
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).parent))
+from open_questions.asking import Asking, ask, draw_bars
+
+from blending_nerf_ns.comparing.cases import table_cells
+from blending_nerf_ns.comparing.methods import choose_methods
+from blending_nerf_ns.comparing.scenes import DEMO, read_scenes
+
+FIGURES = {"close_up_direction_similarity": "direction, close-ups", "psnr_outside": "PSNR outside (dB)"}
+
+
+@dataclass
+class Captures(Asking):
+    """Which captures stand beside the demo's."""
+
+    scenes: Tuple[str, ...] = ()
+    """Scenes' JSON files."""
+    data: Tuple[str, ...] = ()
+    """NAME=FOLDER for each of them."""
+
+
+def main(asking: Captures) -> None:
+    """Run, print, draw."""
+    scenes = read_scenes([DEMO, *asking.scenes], asking.data)
+    methods = choose_methods(["ours", "clip-nerf-finetune"])
+    results = ask(asking, "real", table_cells(scenes, ["recolour", "replace"], methods, asking.seeds))
+
+    def label(result):
+        said = result["settings"]
+        return f"{said['scene']}, {said['edit']['name']}", said["method"]
+
+    draw_bars(results, label, FIGURES, asking.output / "real.png")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Captures, description=__doc__))

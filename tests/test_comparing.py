@@ -1,0 +1,340 @@
+"""The table: its cells, what is run again and what is not, and its means worked out by hand."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import runpy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_run import run, write_tiny_capture
+
+from blending_nerf_ns.comparing import running
+from blending_nerf_ns.comparing.cases import Cell, EditCase, SceneCase, Workplace, table_cells
+from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
+from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
+from blending_nerf_ns.comparing.running import edit_flags, run_cells, settings, train
+from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
+from blending_nerf_ns.comparing.table import COLUMNS, markdown, rows_of, spread_of
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.embedded import unknown_words
+from blending_nerf_ns.loss_record import read_losses
+
+SCENES = Path(__file__).resolve().parent.parent / "examples" / "scenes"
+EDIT = EditCase("recolour", "a red ball", "a blue ball", ("change",), {"box-size": "1 2 3"})
+SCENE = SceneCase("tiny", (EDIT, replace(EDIT, name="again")), masks=("polygons", "somewhere/outlines.json"))
+OURS, BASELINE = choose_methods(["ours", "clip-nerf-finetune"])
+
+
+def result_of(cell: Cell, place: Workplace, **metrics: float | None) -> dict[str, Any]:
+    """A result as `run_cell` makes one."""
+    return {
+        "settings": settings(cell, place),
+        "metrics": metrics,
+        "views": {"kind": "test", "names": ["a", "b"]},
+        "judge": "judge",
+        "guide": "guide",
+        "mask_dilation": 5,
+        "warnings": [],
+        "seconds": {"base": 100.0, "region": 2.0, "edit": 3.0},
+        "attempts": 1,
+    }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path / "work", tmp_path / "results", evaluate_flags=("--num-views", "2"))
+
+
+# -- cells ----------------------------------------------------------------------------------------------------------
+
+
+def test_cells_are_all_combinations_seed_by_seed() -> None:
+    cells = table_cells([SCENE], [], [OURS, BASELINE], [0, 3])
+    assert [cell.key for cell in cells] == [
+        f"tiny__{edit}__{method}__seed{seed}"
+        for seed in (0, 3)
+        for edit in ("recolour", "again")
+        for method in ("ours", "clip-nerf-finetune")
+    ]
+    assert len(table_cells([SCENE], ["again"], [OURS], [0])) == 1
+    with pytest.raises(BlendingNerfError, match="no edit 'paint'; it has recolour, again"):
+        table_cells([SCENE], ["paint"], [OURS], [0])
+
+
+def test_settings_name_no_place_and_flags_suit_the_method(place: Workplace) -> None:
+    cell = Cell(SCENE, EDIT, OURS, 2)
+    told = json.dumps(settings(cell, place))
+    assert "outlines.json" in told and "somewhere" not in told and str(place.work) not in told
+    flags = edit_flags(cell)
+    assert (
+        flags[-4:] == ["--pipeline.region.box-size", "1", "2", "3"] and flags[flags.index("--pipeline.seed") + 1] == "2"
+    )
+    baseline = edit_flags(replace(cell, method=BASELINE))
+    assert not [flag for flag in baseline if "region" in flag or "operations" in flag]
+
+
+def test_methods_are_chosen_by_name() -> None:
+    assert [m.name for m in choose_methods(["ours", "ablations", "ours"])] == ["ours", *ABLATIONS]
+    assert methods("gpu")["ours"].config == "blending-nerf"
+    with pytest.raises(BlendingNerfError, match="no method 'theirs'"):
+        choose_methods(["theirs"])
+    with pytest.raises(BlendingNerfError, match="no method 'resampled' of size gpu"):
+        choose_methods(["resampled"], "gpu")
+
+
+def test_a_region_of_everything_lies_where_the_cameras_look() -> None:
+    from test_evaluate import ring
+
+    places = everything_seen(ring(8, size=12, radius=1.5))  # a picture is as wide as its distance
+    assert {name: abs(round(float(value), 3)) for name, value in places.items()} == {
+        "x": 0,
+        "y": 0,
+        "z": 0,
+        "side": 1.5,
+    }
+    filled = fill_flags(EVERYTHING, places)
+    assert filled[:3] == ["--pipeline.region.source", "box", "--pipeline.region.box-center"]
+    assert filled[-3:] == [places["side"]] * 3 and not [flag for flag in filled if "{" in flag]
+    assert methods()["no-region"].flags == EVERYTHING
+
+
+def test_scenes_of_the_package_use_words_that_the_guide_knows() -> None:
+    files = sorted(SCENES.glob("*.json"))
+    data = [f"{json.loads(file.read_text())['name']}={SCENES}" for file in files]
+    scenes = read_scenes(["demo", *map(str, files)], data)
+    assert [scene.name for scene in scenes] == ["demo", "mic", "toy"]
+    for scene in scenes:
+        assert [edit.name for edit in scene.edits] == ["recolour", "add", "remove", "replace"]
+        for edit in scene.edits:
+            assert unknown_words(edit.source_text) == unknown_words(edit.target_text) == []
+    assert scenes[2].development and Path(scenes[2].masks[1]).is_file(), "the polygons lie beside the examples"
+    assert demo_case().edits == DEMO_EDITS
+
+
+def test_scenes_say_what_is_wrong_with_them(tmp_path: Path) -> None:
+    file = tmp_path / "scene.json"
+    with pytest.raises(BlendingNerfError, match="there is no scene"):
+        read_scenes([str(file)], [])
+    file.write_text('{"name": "it", "edits": [{"name": "recolour", "shade": 1}]}')
+    with pytest.raises(BlendingNerfError, match="this is no edit"):
+        read_scenes([str(file)], [])
+    file.write_text('{"name": "it", "edits": []}')
+    with pytest.raises(BlendingNerfError, match="add --data it=FOLDER"):
+        read_scenes([str(file)], [])
+    with pytest.raises(BlendingNerfError, match="nowhere, is not there"):
+        read_scenes([str(file)], [f"it={tmp_path / 'nowhere'}"])
+    with pytest.raises(BlendingNerfError, match="wanted NAME=FOLDER"):
+        read_scenes(["demo"], ["it"])
+    with pytest.raises(BlendingNerfError, match="operations among"):
+        EditCase("recolour", "a", "b", ("paint",))
+
+
+# -- running --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(place, monkeypatch) -> None:
+    cells = table_cells([SCENE], [], [OURS, BASELINE], [0])
+    ran = []
+
+    def run_cell(cell: Cell, place: Workplace) -> dict[str, Any]:
+        ran.append(cell.key)
+        if cell.edit.name == "again" and cell.method is BASELINE:
+            raise BlendingNerfError("it broke")
+        place.results.mkdir(exist_ok=True)
+        result = result_of(cell, place, psnr_outside=30.0)
+        (place.results / f"{cell.key}.json").write_text(json.dumps(result))
+        return result
+
+    monkeypatch.setattr(running, "run_cell", run_cell)
+    results, failures = run_cells(cells, place)
+    assert len(results) == 3 and failures == {cells[3].key: "it broke"} and ran == [cell.key for cell in cells]
+    ran.clear()
+    results, failures = run_cells(cells, place)
+    assert len(results) == 3 and ran == [cells[3].key]
+    with pytest.raises(BlendingNerfError, match=r"other settings .*evaluate_flags was .*'2'.*is .*'4'"):
+        run_cells(cells, replace(place, evaluate_flags=("--num-views", "4")))
+
+
+def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path, monkeypatch) -> None:
+    commands: list[list[str]] = []
+
+    def stopped(command: list[str], log: Path, env: dict[str, str]) -> None:
+        commands.append(command)
+        folder = attempts / command[command.index("--timestamp") + 1] / "nerfstudio_models"
+        folder.mkdir(parents=True)
+        if len(commands) < 4:
+            if len(commands) == 2:
+                (folder / "step-000000004.ckpt").touch()
+            raise BlendingNerfError("killed")
+
+    attempts = tmp_path / "runs" / "experiment" / "blending-nerf-cpu"
+    monkeypatch.setattr(running, "run_logged", stopped)
+    monkeypatch.setattr(running, "program", str)
+
+    def attempt() -> Path:
+        return train(["blending-nerf-cpu"], tmp_path, attempts, "seed0", ["--flag"], tmp_path / "log", {})
+
+    for _ in range(3):
+        with pytest.raises(BlendingNerfError, match="killed"):
+            attempt()
+    assert attempt() == attempts / "seed0.3"
+    resumed = [command[command.index("--load-dir") + 1] if "--load-dir" in command else None for command in commands]
+    second = str(attempts / "seed0.1" / "nerfstudio_models")
+    assert resumed == [None, None, second, second], "the newest attempt that saved something"
+    assert commands[0][-1] == "--flag" and str(tmp_path / "runs") in commands[0] and "experiment" in commands[0]
+    assert attempt() == attempts / "seed0.3" and len(commands) == 4
+
+
+# -- the table ------------------------------------------------------------------------------------------------------
+
+
+def test_means_and_deviations_are_those_of_a_sample() -> None:
+    spread = spread_of([1.0, 2.0, 6.0])
+    assert spread is not None and spread.mean == 3.0 and spread.std == pytest.approx(7.0**0.5) and spread.count == 3
+    assert str(spread_of([20.0, 22.0])) == "21.0 ± 1.4"
+    assert spread_of([None, None]) is None
+
+
+def test_the_table_has_a_line_for_each_method_of_each_edit(place: Workplace) -> None:
+    scene = replace(SCENE, development=True)
+    cells = table_cells([scene], ["recolour"], [OURS, BASELINE], [0, 1])
+    values = {("ours", 0): 0.25, ("ours", 1): 0.75, ("clip-nerf-finetune", 0): None, ("clip-nerf-finetune", 1): 0.5}
+    results = [result_of(c, place, clip_direction_similarity=values[c.method.name, c.seed]) for c in cells]
+    rows = rows_of(results, ["clip_direction_similarity"])
+    assert list(rows) == [("tiny", "recolour", "ours"), ("tiny", "recolour", "clip-nerf-finetune")]
+    text = markdown(results, {"clip_direction_similarity": COLUMNS["clip_direction_similarity"]})
+    assert "| tiny (development) | recolour | ours | 0.500 ± 0.354 | 5 | 2 |" in text
+    assert "| tiny (development) | recolour | clip-nerf-finetune | 0.500 | 5 | 2 |" in text
+    assert "Judge: judge; guide: guide. Views: 2 test. Masks grown by 5 pixels." in text
+    assert markdown([]) == "There are no results yet."
+
+
+# -- all of it ------------------------------------------------------------------------------------------------------
+
+TINY_BASE = (
+    *("--pipeline.model.base.num-levels", "2", "--pipeline.model.base.max-res", "32", "--pipeline.base-steps", "12"),
+    *("--pipeline.model.base.log2-hashmap-size", "10", "--pipeline.model.base.hidden-dim", "16"),
+    *("--pipeline.model.base.hidden-dim-color", "16", "--pipeline.model.base.num-nerf-samples-per-ray", "8"),
+    *("--pipeline.model.base.num-proposal-samples-per-ray", "16"),
+    *("--pipeline.datamanager.train-num-rays-per-batch", "64"),
+)
+TINY_EDIT = (
+    *("--pipeline.edit-steps", "6"),
+    *("--pipeline.guidance.views", "2", "--pipeline.guidance.image-size", "24", "--pipeline.guidance.crops", "2"),
+    *("--steps-per-save", "3"),
+)
+
+
+@dataclass(frozen=True)
+class TinyTable:
+    """A table that was run once."""
+
+    folder: Path
+    cells: list[Cell]
+    place: Workplace
+    results: list[Any]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> TinyTable:
+    """Ours, the baseline and an ablation, from photos to figures."""
+    folder = tmp_path_factory.mktemp("compared")
+    capture = write_tiny_capture(folder / "capture")
+    box = {"source": "box", "box-size": "0.5 0.5 0.5"}
+    scene = SceneCase("demo", (replace(EDIT, region=box),), capture, masks=("demo",))
+    place = Workplace(
+        folder / "work",
+        folder / "results",
+        train_flags=TINY_EDIT,
+        base_flags=TINY_BASE,
+        evaluate_flags=("--num-views", "2", "--image-size", "32", "--mask-dilation", "1", "--shown-views", "1"),
+    )
+    chosen = choose_methods(["ours", "clip-nerf-finetune", "no-base-freezing", "no-region"])
+    cells = table_cells([scene], [], chosen, [0])
+    results, failures = run_cells(cells, place)
+    assert failures == {}
+    return TinyTable(folder, cells, place, list(results))
+
+
+@pytest.mark.slow
+def test_all_methods_stand_in_one_table(table: TinyTable) -> None:
+    for result in table.results:
+        assert result["metrics"]["clip_direction_similarity"] is not None
+        assert result["metrics"]["close_up_r_precision"] is not None
+        assert str(table.folder) not in json.dumps(result)
+    ours, baseline, unfrozen, everywhere = table.results
+    assert ours["views"] == baseline["views"] and ours["metrics"]["added_inside"] is not None
+    assert "no region of its own" in baseline["left_out"]["own_region_psnr_outside"]
+    assert "does not tell" in baseline["left_out"]["added_inside"] and baseline["doing_nothing"]["psnr"] == 99.0
+    # the base's rays outside are its own, up to the rounding of another chunk
+    assert ours["metrics"]["own_region_psnr_outside"] > 80 > unfrozen["metrics"]["own_region_psnr_outside"]
+    assert markdown(table.results).count("| demo |") == 4
+    assert everywhere["metrics"]["psnr_outside"] < ours["metrics"]["psnr_outside"], "it may act everywhere, and does"
+
+
+@pytest.mark.slow
+def test_a_finished_table_runs_nothing_again(table: TinyTable) -> None:
+    def logs() -> dict[str, int]:
+        return {file.name: file.stat().st_size for file in (table.place.work / "logs").iterdir()}
+
+    before = logs()
+    assert len(before) == 5, "one base and four runs"
+    assert run_cells(table.cells, table.place) == (table.results, {}) and logs() == before
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_run_renders_and_evaluates_as_any_other(table: TinyTable) -> None:
+    found = table.folder / "work" / "runs" / table.cells[1].experiment / "clip-nerf-finetune-cpu" / "seed0.0"
+    config = ("--load-config", found / "config.yml")
+    outputs = ("--rendered-output-names", "rgb", "original", "--image-format", "png", "--split", "test")
+    run("ns-render", "dataset", *config, "--output-path", table.folder / "renders", *outputs, cwd=table.folder)
+    for name in ("rgb", "original"):
+        assert len(list((table.folder / "renders" / "test" / name).iterdir())) == 3
+    run("ns-eval", *config, "--output-path", table.folder / "eval.json", cwd=table.folder)
+    said = json.loads((table.folder / "eval.json").read_text())["results"]
+    assert {"psnr", "ssim", "edit_psnr", "edit_ssim"} <= set(said) and said["edit_psnr"] < 99
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_run_trains_its_own_base_and_resumes(tmp_path: Path) -> None:
+    write_tiny_capture(tmp_path / "capture")
+    texts = ("--pipeline.source-text", "a red ball", "--pipeline.target-text", "a blue ball")
+    where = ("--data", "capture", "--output-dir", "out", "--experiment-name", "tiny", "--vis", "tensorboard")
+    flags = (*texts, *where, "--viewer.quit-on-train-completion", "True", *TINY_BASE, *TINY_EDIT)
+    runs = tmp_path / "out" / "tiny" / "clip-nerf-finetune-cpu"
+    run("ns-train", "clip-nerf-finetune-cpu", *flags, "--timestamp", "half", "--max-num-iterations", 15, cwd=tmp_path)
+    assert [line["step"] for line in read_losses(runs / "half")] == [0, 1, 2]
+    resumed = ("--timestamp", "whole", "--load-dir", runs / "half" / "nerfstudio_models")
+    run("ns-train", "clip-nerf-finetune-cpu", *flags, *resumed, cwd=tmp_path)
+    assert [line["step"] for line in read_losses(runs / "whole")] == list(range(6))
+    assert {"blended", "direction", "proposal", "similarity"} <= set(read_losses(runs / "whole")[0])
+
+
+# -- open questions -------------------------------------------------------------------------------------------------
+
+QUESTIONS = sorted(file.name for file in SCENES.parent.glob("1[1-5]_*.py"))
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(SCENES.parent))
+    asking = importlib.import_module("open_questions.asking")
+    values = dict.fromkeys((*COLUMNS, "own_region_chamfer_inside", "own_region_chamfer_outside"), 0.25)
+    asked: list[Cell] = []
+
+    def answer(cells: list[Cell], place: Workplace):
+        asked.extend(cells)
+        return [result_of(cell, place, **values) for cell in cells], {}
+
+    monkeypatch.setattr(asking, "run_cells", answer)
+    question = runpy.run_path(str(SCENES.parent / name))
+    options = question.get("Captures", asking.Asking)(output=tmp_path)
+    question["main"](options)
+    assert len({cell.key for cell in asked}) == len(asked) >= 4
+    for cell in asked:
+        assert unknown_words(f"{cell.edit.source_text} {cell.edit.target_text}") == []
+    assert len(list(tmp_path.glob("*.png"))) == len(list(tmp_path.glob("*.md"))) == 1
