@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from blending_nerf_ns.bases.base import BaseSamples
-from blending_nerf_ns.edits.field import EditField, EditFieldConfig
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig, FieldOutputs
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.edits.layer import LayerInfo, pack, unpack
 from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.encoding.hash_grid import BLOCK
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import EditSamples
 from blending_nerf_ns.rendering.compositing import render_weights
@@ -65,7 +66,12 @@ class Edit(nn.Module):
         """The editable field on the region's intervals; points of weight 0 are never evaluated."""
         shape = intervals.region.shape
         active = torch.nonzero(intervals.region.flatten() > 0).squeeze(-1)  # once: each mask is searched anew
-        out = self.field(intervals.positions.flatten(0, 1)[active], directions[active // shape[1]])
+        positions, num_intervals = intervals.positions.flatten(0, 1), shape[1]
+        size = (
+            BLOCK if positions.device.type == "cpu" else max(1, len(active))
+        )  # as the hash grid, and for the same reasons
+        blocks = [self.field(positions[part], directions[part // num_intervals]) for part in active.split(size)]
+        out = FieldOutputs(*(torch.cat(values) for values in zip(*blocks, strict=True)))
 
         def spread(values: Tensor, fill: float = 0.0) -> Tensor:
             everywhere = values.new_full((shape.numel(), *values.shape[1:]), fill)
