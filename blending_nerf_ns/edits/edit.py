@@ -67,9 +67,8 @@ class Edit(nn.Module):
         shape = intervals.region.shape
         active = torch.nonzero(intervals.region.flatten() > 0).squeeze(-1)  # once: each mask is searched anew
         positions, num_intervals = intervals.positions.flatten(0, 1), shape[1]
-        size = (
-            BLOCK if positions.device.type == "cpu" else max(1, len(active))
-        )  # as the hash grid, and for the same reasons
+        # on a CPU in blocks, as the hash grid and for the same reasons: cache, and memory of equal sizes
+        size = BLOCK if positions.device.type == "cpu" else max(1, len(active))
         blocks = [self.field(positions[part], directions[part // num_intervals]) for part in active.split(size)]
         out = FieldOutputs(*(torch.cat(values) for values in zip(*blocks, strict=True)))
 

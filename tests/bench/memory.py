@@ -27,8 +27,8 @@ from .timing import growth
 
 SIZES, DIRECT_SIZES = (64, 128, 256, 512), (64, 128, 256)
 """Sides of guidance views, in pixels. A direct step at 512 would want more memory than a laptop has."""
-SMALL_CHUNK = 2048
-"""Rays per chunk that a view of 128 pixels a side already fills."""
+SMALL_CHUNK = 512
+"""Rays per chunk for machines that are short of memory: little but the guide's own is left."""
 WARM_SIZE = 24
 
 
