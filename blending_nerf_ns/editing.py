@@ -10,10 +10,13 @@ from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.backprop import deferred_backward
+from blending_nerf_ns.guidance.chunks import bytes_per_ray, free_memory, rays_of_chunk
 from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds, sample_boxes
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss
-from blending_nerf_ns.guidance.palette import STRENGTH, palette, score_colors
+from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette, score_colors
+from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.team import Team
 from blending_nerf_ns.view_pool import GuidanceView, ViewPool
 
@@ -36,14 +39,18 @@ class GuidanceConfig:
     """open_clip pretrained tag ("laion2b_s34b_b88k") or a local path of weights."""
     image_size: int = 64
     """Side of the guidance views, in pixels."""
+    coarse_views: float = 0.3
+    """Share of the edit's steps with views of half that side, where this is no less than what the guide sees; 0: none."""
+    view_memory: float = 2.0
+    """GiB of rendered views that are kept; beyond it they are rendered again when they are drawn."""
     views: int = 48
     """Region-centred views; the base is rendered once for each."""
     views_per_step: int = 1
     """Views that a step learns from, one after the other; each of several processes has as many of its own."""
     crops: int = 4
     """Pictures that CLIP sees of a view: the whole, and crops of the region at several scales."""
-    rays_per_chunk: int = 16384
-    """Rays whose graph is held at a time; memory does not grow with image_size beyond it."""
+    rays_per_chunk: int = 2048
+    """Most rays whose graph is held at a time, fewer where memory is short: a step's memory does not grow with image_size."""
     weight_blended: float = 1.0
     """Weight of the global loss on the blended picture."""
     weight_edit: float = 0.5
@@ -60,6 +67,12 @@ class GuidanceConfig:
     """The same for what is removed."""
     budget_change: float = 1.0
     """The same for what is recoloured."""
+    stop_when_settled: bool = True
+    """End the edit before its last step, once its similarity to the target has settled."""
+    settle_patience: float = 0.2
+    """Share of the edit's steps that bring nothing better before it counts as settled."""
+    settle_cooldown: float = 0.1
+    """Share of the edit's steps in which the rest of its schedule (learning rate, levels) is then run through."""
     coarse_to_fine: float = 0.5
     """Share of the edit's steps after which all levels of the hash grid are open."""
     open_levels: float = 2.0
@@ -94,7 +107,10 @@ class EditTraining:
         from blending_nerf_ns.guidance.clip import check_prompts_differ
 
         self.config, self.model, self.seed, self.guide, self.team = config, model, seed, guide, team
-        self.pool = ViewPool(model, cameras, config.image_size, config.views, seed)
+        self.pool = ViewPool(model, cameras, self._view_size(0.0), config.views, seed, config.view_memory * 2**30)
+        self.timed: Timed = untimed
+        """What the parts of a step run in; a `Profile` where one is asked for."""
+        self._bytes_per_ray: Optional[float] = None
         self.set_texts(source_text, target_text)
         check_prompts_differ(source_text, target_text, self.source, self.target)
         self.shown: Dict[str, float] = {}
@@ -122,26 +138,26 @@ class EditTraining:
             coverages.append(crop(view.coverage[None], boxes, size))
         colors = palette()
         seen, painted = torch.cat(crops), torch.cat(coverages)
-        losses = score_colors(self.guide, seen, painted, colors, self.source, self.target)
+        color, loss = best_color(self.guide, seen, painted, colors, self.source, self.target)
         nothing = score_colors(self.guide, seen, torch.zeros_like(painted), colors[:1], self.source, self.target)
-        if float(losses.min()) >= float(nothing):
+        if float(loss) >= float(nothing):
             return None
-        color = colors[int(losses.argmin())]
         self.model.edit.field.start_from_color(color.to(self.model.device), STRENGTH)
         return color
 
-    def step(self, step: int, steps: int, scale: float = 1.0) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
+    def step(self, step: int, share: float, scale: float = 1.0) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
         """Accumulate the gradients of this process's views in the editable field: their mean.
 
         Args:
             step: of the edit's stage, from 0.
-            steps: of the whole stage.
+            share: of the stage's schedule that is behind, in [0, 1].
             scale: the gradient scaler's factor: the trainer scales what it back-propagates, and so must this.
 
         Returns:
             mean losses, already back-propagated (what the trainer calls backward on has a zero gradient), and metrics.
         """
-        self._open_levels(step, steps)
+        self._open_levels(share)
+        self.pool.resize(self._view_size(share))
         count = self.config.views_per_step
         first = (step * self.team.size + self.team.rank) * count
         views = [self._learn_from_view(first + i, scale / count) for i in range(count)]
@@ -154,37 +170,49 @@ class EditTraining:
     def _learn_from_view(self, number: int, scale: float) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
         """Accumulate the gradients of one view, drawn by its number."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        view = self._draw(generator)
+        with self.timed("view"):
+            view = self._draw(generator)
         losses, metrics = deferred_backward(
             lambda part: self._render(view, part),
-            len(view.intervals.rays),
+            view.num_rays,
             lambda pixels: self._losses(view, pixels, generator),
-            self.config.rays_per_chunk,
+            self._chunk(view),
             scale,
+            self.timed,
         )
-        smooth = self.config.weight_smooth * self._roughness(view, generator)
-        (scale * smooth).backward()
+        with self.timed("smoothness"):
+            smooth = self.config.weight_smooth * self._roughness(view, generator)
+            (scale * smooth).backward()
         losses["smooth"] = smooth.detach()
         return losses, metrics
+
+    def _chunk(self, view: GuidanceView) -> int:
+        """Rays whose graph is held at a time."""
+        if self._bytes_per_ray is None:  # of any view: all have as many samples on a ray
+            self._bytes_per_ray = bytes_per_ray(lambda part: self._render(view, part), view.num_rays)
+        return rays_of_chunk(free_memory(self.model.device), self._bytes_per_ray, self.config.rays_per_chunk)
 
     def _draw(self, generator: torch.Generator) -> GuidanceView:
         """A random view that meets the region; one that was moved while training may be hidden from some."""
         for _ in range(4 * len(self.pool)):
             view = self.pool[int(torch.randint(len(self.pool), (1,), generator=generator))]
-            if len(view.intervals.rays):
+            if view.num_rays:
                 return view
         raise BlendingNerfError("no view meets the region any more: lower its threshold or place it where cameras look")
 
-    def _open_levels(self, step: int, steps: int) -> None:
+    def _view_size(self, share: float) -> int:
+        return view_size(share, self.config.image_size, self.guide.image_size, self.config.coarse_views)
+
+    def _open_levels(self, share: float) -> None:
         """Coarse to fine: the hash grid's levels open one after the other."""
         levels = float(self.model.edit.field.config.num_levels)
-        share = min(1.0, step / max(1.0, self.config.coarse_to_fine * steps))
+        share = 1.0 if share >= self.config.coarse_to_fine else share / self.config.coarse_to_fine
         start = min(self.config.open_levels, levels)
         self.model.edit.field.open_levels.fill_(start + share * (levels - start))
 
     def _render(self, view: GuidanceView, part: slice) -> Float[Tensor, "rays 10"]:
         rays, base, proposal, intervals = view.part(part)
-        pixels, removed = self.model.blend(rays, base, proposal, intervals, self.model.edit.info.trained)
+        pixels, removed = self.model.blend(rays, base, proposal, intervals, self.model.edit.info.trained, self.timed)
         alpha, amounts = pixels.edit_accumulation[:, None], [pixels.added, removed, pixels.changed]
         return torch.cat([pixels.rgb, pixels.edit_rgb, alpha, torch.stack(amounts, dim=-1)], dim=-1)
 
@@ -201,12 +229,13 @@ class EditTraining:
         )
         boxes = torch.cat([torch.tensor([[0, 0, height]]), sample_boxes(view.coverage, config.crops - 1, generator)])
         size = self.guide.image_size
-        alone = crop(alone, boxes, size)
         backgrounds = random_backgrounds(len(boxes), (size, size), generator, pixels.device)
-        lone_crops = composite(alone[:, :3], alone[:, 3:], backgrounds)
-        with torch.no_grad():
-            before = self.guide.encode_images(crop(original, boxes, size))
-        after, lone = self.guide.encode_images(torch.cat([crop(blended, boxes, size), lone_crops])).chunk(2)
+        with self.timed("CLIP"):
+            alone = crop(alone, boxes, size)
+            lone_crops = composite(alone[:, :3], alone[:, 3:], backgrounds)
+            with torch.no_grad():
+                before = self.guide.encode_images(crop(original, boxes, size))
+            after, lone = self.guide.encode_images(torch.cat([crop(blended, boxes, size), lone_crops])).chunk(2)
 
         covered = view.coverage.reshape(-1)[index]
         inside = (covered > 0.5).to(pixels) if bool((covered > 0.5).any()) else torch.ones_like(covered)
@@ -232,9 +261,8 @@ class EditTraining:
     def _roughness(self, view: GuidanceView, generator: torch.Generator) -> Tensor:
         """How much colour and its blend ratio differ between a point of the region and one near it (ours)."""
         field = self.model.edit.field
-        points = view.intervals.positions[view.intervals.region > 0]
-        chosen = torch.randint(len(points), (NEIGHBOURS,), generator=generator)
-        points = points[chosen.to(points.device)]
+        chosen = torch.randint(view.num_points, (NEIGHBOURS,), generator=generator)
+        points = view.points_in_region(chosen.to(view.reached.device))
         reach = (field.upper - field.lower).max() * 0.2 * torch.rand(NEIGHBOURS, 1, generator=generator).to(points)
         near = points + reach * torch.randn(NEIGHBOURS, 3, generator=generator).to(points)
         directions = torch.nn.functional.normalize(torch.randn(NEIGHBOURS, 3, generator=generator), dim=-1).to(points)

@@ -38,6 +38,7 @@ from blending_nerf_ns.edits.stack import (
     sample_edit,
 )
 from blending_nerf_ns.overlay import region_overlay, wipe
+from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
 from blending_nerf_ns.rendering.folding import pixels_of
@@ -213,6 +214,7 @@ class BlendingModel(Model):
         proposal: Proposal,
         intervals: RegionIntervals,
         strengths: Strengths,
+        timed: Timed = untimed,
     ) -> Tuple[BlendedPixels, Float[Tensor, " hits"]]:
         """The edit in work on what is beneath it.
 
@@ -222,14 +224,17 @@ class BlendingModel(Model):
             proposal: its proposal on them, for new samples.
             intervals: the edit's intervals on them.
             strengths: how much of each operation is shown.
+            timed: what its parts run in (see `Profile`).
 
         Returns:
             pixels, and accumulated removal of what was beneath.
         """
         everywhere = intervals._replace(rays=torch.arange(len(intervals.rays), device=intervals.rays.device))
-        sampled = sample_edit(self.edit, strengths, ray_bundle, everywhere)
-        folded, removed = fold_edits(self.beneath, ray_bundle, base, proposal, [sampled], self.meeting)
-        return pixels_of(folded), removed
+        with timed("edit field"):
+            sampled = sample_edit(self.edit, strengths, ray_bundle, everywhere)
+        with timed("compositing"):
+            folded, removed = fold_edits(self.beneath, ray_bundle, base, proposal, [sampled], self.meeting)
+            return pixels_of(folded), removed
 
     def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:  # type: ignore[override]
         """All pictures of a flat bundle of rays (design section 6). Rays that miss the regions are the base's, bit for bit.

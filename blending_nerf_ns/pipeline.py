@@ -30,9 +30,11 @@ from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.look import apply_look, read_look
 from blending_nerf_ns.loss_record import record_step, rewind
 from blending_nerf_ns.model import AMOUNTS, BlendingModel, BlendingModelConfig
+from blending_nerf_ns.profiling import Profile
 from blending_nerf_ns.progress import StageBar, write_stage_times
 from blending_nerf_ns.schedule import exponential, set_rate
 from blending_nerf_ns.session import Session, Status
+from blending_nerf_ns.settling import Settling
 from blending_nerf_ns.team import present_team
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """The base's learning rates fall by this factor over its stage."""
     edit_final_rate: float = 0.1
     """The edit's learning rate falls by this factor over its stage."""
+    profile: bool = False
+    """Say where a step's time goes, at the end of the edit and in profile.json."""
     seed: int = 0
     """Seed of the edit's views, crops and backgrounds."""
     run_dir: Annotated[Optional[Path], tyro.conf.Suppress] = None
@@ -125,6 +129,8 @@ class BlendingPipeline(VanillaPipeline):
             self._freeze_base()
             self._say(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
         self.editing: Optional[EditTraining] = None
+        self.settling = Settling(config.guidance)
+        self.profile = Profile(self.model.device) if config.profile and test_mode == "val" else None
         if self.team.size > 1:  # each process drew weights of its own
             state = self.team.take_from_leader(self.model.state_dict(), self.model.device)
             self.model.layers.make_room(state, "layers.")
@@ -151,14 +157,19 @@ class BlendingPipeline(VanillaPipeline):
         """What the next training step works on."""
         if not bool(self.model.base_frozen):
             return "base"
-        left = int(self.progress[1]) < self.config.edit_steps
+        left = int(self.progress[1]) < self.edit_end
         return "edit" if left and self.session.running else "done"
+
+    @property
+    def edit_end(self) -> int:
+        """Steps after which the edit is done: all of its stage, or fewer where it has settled."""
+        return self.settling.end(self.config.edit_steps)
 
     @property
     def steps_left(self) -> int:
         """Training steps until the edit is done."""
         base = 0 if bool(self.model.base_frozen) else self.config.base_steps - int(self.progress[0])
-        return max(0, base) + max(0, self.config.edit_steps - int(self.progress[1]))
+        return max(0, base) + max(0, self.edit_end - int(self.progress[1]))
 
     def get_train_loss_dict(self, step: int) -> Tuple[Any, Dict[str, Tensor], Dict[str, Tensor]]:
         """One step of the stage that is on."""
@@ -171,9 +182,13 @@ class BlendingPipeline(VanillaPipeline):
             return {}, {"nothing": torch.zeros((), device=self.device, requires_grad=True)}, {}  # type: ignore[return-value]
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
         with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
-            losses, metrics = self.editing.step(int(self.progress[1]), self.config.edit_steps, scale)
+            done, steps = int(self.progress[1]), self.config.edit_steps
+            losses, metrics = self.editing.step(done, self.settling.share(done, steps), scale)
         moved = losses.pop("nothing")
-        losses = self.team.mean(losses)
+        gain = torch.tensor(metrics["similarity"] - metrics["similarity_before"], device=self.device)
+        losses = self.team.mean({**losses, "gain": gain})
+        if self.settling.follow(done + 1, steps, float(losses.pop("gain"))):
+            self._say(f"The similarity has settled: the edit ends after {self.edit_end} of {steps} steps.")
         if self.team.leads:
             record_step(self.config.run_dir, self.model.edit.info.id, int(self.progress[1]), {**losses, **metrics})
         return {}, {**losses, "nothing": moved}, metrics  # type: ignore[return-value]
@@ -207,8 +222,11 @@ class BlendingPipeline(VanillaPipeline):
                     return
                 self.trainer.save_checkpoint(max(step - 1, 0))
             done = int(self.progress[1])
-            self._bar = self._bar or StageBar("Edit", self.config.edit_steps, done, self.team.leads)
-            set_rate(optimizers["edit_field"], exponential(done, self.config.edit_steps, self.config.edit_final_rate))
+            self._bar = self._bar or StageBar("Edit", self.edit_end, done, self.team.leads)
+            share = self.settling.share(done, self.config.edit_steps)
+            set_rate(optimizers["edit_field"], exponential(share, 1, self.config.edit_final_rate))
+            if self.profile is not None:
+                self.profile.begin_step()
 
     def _after_step(self, step: int) -> None:
         if self.stage == "base":
@@ -221,9 +239,12 @@ class BlendingPipeline(VanillaPipeline):
         elif self.stage == "edit" and self.editing is not None:
             self.progress[1] += 1
             assert self._bar is not None
-            self._bar.step(similarity=self.editing.shown["similarity"])
-            if int(self.progress[1]) >= self.config.edit_steps:
+            self._bar.step(self.edit_end, similarity=self.editing.shown["similarity"])
+            if self.profile is not None:
+                self.profile.end_step()
+            if int(self.progress[1]) >= self.edit_end:
                 self._end_stage("edit")
+                self.trainer.stop_training = not self.session.waits  # nerfstudio's loop would go on to the last step
             elif int(self.progress[1]) % SAVE_EVERY == 0:
                 self.save()
         if self.stage == "done" and self.session.waits:
@@ -245,7 +266,7 @@ class BlendingPipeline(VanillaPipeline):
         """Say what goes on. From any thread: this only reads."""
         stage, training = self.stage, self.test_mode == "val"
         done = int(self.progress[0 if stage == "base" else 1])
-        status.steps = self.config.base_steps if stage == "base" else self.config.edit_steps
+        status.steps = self.config.base_steps if stage == "base" else self.edit_end
         if stage == "done":
             stage = "done" if done >= status.steps else "paused"
         elif stage == "edit" and self.trainer is not None and self.trainer.training_state == "paused":
@@ -276,8 +297,12 @@ class BlendingPipeline(VanillaPipeline):
         if self._bar is not None:
             self._times[f"{name}_seconds"] = self._bar.close()
             self._bar = None
+        if name == "edit":
+            self._times["edit_steps"] = int(self.progress[1])
         if self.team.leads:
             write_stage_times(self.config.run_dir, self._times)
+            if self.profile is not None and self.profile.steps:
+                self.profile.report(self.config.run_dir)
 
     # -- the edit in work ---------------------------------------------------------------------------------------
 
@@ -290,6 +315,7 @@ class BlendingPipeline(VanillaPipeline):
         """Guide towards other words from the next step on."""
         self.config.source_text, self.config.target_text = source, target
         self.model.describe(source, target, self.config.operations)
+        self.settling.restart()
         if self.editing is not None:
             self.editing.set_texts(source, target)
         if self.trainer is not None:
@@ -299,6 +325,7 @@ class BlendingPipeline(VanillaPipeline):
         """The edit's training stands at this step of its stage, with a fresh optimiser."""
         self.progress[1] = at
         self.editing = None
+        self.settling.restart()
         self.model.version += 1
         if self.trainer is not None:
             self.trainer.optimizers.optimizers["edit_field"].state.clear()
@@ -345,6 +372,7 @@ class BlendingPipeline(VanillaPipeline):
             self._say(f"Colour that the guide likes best to start from: {shown} (RGB).")
         if self.team.leads:
             rewind(self.config.run_dir, self.model.edit.info.id, int(self.progress[1]))
+        editing.timed = self.profile or editing.timed
         self.editing = editing
 
     def _say(self, text: str) -> None:
@@ -387,7 +415,7 @@ class BlendingPipeline(VanillaPipeline):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: Optional[bool] = None):  # type: ignore[override]
         """Take everything that a checkpoint holds, layers included, or say what does not fit; then show it as it was left."""
         self.model.layers.make_room(state_dict, "_model.layers.")
-        load_whole(self, state_dict)
+        load_whole(self, self.settling.made_up_for(state_dict, "settling."))
         if bool(self.model.base_frozen):
             self.model.freeze_base()
         if self.test_mode == "val":  # a resume may have been given other words

@@ -22,8 +22,9 @@ class StageBar:
         self.bar = tqdm(total=total, initial=done, desc=name, dynamic_ncols=True, mininterval=1.0, disable=not shown)
         self.started = time.perf_counter()
 
-    def step(self, **shown: Any) -> None:
-        """One step further; numbers are shown beside the bar."""
+    def step(self, total: Optional[int] = None, **shown: Any) -> None:
+        """One step further, of a stage that may end at another step now; numbers are shown beside the bar."""
+        self.bar.total = self.bar.total if total is None else total
         self.bar.set_postfix({key: f"{float(value):.3f}" for key, value in shown.items()}, refresh=False)
         self.bar.update(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.optim import Optimizer
 
 
-def exponential(step: int, steps: int, final: float) -> float:
+def exponential(step: float, steps: float, final: float) -> float:
     """Factor that falls from 1 to `final` over `steps` steps.
 
     Example:

@@ -120,7 +120,7 @@ class Session:
 
         def do() -> None:
             self.running = True
-            if int(self._pipeline.progress[1]) >= self._pipeline.config.edit_steps:
+            if int(self._pipeline.progress[1]) >= self._pipeline.edit_end:
                 self._remember("another round")
                 self._pipeline.restart_edit()
             self._wake()

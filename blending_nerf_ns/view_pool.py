@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Dict, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
@@ -31,6 +32,31 @@ class GuidanceView(NamedTuple):
     base: BaseSamples
     proposal: Proposal
     intervals: RegionIntervals
+    reached: Int[Tensor, " rays"]
+    """Midpoints that lie in the region, of this ray and all before it."""
+    num_points: int
+    """The same of all rays."""
+
+    @property
+    def num_rays(self) -> int:
+        """Rays that meet the region."""
+        return len(self.intervals.rays)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that keeping it takes."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(self))
+
+    def points_in_region(self, chosen: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen 3"]:
+        """Some of the midpoints that lie in the region, in grid coordinates, counted along the rays from 0 to `num_points`.
+
+        Not `positions[region > 0][chosen]`: that gathers all of them, of a large view a hundred times the memory.
+        """
+        ray = torch.searchsorted(self.reached, chosen, right=True)
+        inside = self.intervals.region[ray] > 0
+        before = self.reached[ray] - inside.sum(dim=-1)
+        place = (inside.cumsum(dim=-1) > (chosen - before)[:, None]).int().argmax(dim=-1)  # the first that is true
+        return self.intervals.positions[ray, place]
 
     def part(self, part: slice) -> tuple[RayBundle, BaseSamples, Proposal, RegionIntervals]:
         """Some of the rays that meet the region."""
@@ -39,8 +65,18 @@ class GuidanceView(NamedTuple):
         return self.rays[part], base, proposal, RegionIntervals(*(value[part] for value in self.intervals))
 
 
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, RayBundle):
+        yield from (part for part in vars(value).values() if isinstance(part, Tensor))
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _tensors(part)
+
+
 class ViewPool:
-    """A fixed set of region-centred views; each is rendered when it is first drawn.
+    """A fixed set of region-centred views; each is rendered when it is first drawn, and kept while there is room.
 
     Args:
         model: with a frozen base and a region.
@@ -48,17 +84,26 @@ class ViewPool:
         size: side of the square views, in pixels.
         count: views in the pool.
         seed: of the views' jitter.
+        most_bytes: of views that are kept; beyond it, those that were not drawn for longest are rendered again.
     """
 
-    def __init__(self, model: BlendingModel, cameras: Cameras, size: int, count: int, seed: int) -> None:
-        self.model, self._poses, self._size, self._count, self._seed = (
-            model,
-            cameras.camera_to_worlds,
-            size,
-            count,
-            seed,
-        )
+    def __init__(
+        self, model: BlendingModel, cameras: Cameras, size: int, count: int, seed: int, most_bytes: float = float("inf")
+    ) -> None:
+        self.model, self._poses, self._count, self._seed = model, cameras.camera_to_worlds, count, seed
+        self._size, self._most_bytes = size, most_bytes
         self._aim()
+
+    @property
+    def size(self) -> int:
+        """Side of the views, in pixels."""
+        return self._size
+
+    def resize(self, size: int) -> None:
+        """The same views from here on in another size; what was kept is dropped."""
+        if size != self._size:
+            self._size = size
+            self._aim()
 
     def _aim(self) -> None:
         """Aim the views at the region that the model has now."""
@@ -73,19 +118,24 @@ class ViewPool:
             generator=torch.Generator().manual_seed(self._seed),
         )
         self.cameras = square_cameras(views, self._size).to(self.model.device)
-        self._kept: Dict[int, GuidanceView] = {}
+        self._kept: Dict[int, GuidanceView] = {}  # the one that was drawn last at the end
         self._version = self.model.version
 
     def __len__(self) -> int:
         return len(self.cameras)
 
     def __getitem__(self, index: int) -> GuidanceView:
-        """The view, rendered once for each region that the model had."""
+        """The view, rendered once for each region that the model had, as far as there is room to keep it."""
         if self._version != self.model.version:
             self._aim()
-        if index not in self._kept:
-            self._kept[index] = render_view(self.model, self.cameras, index)
-        return self._kept[index]
+        view = self._kept.pop(index, None)
+        if view is None:
+            view = render_view(self.model, self.cameras, index)
+            room = self._most_bytes - view.nbytes
+            while self._kept and sum(kept.nbytes for kept in self._kept.values()) > room:
+                del self._kept[next(iter(self._kept))]
+        self._kept[index] = view
+        return view
 
 
 @torch.no_grad()
@@ -111,6 +161,7 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
     base = BaseSamples(*(torch.cat(values) for values in zip(*bases, strict=True)))
     proposal = Proposal(*(torch.cat(values) for values in zip(*proposals, strict=True)))
     flat = bundle.flatten()
+    reached = (met.region > 0).sum(dim=-1).cumsum(dim=0)
     return GuidanceView(
         original=torch.cat(pictures).view(height, width, 3),
         coverage=torch.cat(coverages).view(height, width),
@@ -118,6 +169,8 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         base=base,
         proposal=proposal,
         intervals=met,
+        reached=reached,
+        num_points=int(reached[-1]) if len(reached) else 0,
     )
 
 

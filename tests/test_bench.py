@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bench.first_change import Look, first_change, hue_between
 from bench.frames import SHARES, measure_frames, stock_base
 from bench.growth import measure_growth
 from bench.hashing import measure_hashing
@@ -130,6 +131,12 @@ def test_hash_grids_and_growth(scene: BenchScene) -> None:
     figures = measure_growth(scene, ROUNDS, samples=(6, 12), layers=(1, 2), sides=(8, 16))
     assert {figure.part for figure in figures} == {"samples", "layers", "pixels"}
     assert all(math.isfinite(figure.value) for figure in figures)
+
+
+def test_the_first_change_is_a_tenth_of_the_way() -> None:
+    assert hue_between(350.0, 20.0) == hue_between(20.0, 350.0) == 30.0 and hue_between(10.0, 190.0) == 180.0
+    looks = [Look(float(i), i, hue, None) for i, hue in enumerate((2.0, 352.0, 346.0, 260.0, 242.0))]
+    assert first_change(2.0, looks).step == 2, "16 degrees of 120; 10 are not enough"
 
 
 def test_memory_is_compared_by_size() -> None:

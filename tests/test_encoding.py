@@ -11,7 +11,14 @@ from nerfstudio.utils.math import Gaussians
 from torch import nn
 
 from blending_nerf_ns.encoding.contraction import CubeContraction, contract, use_cube_contractions
-from blending_nerf_ns.encoding.hash_grid import Corners, CpuHashEncoding, corners, interpolate, use_cpu_hash_grids
+from blending_nerf_ns.encoding.hash_grid import (
+    BLOCK,
+    Corners,
+    CpuHashEncoding,
+    corners,
+    interpolate,
+    use_cpu_hash_grids,
+)
 
 
 def grids(seed: int = 0, **changes) -> tuple[HashEncoding, CpuHashEncoding]:
@@ -54,6 +61,17 @@ def test_the_grids_gradients_are_nerfstudios() -> None:
         of_points.append(there.grad)
     torch.testing.assert_close(ours.hash_table.grad, theirs.hash_table.grad, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(of_points[1], of_points[0], rtol=1e-4, atol=1e-3)  # up to 300 cells per unit
+
+
+def test_blocks_of_points_are_as_good_as_all_at_once() -> None:
+    theirs, ours = grids()
+    points = torch.rand(2 * BLOCK + 5, 3)
+    with torch.no_grad():
+        found = ours(points)
+    assert torch.equal(found, ours(points)) and torch.equal(found[-3:], ours(points[-3:]))
+    for grid in (theirs, ours):
+        grid(points).sin().sum().backward()
+    torch.testing.assert_close(ours.hash_table.grad, theirs.hash_table.grad, rtol=1e-4, atol=1e-2)  # sums of thousands
 
 
 def test_the_rows_gradient_is_the_derivative() -> None:

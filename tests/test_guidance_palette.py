@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from blending_nerf_ns.demo.measure import hsv
 from blending_nerf_ns.guidance.clip import load_clip
-from blending_nerf_ns.guidance.palette import palette, score_colors
+from blending_nerf_ns.guidance.palette import best_color, palette, score_colors
 
 
 def test_palette_covers_hues_and_grays() -> None:
@@ -35,6 +36,11 @@ def test_the_named_color_wins_on_a_plain_disc() -> None:
     crops = (disc * red + (1 - disc) * floor)[None]
     source = guide.encode_prompt("a red ball")
     for word, low, high in (("blue", 195, 260), ("green", 85, 165), ("yellow", 40, 70)):
-        losses = score_colors(guide, crops, disc[None], palette(), source, guide.encode_prompt(f"a {word} ball"))
-        hue, saturation, _ = hsv(palette()[losses.argmin()].numpy())
+        target = guide.encode_prompt(f"a {word} ball")
+        losses = score_colors(guide, crops, disc[None], palette(), source, target)
+        color, loss = best_color(guide, crops, disc[None], palette(), source, target)
+        assert torch.equal(color, palette()[losses.argmin()]) and float(loss) == pytest.approx(
+            float(losses.min()), abs=1e-6
+        )
+        hue, saturation, _ = hsv(color.numpy())
         assert low <= hue <= high and saturation > 0.2, (word, hue, saturation)

@@ -52,7 +52,8 @@ def test_training_ends_with_its_stages(folder: Path) -> None:
     assert state["progress"].tolist() == [BASE_STEPS, EDIT_STEPS]
     assert bool(state["_model.base_frozen"]) and bool(state["_model.edit_ready"])
     times = json.loads((run_of(folder, "whole") / "stages.json").read_text())
-    assert set(times) == {"base_seconds", "region_seconds", "edit_seconds"} and min(times.values()) > 0
+    assert set(times) == {"base_seconds", "region_seconds", "edit_seconds", "edit_steps"} and min(times.values()) > 0
+    assert times["edit_steps"] == EDIT_STEPS
 
 
 def test_a_checkpoint_holds_no_guidance(folder: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_checkpoint_holds_no_guidance(folder: Path) -> None:
     assert not [
         key
         for key in keys
-        if not key.startswith(("_model.base", "_model.edit", "_model.layers", "_model.device", "progress"))
+        if not key.startswith(("_model.base", "_model.edit", "_model.layers", "_model.device", "progress", "settling"))
     ]
     assert not [key for key in keys if "clip" in key or "lpips" in key]
 

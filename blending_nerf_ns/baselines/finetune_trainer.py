@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Type, cast
@@ -44,7 +45,7 @@ class FinetuneTrainer(Trainer):
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         if self.config.load_dir is not None:
             resumed = Path(self.config.load_dir)
-            adopt_resumed_run(self.config, resumed.parent / "config.yml")
+            adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
             inherit(resumed.parent, self.config.get_base_dir())
             if self.config.load_step is None:
                 self.config.load_step = newest_whole_step(resumed)

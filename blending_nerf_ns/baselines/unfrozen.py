@@ -16,6 +16,7 @@ from blending_nerf_ns.bases.base import BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.bases.nerfacto import NerfactoBase
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
+from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
 
@@ -78,10 +79,12 @@ class UnfrozenModel(BlendingModel):
         proposal: Proposal,
         intervals: RegionIntervals,
         strengths: Strengths,
+        timed: Timed = untimed,
     ) -> Tuple[BlendedPixels, Float[Tensor, " hits"]]:
         """As in `BlendingModel`, with samples of the copy as it is now instead of those that were kept."""
-        traced = trace(self.moving, ray_bundle)
-        return super().blend(ray_bundle, traced.samples, traced.proposal, intervals, strengths)
+        with timed("view"):
+            traced = trace(self.moving, ray_bundle)
+        return super().blend(ray_bundle, traced.samples, traced.proposal, intervals, strengths, timed)
 
     def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:  # type: ignore[override]
         """All pictures of a flat bundle of rays."""

@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from blending_nerf_ns.bases.base import BaseSamples
-from blending_nerf_ns.edits.field import EditField, EditFieldConfig
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig, FieldOutputs
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.edits.layer import LayerInfo, pack, unpack
 from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.encoding.hash_grid import BLOCK
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import EditSamples
 from blending_nerf_ns.rendering.compositing import render_weights
@@ -63,14 +64,23 @@ class Edit(nn.Module):
 
     def evaluate(self, intervals: RegionIntervals, directions: Float[Tensor, "hits 3"]) -> EditSamples:
         """The editable field on the region's intervals; points of weight 0 are never evaluated."""
-        active = intervals.region > 0
-        along = directions[:, None].expand_as(intervals.positions)
-        out = self.field(intervals.positions[active], along[active])
+        shape = intervals.region.shape
+        active = torch.nonzero(intervals.region.flatten() > 0).squeeze(-1)  # once: each mask is searched anew
+        positions, num_intervals = intervals.positions.flatten(0, 1), shape[1]
+        # on a CPU in blocks, as the hash grid and for the same reasons: cache, and memory of equal sizes
+        size = BLOCK if positions.device.type == "cpu" else max(1, len(active))
+        blocks = [self.field(positions[part], directions[part // num_intervals]) for part in active.split(size)]
+        out = FieldOutputs(*(torch.cat(values) for values in zip(*blocks, strict=True)))
+
+        def spread(values: Tensor, fill: float = 0.0) -> Tensor:
+            everywhere = values.new_full((shape.numel(), *values.shape[1:]), fill)
+            return everywhere.index_copy(0, active, values).unflatten(0, shape)
+
         return EditSamples(
-            density=_scatter(active, out.density),
-            rgb=_scatter(active, out.rgb, fill=0.5),
-            density_ratio=_scatter(active, out.density_ratio),
-            color_ratio=_scatter(active, out.color_ratio),
+            density=spread(out.density),
+            rgb=spread(out.rgb, fill=0.5),
+            density_ratio=spread(out.density_ratio),
+            color_ratio=spread(out.color_ratio),
             region=intervals.region,
         )
 
@@ -111,9 +121,3 @@ def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BlendingNerfError(f"this is no description of an edit: {error!r}") from error
     return Edit(Region(resolution), field, info).requires_grad_(False).eval()
-
-
-def _scatter(active: Tensor, values: Tensor, fill: float = 0.0) -> Tensor:
-    out = values.new_full((*active.shape, *values.shape[1:]), fill)
-    out[active] = values
-    return out

@@ -24,7 +24,7 @@ def make_guiding(scene: BenchScene, image_size: int, rays_per_chunk: int | None 
     """
     put_ball(scene.model, RADIUS)
     config = copy.deepcopy(scene.config.guidance)
-    config.model, config.views, config.image_size = "embedded", 1, image_size
+    config.model, config.views, config.image_size, config.coarse_views = "embedded", 1, image_size, 0.0
     config.rays_per_chunk = rays_per_chunk or config.rays_per_chunk
     guide = load_clip(config.model, device=scene.device)
     return EditTraining(config, scene.model, scene.cameras, guide, "a red ball", "a blue ball", 0, Team())

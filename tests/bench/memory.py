@@ -21,14 +21,14 @@ from rich.progress import track
 
 from .guiding import make_guiding
 from .scene import MethodName, Scale, make_scene
-from .steps import ALL, STEP, STEPS
+from .steps import ALL, SHARE, STEP
 from .table import Figure
 from .timing import growth
 
 SIZES, DIRECT_SIZES = (64, 128, 256, 512), (64, 128, 256)
 """Sides of guidance views, in pixels. A direct step at 512 would want more memory than a laptop has."""
-SMALL_CHUNK = 2048
-"""Rays per chunk that a view of 128 pixels a side already fills."""
+SMALL_CHUNK = 512
+"""Rays per chunk for machines that are short of memory: little but the guide's own is left."""
 WARM_SIZE = 24
 
 
@@ -53,7 +53,7 @@ def peak_of_step(step: Step) -> float:
     torch.set_num_threads(step.threads)
     device = torch.device(step.device)
     scene = make_scene(step.method, device, step.folder, step.scale)
-    make_guiding(scene, WARM_SIZE).step(STEP, STEPS)  # what is made once and kept: gradients, kernels, CLIP's buffers
+    make_guiding(scene, WARM_SIZE).step(STEP, SHARE)  # what is made once and kept: gradients, kernels, CLIP's buffers
     editing = make_guiding(scene, step.size, step.rays_per_chunk)
     assert len(editing.pool[0].intervals.rays) > 0
     gc.collect()
@@ -61,12 +61,12 @@ def peak_of_step(step: Step) -> float:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        editing.step(STEP, STEPS)
+        editing.step(STEP, SHARE)
         return float(torch.cuda.max_memory_allocated(device) - before)
     ctypes.CDLL(None).malloc_trim(0)  # what is free would hide the step's first allocations
     Path("/proc/self/clear_refs").write_text("5")  # the kernel's own peak starts again from here
     before = _resident("VmRSS")
-    editing.step(STEP, STEPS)
+    editing.step(STEP, SHARE)
     return _resident("VmHWM") - before
 
 

@@ -18,8 +18,8 @@ from .scene import BenchScene
 from .table import Figure
 from .timing import in_turns
 
-STEP, STEPS = 300, 400
-"""A step of a whole edit, late enough that all levels of the hash grid are open."""
+STEP, SHARE = 300, 0.75
+"""A step of an edit and the share of its schedule: late enough that all levels of the hash grid are open."""
 CHUNKS = 4
 """Parts in which the deferred back-propagation takes the picture, where it is compared with the direct one."""
 ALL = 1 << 40
@@ -50,7 +50,7 @@ def _parts(scene: BenchScene, editing: EditTraining, rounds: int) -> List[Figure
 
     def edit_step() -> None:
         optimizer.zero_grad()
-        editing.step(STEP, STEPS)
+        editing.step(STEP, SHARE)
         optimizer.step()
 
     def composite() -> object:
@@ -114,5 +114,5 @@ def _gradient(editing: EditTraining, rays_per_chunk: int) -> Float[Tensor, " par
     editing.config.rays_per_chunk = rays_per_chunk
     field = editing.model.edit.field
     field.zero_grad()
-    editing.step(STEP, STEPS)
+    editing.step(STEP, SHARE)
     return torch.cat([p.grad.flatten() for p in field.parameters() if p.grad is not None])

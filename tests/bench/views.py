@@ -8,7 +8,7 @@ import torch
 
 from .guiding import make_guiding
 from .scene import BenchScene
-from .steps import STEP, STEPS
+from .steps import SHARE, STEP
 from .table import Figure
 from .timing import in_turns
 
@@ -33,8 +33,8 @@ def measure_views(scene: BenchScene, rounds: int, image_size: int | None = None)
         model.version += 1  # as if the region had moved: the pool drops what it kept
 
     calls = {
-        "cached": lambda: editing.step(STEP, STEPS),
-        "uncached": lambda: (forget(), editing.step(STEP, STEPS)),
+        "cached": lambda: editing.step(STEP, SHARE),
+        "uncached": lambda: (forget(), editing.step(STEP, SHARE)),
         "cached picture": picture,
         "uncached picture": lambda: (forget(), picture()),
     }
