@@ -70,8 +70,8 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     default = all_methods.get(config.method_name, config).pipeline
     taken = take_where_default(config.pipeline, other, default, given)
     pipeline = cast("Edited", config.pipeline)
-    model = cast(Any, pipeline.model)
-    model.base, model.base_num_images = other.model.base, other.model.base_num_images
+    ours, theirs = cast(Any, pipeline.model), cast(Any, other).model
+    ours.base, ours.base_num_images = theirs.base, theirs.base_num_images
     pipeline.base_run = None
     # not highlighted and not wrapped: a line that can be searched and copied
     CONSOLE.print(f"Resuming {saved.parent}: {describe(taken)}", highlight=False, markup=False, soft_wrap=True)

@@ -163,7 +163,8 @@ class FinetunePipeline(VanillaPipeline):
         base = self.stage == "base"
         self.progress[0 if base else 1] += 1
         if self._bar is not None:
-            self._bar.step(**({} if base else {"similarity": self._shown}))
+            shown: Dict[str, Any] = {} if base else {"similarity": self._shown}
+            self._bar.step(**shown)
         if base and int(self.progress[0]) >= self.config.base_steps:
             self._end_stage("base")
             self.model.freeze_base()

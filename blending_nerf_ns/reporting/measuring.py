@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -163,7 +163,9 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
         for side in ("inside", "outside"):
             put(
                 f"{name}_{side}",
-                lambda amount=amount, side=side: getattr(mean_inside_outside(amount, mask, dilation=dilation), side),
+                lambda amount=cast(Any, amount), side=side: getattr(
+                    mean_inside_outside(amount, mask, dilation=dilation), side
+                ),
                 NO_AMOUNTS if amount is None else no_mask,
             )
 
@@ -179,7 +181,7 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
         amount = amounts[name]
         put(
             f"own_region_{name}_inside",
-            lambda amount=amount: mean_inside_outside(amount, own, dilation=0).inside,
+            lambda amount=cast(Any, amount): mean_inside_outside(amount, own, dilation=0).inside,
             no_region or (NO_AMOUNTS if amount is None else None),
         )
 
