@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
+
+from jaxtyping import Float
+from torch import Tensor
 
 from blending_nerf_ns.edits.file import read_edit_header
 from blending_nerf_ns.edits.layer import OPERATIONS
@@ -40,3 +43,18 @@ def check_region(config: BlendingPipelineConfig) -> None:
             '--pipeline.source-text is empty: say what is to be edited, "a wooden chair", or give a box '
             "with --pipeline.region.source box"
         )
+
+
+def transparency_hint(photo: Float[Tensor, "height width channels"], background: str) -> Optional[str]:
+    """A line for photos with transparent pixels, of which a base with nerfacto's usual background learns nothing but black.
+
+    Args:
+        photo: one of them, in [0, 1].
+        background: the base's `background_color`.
+    """
+    if background != "last_sample" or photo.shape[-1] < 4 or bool((photo[..., 3] == 1.0).all()):
+        return None
+    return (
+        "These photos are transparent in parts, and a base with the background `last_sample` may come out black: give "
+        "--pipeline.model.base.background-color white (or random)."
+    )

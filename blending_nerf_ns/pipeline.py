@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Literal, Mapping, Optional, T
 import torch
 import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -17,7 +18,7 @@ from typing_extensions import Annotated
 from blending_nerf_ns.adopting import adopt_base
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
-from blending_nerf_ns.checking import check_edit, check_region
+from blending_nerf_ns.checking import check_edit, check_region, transparency_hint
 from blending_nerf_ns.checkpoints import load_whole
 from blending_nerf_ns.editing import EditTraining, GuidanceConfig
 from blending_nerf_ns.edits.file import load_edit
@@ -123,6 +124,9 @@ class BlendingPipeline(VanillaPipeline):
         self.model.describe(*self.texts, config.operations)
         if test_mode == "val":
             self._say(self.model.implementations)
+            photo = cast(InputDataset, self.datamanager.train_dataset).get_image_float32(0)
+            if run is None and (hint := transparency_hint(photo, config.model.base.background_color)):
+                self._say(f"[bold yellow]{hint}")
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)

@@ -13,7 +13,7 @@ from tiny_run import tiny_model
 from typing_extensions import Annotated
 
 from blending_nerf_ns.adopting import describe, flags_given, take_where_default
-from blending_nerf_ns.checking import check_edit
+from blending_nerf_ns.checking import check_edit, transparency_hint
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.overlay import region_overlay
@@ -136,3 +136,10 @@ def test_a_field_knows_whether_anything_was_done_to_it() -> None:
     assert not field.untouched
     field.reset()
     assert field.untouched
+
+
+def test_photos_with_transparent_parts_want_another_background() -> None:
+    opaque, transparent = torch.ones(2, 2, 4), torch.zeros(2, 2, 4)
+    assert "--pipeline.model.base.background-color white" in (transparency_hint(transparent, "last_sample") or "")
+    for photo, background in ((opaque, "last_sample"), (transparent, "white"), (transparent[..., :3], "last_sample")):
+        assert transparency_hint(photo, background) is None
