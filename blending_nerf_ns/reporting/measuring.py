@@ -160,12 +160,11 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     )
     for name in AMOUNTS:
         amount = amounts[name]
+        known = cast(Tensor, amount)  # where it is not, nothing is computed
         for side in ("inside", "outside"):
             put(
                 f"{name}_{side}",
-                lambda amount=cast(Any, amount), side=side: getattr(
-                    mean_inside_outside(amount, mask, dilation=dilation), side
-                ),
+                lambda amount=known, side=side: getattr(mean_inside_outside(amount, mask, dilation=dilation), side),
                 NO_AMOUNTS if amount is None else no_mask,
             )
 
@@ -179,9 +178,10 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     put("own_region_psnr_outside", lambda: psnr_outside(original, edited, own, dilation=dilation), no_region)
     for name in AMOUNTS:
         amount = amounts[name]
+        known = cast(Tensor, amount)  # where it is not, nothing is computed
         put(
             f"own_region_{name}_inside",
-            lambda amount=cast(Any, amount): mean_inside_outside(amount, own, dilation=0).inside,
+            lambda amount=known: mean_inside_outside(amount, own, dilation=0).inside,
             no_region or (NO_AMOUNTS if amount is None else None),
         )
 
