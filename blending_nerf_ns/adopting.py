@@ -55,8 +55,8 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path) -> None:
     default = all_methods.get(config.method_name, config).pipeline
     taken = take_where_default(config.pipeline, other, default)
     pipeline = cast("Edited", config.pipeline)
-    model = cast(Any, pipeline.model)
-    model.base, model.base_num_images = other.model.base, other.model.base_num_images
+    model, saved_model = cast(Any, pipeline.model), cast(Any, other).model
+    model.base, model.base_num_images = saved_model.base, saved_model.base_num_images
     pipeline.base_run = None
     # not highlighted and not wrapped: a line that can be searched and copied
     CONSOLE.print(f"Resuming {saved.parent}: {describe(taken)}", highlight=False, markup=False, soft_wrap=True)

@@ -159,12 +159,12 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
         no_mask,
     )
     for name in AMOUNTS:
-        amount = amounts[name]
+        amount, missing = amounts[name], no_mask if amounts[name] is not None else NO_AMOUNTS
         for side in ("inside", "outside"):
             put(
                 f"{name}_{side}",
                 lambda amount=amount, side=side: getattr(mean_inside_outside(amount, mask, dilation=dilation), side),
-                NO_AMOUNTS if amount is None else no_mask,
+                missing,
             )
 
     own: Any = case.own
