@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Dict, NamedTuple, Optional, cast
+from typing import Any, Dict, NamedTuple, Optional
 
 import torch
 from jaxtyping import Bool, Float
@@ -159,13 +159,12 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
         no_mask,
     )
     for name in AMOUNTS:
-        amount = amounts[name]
-        known = cast(Tensor, amount)  # where it is not, nothing is computed
+        amount, missing = amounts[name], no_mask if amounts[name] is not None else NO_AMOUNTS
         for side in ("inside", "outside"):
             put(
                 f"{name}_{side}",
-                lambda amount=known, side=side: getattr(mean_inside_outside(amount, mask, dilation=dilation), side),
-                NO_AMOUNTS if amount is None else no_mask,
+                lambda amount=amount, side=side: getattr(mean_inside_outside(amount, mask, dilation=dilation), side),
+                missing,
             )
 
     own: Any = case.own
@@ -178,10 +177,9 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     put("own_region_psnr_outside", lambda: psnr_outside(original, edited, own, dilation=dilation), no_region)
     for name in AMOUNTS:
         amount = amounts[name]
-        known = cast(Tensor, amount)  # where it is not, nothing is computed
         put(
             f"own_region_{name}_inside",
-            lambda amount=known: mean_inside_outside(amount, own, dilation=0).inside,
+            lambda amount=amount: mean_inside_outside(amount, own, dilation=0).inside,
             no_region or (NO_AMOUNTS if amount is None else None),
         )
 
