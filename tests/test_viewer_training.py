@@ -34,6 +34,7 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Vis
         "--timestamp", "live", *flags, "--vis", "viewer", "--viewer.websocket-port", str(port),
         "--viewer.websocket-host", "127.0.0.1", "--pipeline.region.box-size", "3", "3", "3",
         "--pipeline.base-steps", "100", "--pipeline.edit-steps", str(STEPS),
+        "--pipeline.guidance.stop-when-settled", "False",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("w") as out:
