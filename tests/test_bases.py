@@ -152,6 +152,19 @@ def test_an_infinite_density_is_handed_out_finite_and_opaque() -> None:
     torch.testing.assert_close(composite(render.samples), render.outputs["rgb"], rtol=0, atol=1e-6)
 
 
+def test_a_picture_does_not_take_the_proposals_turn_to_train() -> None:
+    """Fails without our line as long as nerfstudio's sampler counts pictures; it can go when this passes without it."""
+    base = make_base().eval()
+    sampler = base.proposal_sampler
+    sampler.step_cb(5000)
+    sampler._steps_since_update = 100  # far beyond every schedule: the next training step trains the proposals
+    base.render(rays(8))
+    assert sampler._steps_since_update == 100
+    base.train()
+    base(rays(8))
+    assert sampler._steps_since_update == 0, "a training step does take it"
+
+
 def test_a_base_in_training_mode_does_not_render() -> None:
     with pytest.raises(RuntimeError, match=r"call freeze\(\)"):
         make_base().train().render(rays(4, CAMERAS))

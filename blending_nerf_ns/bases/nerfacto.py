@@ -131,9 +131,12 @@ class NerfactoBase(NerfactoModel):
         if self.collider is not None:
             ray_bundle = self.collider(ray_bundle)
         last_density_fn, last_densities = _recorded(self.density_fns[-1])
+        # nerfstudio 1.1.5 counts a picture as the proposals' turn: where a viewer looks after each step they would never train
+        turn = self.proposal_sampler._steps_since_update
         ray_samples, weights_list, ray_samples_list = self.proposal_sampler(
             ray_bundle, density_fns=[*self.density_fns[:-1], last_density_fn]
         )
+        self.proposal_sampler._steps_since_update = turn
         field_outputs = self.field.forward(ray_samples, compute_normals=self.config.predict_normals)
         weights = ray_samples.get_weights(field_outputs[FieldHeadNames.DENSITY])
         outputs = {
