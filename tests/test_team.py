@@ -22,40 +22,52 @@ from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion
 from nerfstudio.scripts.train import train_loop
 from nerfstudio.utils import comms
 
-rank, size, port, *arguments = sys.argv[1:]
-dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", world_size=int(size), rank=int(rank))
-comms.LOCAL_PROCESS_GROUP = dist.new_group(range(int(size)))
+rank, meeting, *arguments = sys.argv[1:]
+dist.init_process_group("gloo", init_method=f"file://{meeting}", world_size=2, rank=int(rank))
+comms.LOCAL_PROCESS_GROUP = dist.new_group(range(2))
 config = tyro.cli(AnnotatedBaseConfigUnion, args=arguments)
 config.pipeline.datamanager.data = config.data
-train_loop(int(rank), int(size), config, int(rank))
+train_loop(int(rank), 2, config, int(rank))
+dist.barrier()  # a process that ends while the other still talks to it takes it along
 dist.destroy_process_group()
 """
 
 
-def free_port() -> int:
-    import socket
+def run_both(code: str, folder: Path, name: str, *arguments: object) -> str:
+    """Run two processes that meet at a file, so that no port is taken by another test. What both said.
 
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    Args:
+        code: is given rank, the file to meet at, and the arguments.
+        folder: where they run.
+        name: of their meeting.
+        arguments: as for a shell.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "TERM": "dumb", "COLUMNS": "200"}
+    command = [sys.executable, "-c", code]
+    logs = [folder / f"{name}_{rank}.log" for rank in (0, 1)]
+    with logs[0].open("w") as first, logs[1].open("w") as second:
+        both = [
+            subprocess.Popen(
+                [*command, str(rank), str(folder.resolve() / name), *map(str, arguments)],
+                cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
+            )
+            for rank, log in enumerate((first, second))
+        ]  # fmt: skip
+        try:
+            codes = [process.wait(timeout=600) for process in both]
+        finally:
+            for process in both:
+                process.kill()
+    said = [log.read_text() for log in logs]
+    assert codes == [0, 0], f"exit codes {codes}\n" + "\n".join(text[-4000:] for text in said)
+    return "\n".join(said)
 
 
 def train_together(folder: Path, name: str, *flags: object) -> str:
-    """What `ns-train --machine.num-devices 2` would do, were its launcher not made for CUDA only. Both outputs."""
+    """What `ns-train --machine.num-devices 2` would do, were its launcher not made for CUDA only."""
     texts = ("--pipeline.source-text", "a red ball", "--pipeline.target-text", "a blue ball")
     where = ("--data", "capture", "--output-dir", "out", "--experiment-name", "tiny", "--timestamp", name)
-    arguments = [*map(str, (free_port(), "blending-nerf-cpu", *where, *texts, *TINY_FLAGS, *flags))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "TERM": "dumb", "COLUMNS": "200"}
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(rank), "2", *arguments],
-            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=600)[0] for process in both]
-    assert all(process.returncode == 0 for process in both), "\n".join(text[-4000:] for text in said)
-    return "\n".join(said)
+    return run_both(WORKER, folder, f"meeting_{name}", "blending-nerf-cpu", *where, *texts, *TINY_FLAGS, *flags)
 
 
 def newest(folder: Path) -> dict[str, torch.Tensor]:
@@ -114,8 +126,8 @@ import sys, torch
 import torch.distributed as dist
 from blending_nerf_ns.team import present_team
 
-rank, port = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+rank, meeting = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{meeting}", world_size=2, rank=rank)
 team = present_team()
 one, none = torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(3))
 one.grad = torch.tensor([[1.0, 2.0], [3.0, 4.0]]) * (1 + 2 * rank)
@@ -125,10 +137,10 @@ assert team.mean({"a": torch.tensor(float(rank)), "b": torch.tensor(5.0)}) == {"
 state = team.take_from_leader({"x": torch.full((2,), float(rank)), "note": f"of {rank}"}, torch.device("cpu"))
 assert state["x"].tolist() == [0.0, 0.0] and state["note"] == "of 0"
 assert (team.size, team.rank, team.leads) == (2, rank, rank == 0)
+dist.barrier()
+dist.destroy_process_group()
 """
 
 
-def test_two_processes_share_means_and_the_leaders_state() -> None:
-    port = str(free_port())
-    both = [subprocess.Popen([sys.executable, "-c", SHARING, str(rank), port]) for rank in (0, 1)]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+def test_two_processes_share_means_and_the_leaders_state(tmp_path: Path) -> None:
+    run_both(SHARING, tmp_path, "meeting")
