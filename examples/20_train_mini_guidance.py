@@ -15,12 +15,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Literal
+from typing import Any, Dict, Literal
 
 import numpy as np
 import torch
 import tyro
-from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import models, objectives, training
@@ -128,41 +127,28 @@ def main(settings: Settings) -> None:
     optimizer = torch.optim.AdamW(training.decay_groups(students, 0.05), lr=1e-4, betas=(0.9, 0.98))
     parts: Dict[str, Any] = {"students": students, "optimizer": optimizer, "average": training.Average(students)}
     run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts)
-    rng = np.random.default_rng((settings.seed, 0, run.step, team.rank))
-    source.rng = np.random.default_rng((settings.seed, 1, run.step, team.rank))
-    source.generator.manual_seed(settings.seed + 1 + run.step + 1_000_000 * team.rank)
+    rng = training.seeded(source, settings.seed, run.step, team.rank)
+    steps = training.Steps(students, optimizer, parts["average"], team)
 
-    seen: List[List[float]] = []
     saved = run.spent
     for step in run.steps():
         run.spent = team.agree(run.spent)
         if step == settings.gates_at and settings.weights == "fresh":
             open_gates(students, rng)
             optimizer.state.clear()
-            parts["average"] = training.Average(students)
+            parts["average"] = steps.average = training.Average(students)
         students.train()
-        training.set_learning_rate(optimizer, training.learning_rate(run.done, settings.peak))
         source.ease = training.ease(run.done) if settings.weights == "fresh" else 0.0
         terms = losses(students, source.draw(settings.scenes, views=3), settings, rng)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        team.share_gradients(students.parameters())
-        nn.utils.clip_grad_norm_(students.parameters(), 2.0)
-        optimizer.step()
-        with torch.no_grad():
-            students.clip.logit_scale.clamp_(0, 4.6052)
-        parts["average"].update(students)
-        seen.append([term.item() for term in terms.values()])
+        steps.learn(terms, training.learning_rate(run.done, settings.peak))
         if team.rank > 0:
             continue
-        if (step + 1) % 100 == 0:
-            means = " ".join(f"{name} {x:.3f}" for name, x in zip(terms, np.mean(seen[-100:], 0)))
-            print(f"step {step + 1} {run.spent / 60:.1f} min  {means}", flush=True)
+        steps.say(run, terms)
         if run.spent - saved >= 60 * settings.save_every:
             saved = run.spent
-            report(run, parts["average"], held_out, settings)
+            report(run, steps.average, held_out, settings)
     if team.rank == 0:
-        report(run, parts["average"], held_out, settings)
+        report(run, steps.average, held_out, settings)
 
 
 if __name__ == "__main__":

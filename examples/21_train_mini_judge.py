@@ -13,12 +13,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import numpy as np
 import torch
 import tyro
-from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import judge, models, training
@@ -46,6 +45,8 @@ class Settings:
     """Highest learning rate."""
     save_every: float = 10.0
     """Minutes between checkpoints."""
+    bfloat16: bool = False
+    """Multiply the tower's matrices in bfloat16: for processors that have it (AMX)."""
     seed: int = 77_001
     threads: int = 1
 
@@ -72,41 +73,28 @@ def main(settings: Settings) -> None:
     student = judge.JudgeStudent()
     print(f"{sum(p.numel() for p in student.clip.parameters()) / 1e6:.2f} M parameters")
     optimizer = torch.optim.AdamW(training.decay_groups(student, 0.05), lr=1e-4, betas=(0.9, 0.98))
-    average = training.Average(student)
-    parts: Dict[str, Any] = {"student": student, "optimizer": optimizer, "average": average}
+    parts: Dict[str, Any] = {"student": student, "optimizer": optimizer, "average": training.Average(student)}
     run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts)
-    rng = np.random.default_rng((settings.seed, 0, run.step, team.rank))
-    source.rng = np.random.default_rng((settings.seed, 1, run.step, team.rank))
-    source.generator.manual_seed(settings.seed + 1 + run.step + 1_000_000 * team.rank)
+    rng = training.seeded(source, settings.seed, run.step, team.rank)
+    steps = training.Steps(student, optimizer, parts["average"], team)
 
-    seen: List[List[float]] = []
     saved = run.spent
-    for step in run.steps():
+    look = student.look_in_bfloat16 if settings.bfloat16 else student.look
+    for _ in run.steps():
         run.spent = team.agree(run.spent)
         student.train()
-        training.set_learning_rate(optimizer, training.learning_rate(run.done, settings.peak))
         source.ease = training.ease(run.done)
         batch = source.draw(settings.scenes, views=3)
-        terms = clip_losses(student, student.look(models.normalize(batch.images)), batch, settings.captions, rng)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        team.share_gradients(student.parameters())
-        nn.utils.clip_grad_norm_(student.parameters(), 2.0)
-        optimizer.step()
-        with torch.no_grad():
-            student.clip.logit_scale.clamp_(0, 4.6052)
-        average.update(student)
-        seen.append([term.item() for term in terms.values()])
+        terms = clip_losses(student, look(models.normalize(batch.images)), batch, settings.captions, rng)
+        steps.learn(terms, training.learning_rate(run.done, settings.peak))
         if team.rank > 0:
             continue
-        if (step + 1) % 100 == 0:
-            means = " ".join(f"{name} {x:.3f}" for name, x in zip(terms, np.mean(seen[-100:], 0)))
-            print(f"step {step + 1} {run.spent / 60:.1f} min  {means}", flush=True)
+        steps.say(run, terms)
         if run.spent - saved >= 60 * settings.save_every:
             saved = run.spent
-            report(run, average, held_out, settings.ship)
+            report(run, steps.average, held_out, settings.ship)
     if team.rank == 0:
-        report(run, average, held_out, settings.ship)
+        report(run, steps.average, held_out, settings.ship)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 import torch
 from nerfstudio.data.scene_box import SceneBox
-from tiny_run import rays_towards_middle, tiny_model
+from tiny_run import rays_towards_middle, ring, tiny_model
 
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel, FinetunedModelConfig
@@ -99,8 +99,6 @@ def test_the_proposals_follow_the_density() -> None:
 
 
 def test_views_are_aimed_where_the_cameras_look_or_where_they_are_told_to() -> None:
-    from test_evaluate import ring
-
     cameras = ring(8, size=12, radius=1.5)  # focal length 12, so half a picture is half as wide as its distance
     center, radius = aim(cameras, FinetuneGuidanceConfig())
     assert torch.allclose(center, torch.zeros(3), atol=1e-4) and radius == pytest.approx(0.75, abs=1e-4)

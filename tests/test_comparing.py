@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_run import run, write_tiny_capture
+from tiny_run import ring, run, write_tiny_capture
 
 from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, SceneCase, Workplace, table_cells
@@ -87,8 +87,6 @@ def test_methods_are_chosen_by_name() -> None:
 
 
 def test_a_region_of_everything_lies_where_the_cameras_look() -> None:
-    from test_evaluate import ring
-
     places = everything_seen(ring(8, size=12, radius=1.5))  # a picture is as wide as its distance
     assert {name: abs(round(float(value), 3)) for name, value in places.items()} == {
         "x": 0,

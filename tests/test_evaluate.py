@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import math
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,63 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nerfstudio.cameras.cameras import Cameras, CameraType
-from PIL import Image
-from test_layers import two_layers
-from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, tiny_model, train, write_tiny_capture
+from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.cli import main
 from blending_nerf_ns.demo.capture import demo_capture_scene, find_subject, read_mask
-from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.guidance.clip import load_clip
-from blending_nerf_ns.loss_record import FILE, inherit, read_losses, record_step, rewind
-from blending_nerf_ns.reporting.build import finite
+from blending_nerf_ns.loss_record import read_losses
 from blending_nerf_ns.reporting.catalogue import METRICS
-from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, load_judge
-from blending_nerf_ns.reporting.layers import at_strength, joined_texts, only, shown_as, shown_layers
-from blending_nerf_ns.reporting.measuring import Figure, mean_figures
 from blending_nerf_ns.reporting.opening import open_finished
-from blending_nerf_ns.reporting.options import ReportOptions
 from blending_nerf_ns.reporting.page import shown
-from blending_nerf_ns.reporting.pictures import own_region, render_pictures, surface_points
-from blending_nerf_ns.reporting.plots import by_layer, loss_plot
+from blending_nerf_ns.reporting.pictures import render_pictures
 from blending_nerf_ns.reporting.subject import (
-    alpha_masks,
-    check_not_empty,
     demo_masks,
-    image_masks,
-    parse_masks,
-    polygon_masks,
-    read_polygons,
-    two_sided,
 )
-from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
-from blending_nerf_ns.reporting.views import Views, find_view, novel_views, path_order, photo_views, view_gaps
-from blending_nerf_ns.reporting.workbench import every_nth, read_prompts
+from blending_nerf_ns.reporting.views import novel_views, photo_views
 
 SMALL = ("--num-views", "4", "--image-size", "32", "--sweep-views", "2", "--shown-views", "2")
 TEXT_FIGURES = [name for name, metric in METRICS.items() if metric.group == METRICS["r_precision"].group]
 MASK_FIGURES = [name for name, metric in METRICS.items() if metric.group == METRICS["psnr_outside"].group]
-
-
-def ring(count: int, size: int = 12, radius: float = 1.5) -> Cameras:
-    """Cameras on a circle around the origin, looking at it."""
-    poses = []
-    for angle in torch.arange(count) * 2 * math.pi / count:
-        back = torch.stack([angle.cos(), angle.sin(), torch.tensor(0.2)])
-        back = back / back.norm()
-        right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]), back)
-        right = right / right.norm()
-        poses.append(torch.stack([right, torch.linalg.cross(back, right), back, radius * back], dim=1))
-    lens = {"fx": float(size), "fy": float(size), "cx": size / 2, "cy": size / 2, "width": size, "height": size}
-    return Cameras(torch.stack(poses), **lens, camera_type=CameraType.PERSPECTIVE)
-
-
-def files(count: int) -> list[Path]:
-    return [Path(f"images/photo_{i}.png") for i in range(count)]
 
 
 def evaluated(*arguments: object) -> None:
@@ -105,338 +67,6 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
-
-
-# -- views ----------------------------------------------------------------------------------------------------------
-
-
-def test_novel_views_lie_between_training_cameras_and_look_at_the_same_thing() -> None:
-    training = ring(24)
-    views = novel_views(training, 6, longest=8)
-    assert views.files is None and len(views.names) == len(views.cameras) == 6 and views.size == (8, 8)
-    poses, known = views.cameras.camera_to_worlds, training.camera_to_worlds
-    gaps = torch.cdist(poses[:, :, 3], known[:, :, 3])
-    assert float(gaps.min()) > 0.05, "none is a training view"
-    assert float(poses[:, :, 3].norm(dim=-1).min()) > 1.2, "none cuts through the scene"
-    towards = -poses[:, :, 3] / poses[:, :, 3].norm(dim=-1, keepdim=True)
-    assert float((-poses[:, :, 2] * towards).sum(-1).min()) > 0.99
-    assert torch.allclose(poses[:, :, :3].transpose(1, 2) @ poses[:, :, :3], torch.eye(3).expand(6, 3, 3), atol=1e-5)
-    assert float(views.cameras.fx[0]) == pytest.approx(8.0), "the lens shrinks with the picture"
-
-
-def test_novel_views_are_at_most_as_many_as_cameras_and_never_twice_the_same() -> None:
-    views = novel_views(ring(5), 12, longest=64)
-    assert len(views.names) == 5 and views.size == (12, 12)
-    gaps = torch.cdist(views.cameras.camera_to_worlds[:, :, 3], views.cameras.camera_to_worlds[:, :, 3])
-    assert float((gaps + torch.eye(5)).min()) > 0.1
-    with pytest.raises(BlendingNerfError, match="1 training camera"):
-        novel_views(ring(1), 4, 64)
-
-
-def test_photo_views_are_spread_and_follow_a_path() -> None:
-    views = photo_views("test", ring(9)[torch.tensor([0, 5, 1, 6, 2, 7, 3, 8, 4])], files(9), 9, 64)
-    gaps = view_gaps(views.cameras.camera_to_worlds)
-    assert torch.allclose(gaps.diagonal(1), gaps.diagonal(1).min().expand(8), rtol=1e-4), "each next to the one before"
-    assert views.files is not None and [file.stem for file in views.files] == views.names
-    some = photo_views("test", ring(9), files(9), 2, 64)
-    assert sorted(some.names) == ["photo_0", "photo_8"]
-    named = photo_views("train", ring(9), files(9), 12, 64, only=["images/photo_3.jpg", "photo_5"])
-    assert sorted(named.names) == ["photo_3", "photo_5"]
-    assert sorted(path_order(ring(4).camera_to_worlds)) == [0, 1, 2, 3]
-
-
-def test_a_view_that_is_not_there_and_photos_of_several_sizes_are_refused() -> None:
-    with pytest.raises(BlendingNerfError, match=r"0 of the 3 test views are called 'other.png'.*photo_0"):
-        find_view("other.png", files(3), "test")
-    mixed = ring(2)
-    mixed.width = torch.tensor([[12], [16]])
-    with pytest.raises(BlendingNerfError, match=r"2 sizes, \[\(12, 12\), \(12, 16\)\]; use --views novel"):
-        photo_views("test", mixed, files(2), 2, 64)
-    with pytest.raises(BlendingNerfError, match="no test views"):
-        photo_views("test", ring(2), [], 2, 64)
-
-
-# -- masks ----------------------------------------------------------------------------------------------------------
-
-
-def photo_view(path: Path, size: int = 16) -> Views:
-    return photo_views("test", ring(1, size), [path], 1, 64)
-
-
-@pytest.mark.parametrize(
-    ("words", "views", "message"),
-    [
-        (("painted",), "test", "--masks painted is not understood"),
-        (("polygons",), "test", "polygons FILE.json"),
-        (("demo", "file.json"), "test", "not understood"),
-        ((), "test", "not understood"),
-        (("alpha",), "novel", "novel views have none: add --views test"),
-        (("polygons", "file.json"), "novel", "novel views have none"),
-    ],
-)
-def test_masks_that_are_not_understood(words: tuple[str, ...], views: str, message: str) -> None:
-    with pytest.raises(BlendingNerfError, match=message):
-        parse_masks(words, views)
-
-
-def test_alpha_masks(tmp_path: Path) -> None:
-    pixels = np.zeros((32, 32, 4), np.uint8)
-    pixels[:, 16:, 3] = 255
-    Image.fromarray(pixels).save(tmp_path / "half.png")
-    (mask,) = alpha_masks(photo_view(tmp_path / "half.png"))
-    assert mask.shape == (16, 16) and not mask[:, :8].any() and mask[:, 8:].all()
-
-    Image.fromarray(pixels[..., :3]).save(tmp_path / "opaque.png")
-    with pytest.raises(BlendingNerfError, match="no alpha channel"):
-        alpha_masks(photo_view(tmp_path / "opaque.png"))
-    pixels[..., 3] = 255
-    Image.fromarray(pixels).save(tmp_path / "full.png")
-    with pytest.raises(BlendingNerfError, match="255 everywhere"):
-        alpha_masks(photo_view(tmp_path / "full.png"))
-    pixels[:, 16:, 3] = 0
-    Image.fromarray(pixels[:20]).save(tmp_path / "flat.png")
-    with pytest.raises(BlendingNerfError, match="32 x 20, the pictures 16 x 16: not the same proportions"):
-        alpha_masks(photo_view(tmp_path / "flat.png"))
-
-
-def test_polygons_are_drawn_in_pixels_of_the_full_photo(tmp_path: Path) -> None:
-    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
-    view, drawn = photo_view(tmp_path / "photo.png"), tmp_path / "drawn.json"
-    drawn.write_text(json.dumps({"photo.png": [[0, 0], [32, 0], [32, 64], [0, 64]]}))
-    (mask,) = polygon_masks(view, read_polygons(drawn))
-    assert mask[:, :8].all() and not mask[:, 9:].any()
-    parts = [[[0, 0], [15, 0], [15, 15], [0, 15]], [[48, 48], [63, 48], [63, 63], [48, 63]]]
-    drawn.write_text(json.dumps({"photo": parts}))
-    (mask,) = polygon_masks(view, read_polygons(drawn))
-    assert mask[:4, :4].all() and mask[12:, 12:].all() and int(mask.sum()) == 32
-
-    with pytest.raises(BlendingNerfError, match=r"corner at \(90, 0\), outside its photo of 64 x 64"):
-        polygon_masks(view, {"photo.png": [[(0.0, 0.0), (90.0, 0.0), (3.0, 3.0)]]})
-    with pytest.raises(BlendingNerfError, match="photo has no polygon"):
-        polygon_masks(view, {"another": [[(0.0, 0.0), (9.0, 0.0), (3.0, 3.0)]]})
-
-
-@pytest.mark.parametrize(
-    "content", ["[]", "{}", "no json", '{"a": [[1, 2], [3, 4]]}', '{"a": [[1], [2], [3]]}', '{"a": 3}']
-)
-def test_what_are_no_polygons(tmp_path: Path, content: str) -> None:
-    (tmp_path / "drawn.json").write_text(content)
-    with pytest.raises(BlendingNerfError, match="holds no polygons"):
-        read_polygons(tmp_path / "drawn.json")
-    with pytest.raises(BlendingNerfError, match="there is no polygon file"):
-        read_polygons(tmp_path / "elsewhere.json")
-
-
-def test_masks_must_have_two_sides() -> None:
-    masks = torch.zeros(2, 4, 4, dtype=torch.bool)
-    with pytest.raises(BlendingNerfError, match="demo masks are empty: none of 32 pixels in 2 views"):
-        check_not_empty(masks, "demo")
-    with pytest.raises(BlendingNerfError, match="cover all 32 pixels"):
-        check_not_empty(~masks, "alpha")
-    masks[0, 0, 0] = True
-    assert check_not_empty(masks, "demo") is masks
-    assert two_sided(masks, 1) and not two_sided(masks[:1], 3) and not two_sided(masks[1:], 0)
-
-
-# -- judge, texts, layers -------------------------------------------------------------------------------------------
-
-
-def test_a_judge_that_is_the_guide_is_told() -> None:
-    mini, large = JudgeConfig("embedded"), JudgeConfig("ViT-L-14", "openai")
-    (warning,) = kinship(mini, JudgeConfig("embedded", "ignored"))
-    assert "same model, embedded" in warning and "--judge.model" in warning
-    assert kinship(large, mini) == [] and kinship(large, JudgeConfig("ViT-B-16", "openai")) == []
-    (warning,) = kinship(large, JudgeConfig("ViT-L-14", "laion2b"))
-    assert "same architecture" in warning
-
-
-def test_a_judge_that_cannot_be_loaded_is_none_with_the_reason_and_nothing_stands_in() -> None:
-    judge = load_judge(JudgeConfig("ViT-of-nobody"), JudgeConfig("embedded"), torch.device("cpu"))
-    assert judge.clip is None and "ViT-of-nobody could not be loaded" in (judge.missing or "")
-    assert judge.look(torch.zeros(1, 8, 8, 3)) is None and judge.read("a red ball") is None
-    assert any("left out" in warning for warning in judge.warnings)
-
-
-def test_texts_of_several_layers() -> None:
-    layers = [LayerInfo(source_text="a red ball", target_text="a blue ball"), LayerInfo(target_text="a hat")]
-    assert joined_texts(layers) == ("a red ball", "a blue ball and a hat")
-    assert joined_texts(layers[1:]) == ("an object", "a hat"), "as it stands in while an edit trains"
-    assert joined_texts(layers, "a thing", "another") == ("a thing", "another")
-    assert joined_texts([layers[0], layers[0]]) == ("a red ball", "a blue ball")
-
-
-def test_layers_are_shown_otherwise_for_a_while_only() -> None:
-    model = two_layers()
-    lower, upper = model.layers.all()
-    before = [edit.info for edit in model.layers.all()]
-
-    def show_the_lower_one_and_fail() -> None:
-        with shown_as(model, only(lower.info)):
-            assert lower.info.visible and not upper.info.visible
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        show_the_lower_one_and_fail()
-    assert [edit.info for edit in model.layers.all()] == before
-    with shown_as(model, at_strength(0.5, ("add",))):
-        assert lower.info.strengths == upper.info.strengths == (0.5, 0.0, 0.0)
-        assert len(shown_layers(model)) == 2
-
-
-def test_a_run_without_an_edit_or_with_none_switched_on_is_refused() -> None:
-    model = tiny_model()
-    assert shown_layers(model) == [model.edit]
-    with (
-        shown_as(model, at_strength(0.0)),
-        pytest.raises(BlendingNerfError, match=r"none of the run's layers .* is shown"),
-    ):
-        shown_layers(model)
-    model.edit_ready.fill_(False)
-    with pytest.raises(BlendingNerfError, match="there is no edit in this run yet"):
-        shown_layers(model)
-
-
-def test_prompts_file(tmp_path: Path) -> None:
-    path = tmp_path / "prompts.txt"
-    path.write_text("# pool\na red ball\n\n a blue ball \n")
-    assert read_prompts(path) == ["a red ball", "a blue ball"] and read_prompts(None) == []
-    path.write_text("a red ball\n")
-    with pytest.raises(BlendingNerfError, match="holds 1 prompts, wanted 2 or more"):
-        read_prompts(path)
-    with pytest.raises(BlendingNerfError, match="there is no prompts file"):
-        read_prompts(tmp_path / "nothing.txt")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_views": 1}, "--num-views is 1, wanted 2 or more"),
-        ({"image_size": 8}, "--image-size is 8"),
-        ({"mask_dilation": -1}, "--mask-dilation is -1"),
-        ({"change_threshold": 2.0}, "--change-threshold is 2.0"),
-        ({"sweep": (0.0, -1.0)}, "--sweep has -1.0"),
-    ],
-)
-def test_options_that_cannot_be(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(BlendingNerfError, match=message):
-        ReportOptions(**changes).check()
-    assert ReportOptions(sweep=(1.0, 0.5)).strengths == (0.0, 0.5, 1.0)
-
-
-# -- figures and sweep ----------------------------------------------------------------------------------------------
-
-
-def test_every_figure_says_its_range_direction_and_source() -> None:
-    for name, metric in METRICS.items():
-        assert all(metric.description[field] for field in ("title", "formula", "range", "better", "source")), name
-    told = METRICS["clip_direction_similarity"].description
-    assert told["range"].startswith("[-1, 1]") and told["better"] == "higher." and "StyleGAN-NADA" in told["source"]
-
-
-def test_mean_figures_have_no_value_where_one_is_missing() -> None:
-    means = mean_figures([{"a": Figure(1.0), "b": Figure(1.0)}, {"a": Figure(2.0), "b": Figure(None, "why")}])
-    assert means == {"a": Figure(1.5), "b": Figure(None, "why")}
-
-
-def test_surface_points_lie_where_the_rays_end() -> None:
-    model, cameras = tiny_model(), ring(2)
-    pictures = render_pictures(model, cameras, "", bar=False)
-    pictures = pictures._replace(depth=torch.full_like(pictures.depth, 0.5))
-    points = surface_points(cameras, pictures, every_nth(pictures.depth, 10))
-    assert len(points) <= 10
-    centres = cameras.camera_to_worlds[:, :, 3]
-    assert torch.allclose(torch.cdist(points, centres).amin(dim=1), torch.full((len(points),), 0.5), atol=1e-4)
-
-
-def test_own_region_is_what_the_model_says_it_is() -> None:
-    model, cameras = tiny_model(), ring(2, size=8)
-    found = own_region(model, model.edit, cameras)
-    outputs = model.get_outputs_for_camera(cameras[0:1])
-    assert float((found.share[0] - outputs["region"][..., 0]).abs().mean()) < 0.02, "another number of intervals"
-    assert 0 < float((found.silhouette > 0).float().mean()) < 1
-    pictures = render_pictures(model, cameras, "", bar=False)
-    missed = found.silhouette == 0
-    assert float((pictures.original - pictures.edited)[missed].abs().max()) <= 1e-5
-
-
-def test_sweep_starts_from_nothing_and_passes_through_what_is_shown() -> None:
-    model, cameras = tiny_model(), ring(2, size=16)
-    judge = load_judge(JudgeConfig("embedded"), JudgeConfig("embedded"), torch.device("cpu"))
-    mask = own_region(model, model.edit, cameras).silhouette > 0
-    case = SweepCase(cameras, judge, judge.read("a red ball"), judge.read("a blue ball"), mask, 0)
-    before = model.edit.info
-    curves = sweep_strengths(model, ("add", "remove", "change"), (0.0, 1.0, 1.5), case)
-    assert model.edit.info == before and set(curves) == {"all", "add", "remove", "change"}
-    for curve in curves.values():
-        off = curve[0]
-        assert (off["strength"], off["clip_direction_similarity"], off["largest_difference"]) == (0.0, 0.0, 0.0)
-        assert (off["psnr"], off["psnr_outside"]) == (99.0, 99.0)
-        assert off["mean_added"] == off["mean_removed"] == off["mean_changed"] == 0.0
-    as_trained = curves["all"][1]
-    pictures = render_pictures(model, cameras, "", bar=False)
-    assert as_trained["psnr"] == pytest.approx(psnr(pictures.original, pictures.edited)) and as_trained["psnr"] < 90
-    assert pictures.changed is not None and as_trained["mean_changed"] == pytest.approx(float(pictures.changed.mean()))
-    assert curves["add"][1]["mean_added"] > 0 and curves["add"][1]["mean_changed"] == 0.0
-    assert curves["remove"][2]["mean_removed"] > curves["remove"][1]["mean_removed"] > 0
-    assert as_trained["psnr_outside"] == 99.0, "nothing changes where no ray meets the region"
-
-
-def test_image_masks_are_found_by_the_photos_names(tmp_path: Path) -> None:
-    views = photo_views("test", ring(2), files(2), 2, 64)
-    for i in range(2):
-        picture = np.zeros((12, 12), np.uint8)
-        picture[: 3 + i] = 255
-        Image.fromarray(picture).save(tmp_path / f"photo_{i}.png")
-    masks = image_masks(views, tmp_path)
-    rows = {name: int(mask.any(dim=1).sum()) for name, mask in zip(views.names, masks, strict=True)}
-    assert rows == {"photo_0": 3, "photo_1": 4}
-    assert parse_masks(["images", "FOLDER"], "test") == ("images", Path("FOLDER"))
-    with pytest.raises(BlendingNerfError, match=r"0 files in .* are called photo_"):
-        image_masks(views, tmp_path / "elsewhere")
-
-
-# -- losses ---------------------------------------------------------------------------------------------------------
-
-
-def test_losses_are_kept_step_by_step_and_forgotten_from_a_step_on(tmp_path: Path) -> None:
-    for step in range(4):
-        record_step(
-            tmp_path, "a", step, {"blended": torch.tensor(0.5), "similarity": 0.1 * step, "nothing": torch.zeros(())}
-        )
-    record_step(tmp_path, "b", 0, {"blended": 1.0})
-    with (tmp_path / FILE).open("a") as file:
-        file.write('{"layer": "b", "step": 1, "ble')
-    assert [line["step"] for line in read_losses(tmp_path)] == [0, 1, 2, 3, 0]
-    assert read_losses(tmp_path)[3] == {"layer": "a", "step": 3, "blended": 0.5, "similarity": 0.3}
-    rewind(tmp_path, "a", 2)
-    record_step(tmp_path, "a", 2, {"blended": 2.0})
-    assert [(line["layer"], line["step"]) for line in read_losses(tmp_path)] == [("a", 0), ("a", 1), ("b", 0), ("a", 2)]
-    other = tmp_path / "resumed"
-    inherit(tmp_path, other)
-    assert read_losses(other) == read_losses(tmp_path)
-    rewind(other, "a", 0)
-    inherit(tmp_path, other)
-    assert len(read_losses(other)) == 1, "what is there stays"
-    record_step(tmp_path / "nowhere", "a", 0, {})
-    record_step(None, "a", 0, {})
-    assert read_losses(tmp_path / "nowhere") == [] and not (tmp_path / "nowhere").exists()
-
-
-def test_losses_that_are_no_numbers_leave_a_gap() -> None:
-    steps = [{"layer": "a", "step": i, "blended": math.nan if i == 1 else 0.5, "similarity": 0.1} for i in range(3)]
-    told = [finite(step) for step in steps]
-    assert json.loads(json.dumps(told, allow_nan=False))[1] == {
-        "layer": "a",
-        "step": 1,
-        "blended": None,
-        "similarity": 0.1,
-    }
-    picture = Image.open(io.BytesIO(loss_plot(told) or b""))
-    assert picture.size[0] > 600 and picture.convert("L").getextrema() != (255, 255)
-    assert loss_plot(told[:1]) is None and list(by_layer([*told, {"layer": "b", "step": 0}])) == ["a", "b"]
-
-
-# -- the command ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

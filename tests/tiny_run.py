@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import torch
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
+from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 
@@ -129,3 +131,16 @@ def rays_towards_middle(count: int, seed: int = 0, spread: float = 0.8) -> RayBu
         camera_indices=torch.zeros(count, 1, dtype=torch.long),
         metadata={"directions_norm": torch.ones(count, 1)},
     )
+
+
+def ring(count: int, size: int = 12, radius: float = 1.5) -> Cameras:
+    """Cameras on a circle around the origin, looking at it."""
+    poses = []
+    for angle in torch.arange(count) * 2 * math.pi / count:
+        back = torch.stack([angle.cos(), angle.sin(), torch.tensor(0.2)])
+        back = back / back.norm()
+        right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]), back)
+        right = right / right.norm()
+        poses.append(torch.stack([right, torch.linalg.cross(back, right), back, radius * back], dim=1))
+    lens = {"fx": float(size), "fy": float(size), "cx": size / 2, "cy": size / 2, "width": size, "height": size}
+    return Cameras(torch.stack(poses), **lens, camera_type=CameraType.PERSPECTIVE)

@@ -10,6 +10,7 @@ from typing import Any, Dict, List
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
 from blending_nerf_ns.procedural.words import VOCABULARY
@@ -58,6 +59,13 @@ class JudgeStudent(nn.Module):
         whole, cell, geometry, text = heads_sizes(PATCH)
         self.whole, self.text = nn.Linear(EMBED_DIM, whole), nn.Linear(EMBED_DIM, text)
         self.cells, self.geometry = nn.Linear(WIDTH, cell), nn.Linear(WIDTH, geometry)
+
+    def look_in_bfloat16(self, pixels: Tensor) -> Seen:
+        """As `look`, multiplied in bfloat16: 1.6 times as fast where the processor can (AMX); what comes out is float32."""
+        # the fused attention's backward is slower in bfloat16 than in float32: 270 ms a step against 50
+        with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", dtype=torch.bfloat16):
+            seen = self.look(pixels)
+        return Seen([state.float() for state in seen.states], seen.features.float())
 
     def look(self, pixels: Tensor) -> Seen:
         """Run the tower on normalised pictures; the states are those before its last layer."""

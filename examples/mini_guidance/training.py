@@ -6,7 +6,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator
+from typing import Any, Dict, Iterable, Iterator, List
 
 import numpy as np
 import torch
@@ -38,6 +38,13 @@ def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: in
     bank = folder / f"textures_{name}.npy"
     if not bank.exists():
         np.save(bank, texture_bank(textures, 128, seed))
+
+
+def seeded(source: Painter, seed: int, step: int, rank: int) -> np.random.Generator:
+    """Seed what a source draws from some step on, for one process of a team; returns a generator for everything else."""
+    source.rng = np.random.default_rng((seed, 1, step, rank))
+    source.generator.manual_seed(seed + 1 + step + 1_000_000 * rank)
+    return np.random.default_rng((seed, 0, step, rank))
 
 
 def painter(folder: Path, name: str, seed: int, size: int = 64) -> Painter:
@@ -152,6 +159,40 @@ class Team:
         largest = torch.tensor(value, dtype=torch.float64)
         dist.all_reduce(largest, dist.ReduceOp.MAX)
         return float(largest)
+
+
+class Steps:
+    """The steps of a training, and what they report.
+
+    Args:
+        student: learns; has the CLIP as `clip`.
+        optimizer: of its parameters.
+        average: follows its weights.
+        team: it learns with.
+    """
+
+    def __init__(self, student: Any, optimizer: torch.optim.Optimizer, average: Average, team: Team) -> None:
+        self.student, self.optimizer, self.average, self.team = student, optimizer, average, team
+        self._seen: List[List[float]] = []
+
+    def learn(self, terms: Dict[str, torch.Tensor], rate: float) -> None:
+        """One step down the sum of some losses."""
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()
+        self.team.share_gradients(self.student.parameters())
+        nn.utils.clip_grad_norm_(self.student.parameters(), 2.0)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.student.clip.logit_scale.clamp_(0, 4.6052)
+        self.average.update(self.student)
+        self._seen.append([term.item() for term in terms.values()])
+
+    def say(self, run: Run, names: Iterable[str], every: int = 100) -> None:
+        """Print the mean losses of the last steps, now and then."""
+        if (run.step + 1) % every == 0:
+            means = " ".join(f"{name} {x:.3f}" for name, x in zip(names, np.mean(self._seen[-every:], 0)))
+            print(f"step {run.step + 1} {run.spent / 60:.1f} min  {means}", flush=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -1,5 +1,5 @@
-"""Tiny models shipped with the package, so that everything runs offline: a mini CLIP, a mini CLIPSeg, and a second mini CLIP
-that judges what the first one guided.
+"""Tiny models shipped with the package, so that everything runs offline: a mini CLIP and a mini CLIPSeg. A second mini CLIP, to
+judge what the first one guided, is trained by examples/21_train_mini_judge.py and loads from here once it is there.
 
 They know the few words of `procedural.words` and were trained on procedural pictures only; see MODEL_CARD.md. They load
 through the same doors as the real models: open_clip and transformers.
