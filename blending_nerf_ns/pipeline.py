@@ -1,9 +1,8 @@
 """nerfstudio's pipeline: stages (base, region, edit), checkpoints, and the panel that the viewer shows."""
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
+from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
 
 import torch
 import tyro
@@ -18,28 +17,23 @@ from typing_extensions import Annotated
 from blending_nerf_ns.adopting import adopt_base
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
-from blending_nerf_ns.checking import check_edit, check_region, transparency_hint
+from blending_nerf_ns.checking import check_edit, transparency_hint
 from blending_nerf_ns.checkpoints import load_whole
 from blending_nerf_ns.editing import EditTraining, GuidanceConfig
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
-from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.build import build_region
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
-from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.look import apply_look, read_look
-from blending_nerf_ns.loss_record import record_step, rewind
+from blending_nerf_ns.loss_record import record_step
 from blending_nerf_ns.model import AMOUNTS, BlendingModel, BlendingModelConfig
+from blending_nerf_ns.preparing import Preparation
 from blending_nerf_ns.profiling import Profile
 from blending_nerf_ns.progress import StageBar, write_stage_times
 from blending_nerf_ns.schedule import exponential, set_rate
 from blending_nerf_ns.session import Session, Status
 from blending_nerf_ns.settling import Settling
 from blending_nerf_ns.team import present_team
-
-if TYPE_CHECKING:
-    from blending_nerf_ns.guidance.clip import ClipGuide
 
 SAVE_EVERY = 100
 """Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""
@@ -139,9 +133,10 @@ class BlendingPipeline(VanillaPipeline):
             state = self.team.take_from_leader(self.model.state_dict(), self.model.device)
             self.model.layers.make_room(state, "layers.")
             self.model.load_state_dict(state)
+        photos = cast(InputDataset, self.datamanager.train_dataset)
+        self._preparation = Preparation(config, self.model, photos, self.team, self.model.device)
         self._grad_scaler = grad_scaler
         self._bar: Optional[StageBar] = None
-        self._guide: Optional["ClipGuide"] = None
         self.trainer: Any = None
         """Set when training begins; None where there is none, as in ns-viewer."""
         self._times: Dict[str, float] = {}
@@ -336,46 +331,16 @@ class BlendingPipeline(VanillaPipeline):
 
     def find_region(self) -> None:
         """Find the region of the edit in work and spread its field over it."""
-        check_region(self.config)
-        assert self.datamanager.train_dataset is not None
-        started = time.perf_counter()
-        cameras = self.datamanager.train_dataset.cameras.to(self.device)
-        scene = FrozenScene(self.model.beneath, cameras, self.model.config.eval_num_rays_per_chunk)
-        found = build_region(
-            self.config.region,
-            scene,
-            self.config.source_text,
-            self.model.config.region_resolution,
-            self._load_guide,
-            self.datamanager.train_dataset.image_filenames,
-        )
-        self.model.edit.region.load_state_dict(found.region.state_dict())
-        self.model.edit.fit_field_to_region()
-        self.model.edit_ready.fill_(True)
-        self.model.version += 1
-        self._times["region_seconds"] = time.perf_counter() - started
+        self._times["region_seconds"] = self._preparation.find_region()
 
     def prepare_edit(self) -> None:
         """Find the region unless there is one, and get the guidance ready."""
-        if not self.config.target_text.strip():
-            raise BlendingNerfError('there is nothing to edit towards: give --pipeline.target-text "a blue chair"')
-        guide = self._load_guide()
+        self._preparation.load_guide()
         if not bool(self.model.edit_ready):
             if self.team.leads:
                 self.find_region()
-            self._follow_leader()
-        assert self.datamanager.train_dataset is not None
-        cameras = self.datamanager.train_dataset.cameras
-        editing = EditTraining(
-            self.config.guidance, self.model, cameras, guide, *self.texts, self.config.seed, self.team
-        )
-        if self.model.edit.field.untouched and {"add", "change"} & set(self.config.operations):
-            color = editing.choose_first_color() if self.team.leads else None
-            self._follow_leader()
-            shown = "none but the original's" if color is None else " ".join(f"{value:.2f}" for value in color.tolist())
-            self._say(f"Colour that the guide likes best to start from: {shown} (RGB).")
-        if self.team.leads:
-            rewind(self.config.run_dir, self.model.edit.info.id, int(self.progress[1]))
+            self._preparation.follow_leader()
+        editing = self._preparation.training(int(self.progress[1]))
         editing.timed = self.profile or editing.timed
         self.editing = editing
 
@@ -383,22 +348,6 @@ class BlendingPipeline(VanillaPipeline):
         """Print what all processes know, once."""
         if self.team.leads:
             CONSOLE.print(text)
-
-    def _follow_leader(self) -> None:
-        """Take the edit in work as the first process has it."""
-        if self.team.size > 1:
-            own = self.model.edit.state_dict()
-            self.model.edit.load_state_dict(self.team.take_from_leader(own, self.model.device))
-            if not self.team.leads:
-                self.model.edit_ready.fill_(True)
-                self.model.version += 1
-
-    def _load_guide(self) -> "ClipGuide":
-        if self._guide is None:
-            from blending_nerf_ns.guidance.clip import load_clip
-
-            self._guide = load_clip(self.config.guidance.model, self.config.guidance.pretrained, str(self.device))
-        return self._guide
 
     def get_average_eval_image_metrics(
         self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False

@@ -1,0 +1,110 @@
+"""What an edit needs before its first step: the guide, the region, the first colour."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Optional
+
+import torch
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from blending_nerf_ns.checking import check_region
+from blending_nerf_ns.editing import EditTraining
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.build import build_region
+from blending_nerf_ns.localization.views import FrozenScene
+from blending_nerf_ns.loss_record import rewind
+from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.team import Team
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.guidance.clip import ClipGuide
+    from blending_nerf_ns.pipeline import BlendingPipelineConfig
+
+
+class Preparation:
+    """Gets the edit in work ready, as often as its words or its place change; the guide is loaded once.
+
+    Args:
+        config: whose words, region and guidance count at the time of a call.
+        model: with a frozen base.
+        photos: the training images.
+        team: the processes that train the edit together; the first one decides.
+        device: where to run.
+    """
+
+    def __init__(
+        self,
+        config: BlendingPipelineConfig,
+        model: BlendingModel,
+        photos: InputDataset,
+        team: Team,
+        device: torch.device,
+    ) -> None:
+        self._config, self._model, self._photos, self._team, self._device = config, model, photos, team, device
+        self._guide: Optional[ClipGuide] = None
+
+    def find_region(self) -> float:
+        """Find the region of the edit in work and spread its field over it; seconds that it took."""
+        config, model = self._config, self._model
+        check_region(config)
+        started = time.perf_counter()
+        scene = FrozenScene(model.beneath, self._photos.cameras.to(self._device), model.config.eval_num_rays_per_chunk)
+        found = build_region(
+            config.region,
+            scene,
+            config.source_text,
+            model.config.region_resolution,
+            self._load_guide,
+            self._photos.image_filenames,
+        )
+        model.edit.region.load_state_dict(found.region.state_dict())
+        model.edit.fit_field_to_region()
+        model.edit_ready.fill_(True)
+        model.version += 1
+        return time.perf_counter() - started
+
+    def training(self, done: int) -> EditTraining:
+        """The training of the edit in work, whose region is there.
+
+        Args:
+            done: steps of it that are behind.
+        """
+        config, model = self._config, self._model
+        texts = config.source_text, config.target_text
+        editing = EditTraining(
+            config.guidance, model, self._photos.cameras, self._load_guide(), *texts, config.seed, self._team
+        )
+        if model.edit.field.untouched and {"add", "change"} & set(config.operations):
+            color = editing.choose_first_color() if self._team.leads else None
+            self.follow_leader()
+            if self._team.leads:
+                shown = "none but the original's" if color is None else " ".join(f"{v:.2f}" for v in color.tolist())
+                CONSOLE.print(f"Colour that the guide likes best to start from: {shown} (RGB).")
+        if self._team.leads:
+            rewind(config.run_dir, model.edit.info.id, done)
+        return editing
+
+    def load_guide(self) -> None:
+        """Load the guide, and find out that there is something to guide towards, before minutes are spent on a region."""
+        if not self._config.target_text.strip():
+            raise BlendingNerfError('there is nothing to edit towards: give --pipeline.target-text "a blue chair"')
+        self._load_guide()
+
+    def follow_leader(self) -> None:
+        """Take the edit in work as the first process has it."""
+        if self._team.size > 1:
+            edit = self._model.edit
+            edit.load_state_dict(self._team.take_from_leader(edit.state_dict(), self._device))
+            if not self._team.leads:
+                self._model.edit_ready.fill_(True)
+                self._model.version += 1
+
+    def _load_guide(self) -> ClipGuide:
+        if self._guide is None:
+            from blending_nerf_ns.guidance.clip import load_clip
+
+            guidance = self._config.guidance
+            self._guide = load_clip(guidance.model, guidance.pretrained, str(self._device))
+        return self._guide
