@@ -14,6 +14,7 @@ from blending_nerf_ns.guidance.chunks import bytes_per_ray, free_memory, rays_of
 from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds, sample_boxes
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss
 from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette, score_colors
+from blending_nerf_ns.guidance.precision import precision_errors
 from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.profiling import Timed, untimed
@@ -27,6 +28,8 @@ PALETTE_VIEWS = 6
 """Views on which plain colours are tried before training."""
 NEIGHBOURS = 1024
 """Pairs of points whose colours are compared in each step."""
+METRICS = ("similarity", "similarity_before", "added", "removed", "changed")
+"""What a step tells beside its losses."""
 
 
 @dataclass
@@ -37,6 +40,8 @@ class GuidanceConfig:
     """open_clip model name ("ViT-B-16"), or "embedded" for the small one that ships with the package."""
     pretrained: Optional[str] = None
     """open_clip pretrained tag ("laion2b_s34b_b88k") or a local path of weights."""
+    mixed_precision: bool = False
+    """Let it read pictures in bfloat16, where the device has it and loss and gradient are checked to be those of float32."""
     image_size: int = 64
     """Side of the guidance views, in pixels."""
     coarse_views: float = 0.3
@@ -133,7 +138,7 @@ class EditTraining:
         crops, coverages = [], []
         for index in range(min(PALETTE_VIEWS, len(self.pool))):
             view = self.pool[index]
-            boxes = sample_boxes(view.coverage, 2, generator)
+            boxes = sample_boxes(view.silhouette, 2, generator)
             crops.append(crop(_as_image(view.original), boxes, size))
             coverages.append(crop(view.coverage[None], boxes, size))
         colors = palette()
@@ -144,6 +149,21 @@ class EditTraining:
             return None
         self.model.edit.field.start_from_color(color.to(self.model.device), STRENGTH)
         return color
+
+    def choose_precision(self) -> str:
+        """Let the guide read in bfloat16 where that is asked for, possible and harmless; what was chosen, and why."""
+        device = self.model.device
+        self.guide.mixed_precision = False
+        if not self.config.mixed_precision:
+            return "float32"
+        if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            return "float32, for this GPU has no bfloat16"
+        view = self.pool[0]
+        boxes = sample_boxes(view.silhouette, self.config.crops, torch.Generator().manual_seed(self.seed))
+        errors = precision_errors(self.guide, crop(_as_image(view.original), boxes, self.guide.image_size), self.target)
+        self.guide.mixed_precision = errors.bearable
+        chosen = "bfloat16" if errors.bearable else "float32, for bfloat16 strays"
+        return f"{chosen} (loss off by {errors.loss:.2%}, gradient by {errors.gradient:.2%})"
 
     def step(self, step: int, share: float, scale: float = 1.0) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
         """Accumulate the gradients of this process's views in the editable field: their mean.
@@ -162,13 +182,14 @@ class EditTraining:
         first = (step * self.team.size + self.team.rank) * count
         views = [self._learn_from_view(first + i, scale / count) for i in range(count)]
         losses = {name: torch.stack([view[0][name] for view in views]).mean() for name in views[0][0]}
-        metrics = {name: sum(view[1][name] for view in views) / count for name in views[0][1]}
+        # the one time that a step waits for a GPU, when all of its work is on the way
+        metrics = dict(zip(METRICS, torch.stack([view[1] for view in views]).mean(dim=0).tolist(), strict=True))
         self.shown = metrics
         losses["nothing"] = sum((p.sum() for p in self.model.edit.field.parameters()), torch.zeros(())) * 0.0
         return losses, metrics
 
-    def _learn_from_view(self, number: int, scale: float) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
-        """Accumulate the gradients of one view, drawn by its number."""
+    def _learn_from_view(self, number: int, scale: float) -> Tuple[Dict[str, Tensor], Float[Tensor, "5"]]:
+        """Accumulate the gradients of one view, drawn by its number; its losses and `METRICS`."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         with self.timed("view"):
             view = self._draw(generator)
@@ -218,7 +239,7 @@ class EditTraining:
 
     def _losses(
         self, view: GuidanceView, pixels: Float[Tensor, "rays 10"], generator: torch.Generator
-    ) -> Tuple[Tensor, Tuple[Dict[str, Tensor], Dict[str, float]]]:
+    ) -> Tuple[Tensor, Tuple[Dict[str, Tensor], Float[Tensor, "5"]]]:
         config = self.config
         index = view.intervals.rays
         original = _as_image(view.original)
@@ -227,7 +248,7 @@ class EditTraining:
         alone = _as_image(
             pixels.new_zeros(height * width, 4).index_copy(0, index, pixels[:, 3:7]).view(height, width, 4)
         )
-        boxes = torch.cat([torch.tensor([[0, 0, height]]), sample_boxes(view.coverage, config.crops - 1, generator)])
+        boxes = torch.cat([torch.tensor([[0, 0, height]]), sample_boxes(view.silhouette, config.crops - 1, generator)])
         size = self.guide.image_size
         backgrounds = random_backgrounds(len(boxes), (size, size), generator, pixels.device)
         with self.timed("CLIP"):
@@ -238,7 +259,8 @@ class EditTraining:
             after, lone = self.guide.encode_images(torch.cat([crop(blended, boxes, size), lone_crops])).chunk(2)
 
         covered = view.coverage.reshape(-1)[index]
-        inside = (covered > 0.5).to(pixels) if bool((covered > 0.5).any()) else torch.ones_like(covered)
+        inside = covered > 0.5
+        inside = (inside | ~inside.any()).to(pixels)  # all of them where none is
         means = (pixels[:, 7:] * inside[:, None]).sum(dim=0) / inside.sum()
         budgets = (config.budget_add, config.budget_remove, config.budget_change)
         over = sum(
@@ -250,22 +272,20 @@ class EditTraining:
             "direction": config.weight_direction * directional_loss(before, after, self.source, self.target),
             "budget": config.weight_budget * over,
         }
-        metrics = {
-            "similarity": float((after.detach() @ self.target).mean()),
-            "similarity_before": float((before @ self.target).mean()),
-            **{name: float(mean) for name, mean in zip(("added", "removed", "changed"), means.detach(), strict=True)},
-        }
+        similar = torch.stack([(after.detach() @ self.target).mean(), (before @ self.target).mean()])
         total = sum(losses.values(), torch.zeros_like(over))
-        return total, ({name: value.detach() for name, value in losses.items()}, metrics)
+        return total, ({name: value.detach() for name, value in losses.items()}, torch.cat([similar, means.detach()]))
 
     def _roughness(self, view: GuidanceView, generator: torch.Generator) -> Tensor:
         """How much colour and its blend ratio differ between a point of the region and one near it (ours)."""
         field = self.model.edit.field
         chosen = torch.randint(view.num_points, (NEIGHBOURS,), generator=generator)
-        points = view.points_in_region(chosen.to(view.reached.device))
-        reach = (field.upper - field.lower).max() * 0.2 * torch.rand(NEIGHBOURS, 1, generator=generator).to(points)
-        near = points + reach * torch.randn(NEIGHBOURS, 3, generator=generator).to(points)
-        directions = torch.nn.functional.normalize(torch.randn(NEIGHBOURS, 3, generator=generator), dim=-1).to(points)
+        points = view.points_in_region(chosen.to(view.reached.device, non_blocking=True))
+        drawn = torch.rand(NEIGHBOURS, 1, generator=generator), torch.randn(NEIGHBOURS, 3, generator=generator)
+        far, step = (one.to(points, non_blocking=True) for one in drawn)
+        near = points + (field.upper - field.lower).max() * 0.2 * far * step
+        directions = torch.nn.functional.normalize(torch.randn(NEIGHBOURS, 3, generator=generator), dim=-1)
+        directions = directions.to(points, non_blocking=True)
         here, there = field(points, directions), field(near, directions)
         return (here.rgb - there.rgb).abs().mean() + (here.color_ratio - there.color_ratio).abs().mean()
 

@@ -76,6 +76,9 @@ class Preparation:
         editing = EditTraining(
             config.guidance, model, self._photos.cameras, self._load_guide(), *texts, config.seed, self._team
         )
+        precision = editing.choose_precision()
+        if config.guidance.mixed_precision and self._team.leads:
+            CONSOLE.print(f"The guide reads in {precision}.")
         if model.edit.field.untouched and {"add", "change"} & set(config.operations):
             color = editing.choose_first_color() if self._team.leads else None
             self.follow_leader()

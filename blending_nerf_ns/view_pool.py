@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Tuple
 
 import torch
 from jaxtyping import Float, Int
@@ -36,6 +36,10 @@ class GuidanceView(NamedTuple):
     """Midpoints that lie in the region, of this ray and all before it."""
     num_points: int
     """The same of all rays."""
+    silhouette: Float[Tensor, "height width"]
+    """`coverage` on the CPU, where crops are drawn."""
+    active: Dict[Tuple[int, int, int], Int[Tensor, " points"]]
+    """See `RegionIntervals`, of the parts that were asked for: which of a kept view's points are in the region stays so."""
 
     @property
     def num_rays(self) -> int:
@@ -44,8 +48,8 @@ class GuidanceView(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Memory that keeping it takes."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(self))
+        """Memory that keeping it takes, with the places of all its points."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(self)) + 4 * self.num_points
 
     def points_in_region(self, chosen: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen 3"]:
         """Some of the midpoints that lie in the region, in grid coordinates, counted along the rays from 0 to `num_points`.
@@ -62,7 +66,11 @@ class GuidanceView(NamedTuple):
         """Some of the rays that meet the region."""
         base = BaseSamples(*(value[part] for value in self.base))
         proposal = Proposal(*(value[part] for value in self.proposal))
-        return self.rays[part], base, proposal, RegionIntervals(*(value[part] for value in self.intervals))
+        intervals = RegionIntervals(*(value[part] for value in self.intervals[:-1]))
+        which = part.indices(self.num_rays)
+        if which not in self.active:
+            self.active[which] = intervals.find_active().int()
+        return self.rays[part], base, proposal, intervals._replace(active=self.active[which])
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
@@ -157,20 +165,23 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         bases.append(base)
         proposals.append(model.beneath.slice_proposal(render.proposal, met.rays))
         intervals.append(met._replace(rays=met.rays + start))
-    met = RegionIntervals(*(torch.cat(values) for values in zip(*intervals, strict=True)))
+    met = RegionIntervals(*(torch.cat(values) for values in zip(*(met[:-1] for met in intervals), strict=True)))
     base = BaseSamples(*(torch.cat(values) for values in zip(*bases, strict=True)))
     proposal = Proposal(*(torch.cat(values) for values in zip(*proposals, strict=True)))
     flat = bundle.flatten()
     reached = (met.region > 0).sum(dim=-1).cumsum(dim=0)
+    coverage = torch.cat(coverages).view(height, width)
     return GuidanceView(
         original=torch.cat(pictures).view(height, width, 3),
-        coverage=torch.cat(coverages).view(height, width),
+        coverage=coverage,
         rays=flat[met.rays],
         base=base,
         proposal=proposal,
         intervals=met,
         reached=reached,
         num_points=int(reached[-1]) if len(reached) else 0,
+        silhouette=coverage.cpu(),
+        active={},
     )
 
 

@@ -66,7 +66,9 @@ blending_nerf = MethodSpecification(
             base_steps=30_000,
             edit_steps=3_000,
             region=RegionConfig(localizer="CIDAS/clipseg-rd64-refined", views=32, image_size=352),
-            guidance=GuidanceConfig(model="ViT-B-16", pretrained="laion2b_s34b_b88k", image_size=224, views=96),
+            guidance=GuidanceConfig(
+                model="ViT-B-16", pretrained="laion2b_s34b_b88k", mixed_precision=True, image_size=224, views=96
+            ),
         ),
         mixed_precision=True,
         steps_per_save=500,
@@ -96,7 +98,9 @@ blending_nerf_small = MethodSpecification(
             base_steps=15_000,
             edit_steps=2_000,
             region=RegionConfig(localizer="CIDAS/clipseg-rd64-refined", views=24, image_size=256),
-            guidance=GuidanceConfig(model="ViT-B-32", pretrained="laion2b_s34b_b79k", image_size=160, views=64),
+            guidance=GuidanceConfig(
+                model="ViT-B-32", pretrained="laion2b_s34b_b79k", mixed_precision=True, image_size=160, views=64
+            ),
         ),
         mixed_precision=True,
         steps_per_save=500,

@@ -65,7 +65,7 @@ class Edit(nn.Module):
     def evaluate(self, intervals: RegionIntervals, directions: Float[Tensor, "hits 3"]) -> EditSamples:
         """The editable field on the region's intervals; points of weight 0 are never evaluated."""
         shape = intervals.region.shape
-        active = torch.nonzero(intervals.region.flatten() > 0).squeeze(-1)  # once: each mask is searched anew
+        active = intervals.find_active()
         positions, num_intervals = intervals.positions.flatten(0, 1), shape[1]
         # on a CPU in blocks, as the hash grid and for the same reasons: cache, and memory of equal sizes
         size = BLOCK if positions.device.type == "cpu" else max(1, len(active))

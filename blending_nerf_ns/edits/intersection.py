@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,6 +28,14 @@ class RegionIntervals(NamedTuple):
     """Midpoints in grid coordinates."""
     region: Float[Tensor, "hits n"]
     """Region weight at the midpoints, exactly 0 where nothing may change."""
+    active: Optional[Int[Tensor, " points"]] = None
+    """Places in the flattened `region` where it is not 0, where they are known: a GPU is waited for to find them."""
+
+    def find_active(self) -> Int[Tensor, " points"]:
+        """Places in the flattened `region` where the edit is to be evaluated, ascending."""
+        if self.active is not None:
+            return self.active.long()
+        return torch.nonzero(self.region.flatten() > 0).squeeze(-1)
 
 
 def ray_box(

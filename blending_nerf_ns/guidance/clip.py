@@ -63,6 +63,8 @@ class ClipGuide:
         """Whether this is the small model of this package, which knows few words."""
         self.transform = transform_of_open_clip(model)
         """What turns images in [0, 1] into the model's input."""
+        self.mixed_precision = False
+        """Whether pictures are read in bfloat16; texts, which are read once, never are. See `precision`."""
         self._model = model.eval().requires_grad_(False)
         self._tokenize = tokenize
 
@@ -122,7 +124,10 @@ class ClipGuide:
         Raises:
             BlendingNerfError: the tensor is not a batch of RGB images.
         """
-        return functional.normalize(self._model.encode_image(self.transform(images)).float(), dim=-1)
+        pixels = self.transform(images)
+        with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
+            features = self._model.encode_image(pixels)
+        return functional.normalize(features.float(), dim=-1)
 
     def _warn_about_words(self, texts: List[str]) -> None:
         for text in texts if self.embedded else ():

@@ -27,7 +27,7 @@ BACKGROUNDS: Tuple[str, ...] = ("color", "noise", "checker", "clouds")
 def _uniform(shape: Sequence[int], generator: Optional[Generator], device: Union[str, torch.device]) -> Tensor:
     """Uniform numbers in [0, 1); drawn where the generator lives, so that a seed gives the same on every device."""
     source = generator.device if generator is not None else "cpu"
-    return torch.rand(tuple(shape), generator=generator, device=source).to(device)
+    return torch.rand(tuple(shape), generator=generator, device=source).to(device, non_blocking=True)
 
 
 def _extent(mask: Tensor) -> float:

@@ -9,6 +9,7 @@ each. Doing the same keeps our tensors within 8-bit rounding of the real transfo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Mapping, Tuple
 
 import torch
@@ -115,9 +116,14 @@ class ImageTransform:
         images = resize(images, self.scaled_size(height, width), self.interpolation)
         if self.resize_mode != "squash":
             images = _center_crop_or_pad(images, self.size, self.fill)
-        mean = torch.as_tensor(self.mean, dtype=images.dtype, device=images.device)[:, None, None]
-        std = torch.as_tensor(self.std, dtype=images.dtype, device=images.device)[:, None, None]
-        return (images - mean) / std
+        return (images - _channels(self.mean, images.dtype, images.device)) / _channels(
+            self.std, images.dtype, images.device
+        )
+
+
+@lru_cache(maxsize=32)  # a copy to a GPU for each batch would wait for it
+def _channels(values: Triple, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3 1 1"]:
+    return torch.tensor(values, dtype=dtype, device=device)[:, None, None]
 
 
 def _triple(value: Any) -> Triple:

@@ -1,0 +1,62 @@
+"""A guidance step does not wait for a GPU in its middle: nothing that is computed there decides what the host does next.
+
+Told on a CPU by the operations that would wait: a number that is taken out of a tensor, or a result whose size depends on values.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from tiny_run import ring, tiny_model
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from blending_nerf_ns.editing import METRICS, EditTraining, GuidanceConfig
+from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.team import Team
+
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2"}
+DRAWN = {"sample_boxes", "_draw"}
+"""Functions whose tensors are on the CPU wherever the model is: they draw."""
+
+
+class Waits(TorchDispatchMode):
+    """Notes where an operation would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().split("::")[1].split(".")[0]
+        by_mask = name.startswith("index") and any(
+            isinstance(place, torch.Tensor) and place.dtype == torch.bool for place in ((args[1:2] and args[1]) or ())
+        )
+        if name in WAITING or by_mask:
+            callers = [frame for frame in traceback.extract_stack() if "blending_nerf_ns" in frame.filename]
+            if not DRAWN & {frame.name for frame in callers}:
+                self.found.append(f"{name} in {callers[-1].name}" if callers else name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("operations", "wanted"),
+    [(("change",), set()), (("add", "change"), set()), (("remove",), {"nonzero in fold_edits"})],
+    ids=["change", "add and change", "remove: which rays are bared is not known before"],
+)
+@pytest.mark.parametrize("rays", [2048, 40], ids=["one chunk", "deferred"])
+def test_where_a_step_waits(operations: tuple[str, ...], wanted: set[str], rays: int) -> None:
+    model = tiny_model()
+    model.edit.info = replace(model.edit.info, operations=operations)
+    config = GuidanceConfig(image_size=24, views=2, crops=3, rays_per_chunk=rays)
+    texts = ("a red ball", "a blue ball")
+    editing = EditTraining(config, model, ring(4, 24), load_clip("embedded"), *texts, 0, Team())
+    for step in range(4):  # all views are rendered and kept from here on
+        editing.step(step, 0.6)
+    with Waits() as waits:
+        _, metrics = editing.step(4, 0.6)
+    assert set(waits.found) == wanted
+    assert tuple(metrics) == METRICS and all(isinstance(value, float) for value in metrics.values())
