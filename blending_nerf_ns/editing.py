@@ -183,7 +183,8 @@ class EditTraining:
         views = [self._learn_from_view(first + i, scale / count) for i in range(count)]
         losses = {name: torch.stack([view[0][name] for view in views]).mean() for name in views[0][0]}
         # the one time that a step waits for a GPU, when all of its work is on the way
-        metrics = dict(zip(METRICS, torch.stack([view[1] for view in views]).mean(dim=0).tolist(), strict=True))
+        means = torch.stack([view[1] for view in views]).mean(dim=0).tolist()
+        metrics: Dict[str, float] = dict(zip(METRICS, means, strict=True))
         self.shown = metrics
         losses["nothing"] = sum((p.sum() for p in self.model.edit.field.parameters()), torch.zeros(())) * 0.0
         return losses, metrics
