@@ -16,7 +16,7 @@ from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
-from blending_nerf_ns.comparing.running import edit_flags, run_cells, settings, train
+from blending_nerf_ns.comparing.running import edit_flags, only_here, run_cells, settings, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, markdown, rows_of, spread_of
 from blending_nerf_ns.errors import BlendingNerfError
@@ -155,6 +155,30 @@ def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(p
     assert len(results) == 3 and ran == [cells[3].key]
     with pytest.raises(BlendingNerfError, match=r"other settings .*evaluate_flags was .*'2'.*is .*'4'"):
         run_cells(cells, replace(place, evaluate_flags=("--num-views", "4")))
+
+
+def test_what_another_process_is_at_comes_last_and_is_taken_from_it(place, monkeypatch) -> None:
+    cells = table_cells([SCENE], [], [OURS, BASELINE], [0])
+    other, ran = only_here(place, cells[0].key), []
+
+    def finish(cell: Cell) -> dict[str, Any]:
+        place.results.mkdir(exist_ok=True)
+        result = result_of(cell, place, psnr_outside=30.0)
+        (place.results / f"{cell.key}.json").write_text(json.dumps(result))
+        return result
+
+    def run_cell(cell: Cell, place: Workplace) -> dict[str, Any]:
+        ran.append(cell.key)
+        if len(ran) == 3:  # the other process is done with its own
+            finish(cells[0])
+            other.release()
+        return finish(cell)
+
+    monkeypatch.setattr(running, "run_cell", run_cell)
+    other.acquire()
+    results, failures = run_cells(cells, place)
+    assert ran == [cell.key for cell in cells[1:]] and failures == {}
+    assert [result["settings"]["method"] for result in results] == ["ours", "clip-nerf-finetune"] * 2
 
 
 def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path, monkeypatch) -> None:

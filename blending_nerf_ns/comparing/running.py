@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from blending_nerf_ns.atomic import replacing
@@ -22,15 +23,17 @@ DONE = "done.json"
 """Says which of a run's attempts came to its end."""
 SHOWN_LINES = 12
 """Of a command that failed."""
+FOREVER = -1.0
+"""How long to wait for another process."""
 
 Result = Mapping[str, Any]
 
 
 def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Dict[str, str]]:
-    """Run what is not there yet.
+    """Run what is not there yet. Several processes may share a work folder: each takes the next cell that no other is at.
 
     Args:
-        cells: in the order in which they are run.
+        cells: in the order in which they are run; those that another process is at come last.
         place: where.
 
     Returns:
@@ -39,22 +42,36 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
     Raises:
         BlendingNerfError: a result that is there was made with other settings.
     """
-    results, failures = [], {}
-    todo = [cell for cell in cells if read_result(cell, place) is None]
+    found = {cell.key: read_result(cell, place) for cell in cells}
+    failures: Dict[str, str] = {}
+    todo = [cell for cell in cells if found[cell.key] is None]
     bar = tqdm(total=len(cells), initial=len(cells) - len(todo), desc="Table", unit="run", dynamic_ncols=True)
-    for cell in cells:
-        result = read_result(cell, place)
-        if result is None:
+    for patience in (0, FOREVER):  # first what nobody is at, then what others leave undone
+        for cell in [cell for cell in todo if found[cell.key] is None and cell.key not in failures]:
             bar.set_postfix_str(cell.key)
             try:
-                result = run_cell(cell, place)
+                with only_here(place, cell.key, patience):
+                    found[cell.key] = read_result(cell, place) or run_cell(cell, place)
+            except Timeout:
+                continue
             except BlendingNerfError as error:
                 failures[cell.key] = str(error)
             bar.update()
-        if result is not None:
-            results.append(result)
     bar.close()
-    return results, failures
+    return [result for result in found.values() if result is not None], failures
+
+
+def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLock:
+    """What is done in this context is done by one process at a time, of all that share a work folder.
+
+    Args:
+        place: has the folder.
+        name: of what is done.
+        patience: seconds to wait for another process; then filelock's Timeout is raised. Below 0 forever.
+    """
+    folder = place.work / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{name}.lock", timeout=patience)
 
 
 def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
@@ -85,7 +102,8 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
     log = place.work / "logs" / f"{cell.key}.log"
     env = environment(place.work / "bin")
     capture = find_capture(cell.scene, place)
-    base = train_base(cell.scene, capture, place, env)
+    with only_here(place, f"{cell.scene.name}__base"):
+        base = train_base(cell.scene, capture, place, env)
     attempts = place.work / "runs" / cell.experiment / cell.method.config
     run = train(
         [cell.method.config, *edit_flags(cell), "--pipeline.base-run", str(base / "config.yml")],
@@ -116,8 +134,9 @@ def find_capture(scene: SceneCase, place: Workplace) -> Path:
             raise BlendingNerfError(f"the scene {scene.name} has neither a capture nor a way to draw one")
         return scene.capture
     folder = (place.work / "captures" / scene.name).resolve()
-    if not (folder / "transforms.json").exists():  # it is written last
-        scene.draw(folder)
+    with only_here(place, f"{scene.name}__capture"):
+        if not (folder / "transforms.json").exists():  # it is written last
+            scene.draw(folder)
     return folder
 
 
