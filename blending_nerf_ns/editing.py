@@ -1,19 +1,18 @@
 """One training step of one edit: view -> render -> guidance -> budgets -> gradients (design section 4)."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.guidance.chunks import bytes_per_ray, free_memory, rays_of_chunk
+from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds, sample_boxes
-from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss
-from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette, score_colors
+from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss, solidity_loss
 from blending_nerf_ns.guidance.precision import precision_errors
 from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
@@ -24,64 +23,10 @@ from blending_nerf_ns.view_pool import GuidanceView, ViewPool
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
-PALETTE_VIEWS = 6
-"""Views on which plain colours are tried before training."""
 NEIGHBOURS = 1024
 """Pairs of points whose colours are compared in each step."""
 METRICS = ("similarity", "similarity_before", "added", "removed", "changed")
 """What a step tells beside its losses."""
-
-
-@dataclass
-class GuidanceConfig:
-    """Which CLIP guides, what it looks at, and how the losses weigh."""
-
-    model: str = "embedded"
-    """open_clip model name ("ViT-B-16"), or "embedded" for the small one that ships with the package."""
-    pretrained: Optional[str] = None
-    """open_clip pretrained tag ("laion2b_s34b_b88k") or a local path of weights."""
-    mixed_precision: bool = False
-    """Let it read pictures in bfloat16, where the device has it and loss and gradient are checked to be those of float32."""
-    image_size: int = 64
-    """Side of the guidance views, in pixels."""
-    coarse_views: float = 0.3
-    """Share of the edit's steps with views of half that side, where this is no less than what the guide sees; 0: none."""
-    view_memory: float = 2.0
-    """GiB of rendered views that are kept; beyond it they are rendered again when they are drawn."""
-    views: int = 48
-    """Region-centred views; the base is rendered once for each."""
-    views_per_step: int = 1
-    """Views that a step learns from, one after the other; each of several processes has as many of its own."""
-    crops: int = 4
-    """Pictures that CLIP sees of a view: the whole, and crops of the region at several scales."""
-    rays_per_chunk: int = 2048
-    """Most rays whose graph is held at a time, fewer where memory is short: a step's memory does not grow with image_size."""
-    weight_blended: float = 1.0
-    """Weight of the global loss on the blended picture."""
-    weight_edit: float = 0.5
-    """Weight of the global loss on the edit alone."""
-    weight_direction: float = 1.0
-    """Weight of the directional loss."""
-    weight_budget: float = 5.0
-    """Weight of what an operation uses beyond its budget."""
-    weight_smooth: float = 0.5
-    """Weight of the difference of colour and blend ratio between neighbouring points of the region."""
-    budget_add: float = 0.5
-    """Mean accumulated opacity inside the region's silhouette that may be added for free."""
-    budget_remove: float = 0.5
-    """The same for what is removed."""
-    budget_change: float = 1.0
-    """The same for what is recoloured."""
-    stop_when_settled: bool = True
-    """End the edit before its last step, once its similarity to the target has settled."""
-    settle_patience: float = 0.2
-    """Share of the edit's steps that bring nothing better before it counts as settled."""
-    settle_cooldown: float = 0.1
-    """Share of the edit's steps in which the rest of its schedule (learning rate, levels) is then run through."""
-    coarse_to_fine: float = 0.5
-    """Share of the edit's steps after which all levels of the hash grid are open."""
-    open_levels: float = 2.0
-    """Levels that are open at the start: colour moves as a whole first."""
 
 
 class EditTraining:
@@ -125,30 +70,27 @@ class EditTraining:
         self.source = self.guide.encode_prompt(source_text or "an object")
         self.target = self.guide.encode_prompt(target_text)
 
-    def choose_first_color(self) -> Optional[Float[Tensor, "3"]]:
-        """Paint the region in the plain colour that the guide likes best for the target; call before the first step.
+    @torch.no_grad()
+    def picture(self, view: GuidanceView) -> Float[Tensor, "height width 3"]:
+        """What a view shows of the edit as it is."""
+        return _put_pixels(view.original, view.intervals.rays, self._pixels(view)[:, :3])
 
-        The field starts from just what was tried: from a hint of the colour the gradient was seen to lead back to none.
+    @torch.no_grad()
+    def added(self, view: GuidanceView) -> Float[Tensor, "height width"]:
+        """The accumulated opacity of what the edit adds to a view."""
+        nothing = torch.zeros_like(view.coverage)[..., None]
+        return _put_pixels(nothing, view.intervals.rays, self._pixels(view)[:, 7:8])[..., 0]
 
-        Returns:
-            The colour, or None where the guide likes no colour better than the original; the field is then as it was.
-        """
-        generator = torch.Generator().manual_seed(self.seed)
-        size = self.guide.image_size
-        crops, coverages = [], []
-        for index in range(min(PALETTE_VIEWS, len(self.pool))):
-            view = self.pool[index]
-            boxes = sample_boxes(view.silhouette, 2, generator)
-            crops.append(crop(_as_image(view.original), boxes, size))
-            coverages.append(crop(view.coverage[None], boxes, size))
-        colors = palette()
-        seen, painted = torch.cat(crops), torch.cat(coverages)
-        color, loss = best_color(self.guide, seen, painted, colors, self.source, self.target)
-        nothing = score_colors(self.guide, seen, torch.zeros_like(painted), colors[:1], self.source, self.target)
-        if float(loss) >= float(nothing):
-            return None
-        self.model.edit.field.start_from_color(color.to(self.model.device), STRENGTH)
-        return color
+    def _pixels(self, view: GuidanceView) -> Float[Tensor, "rays 10"]:
+        starts = range(0, view.num_rays, self.config.rays_per_chunk)
+        parts = [self._render(view, slice(start, start + self.config.rays_per_chunk)) for start in starts]
+        return torch.cat(parts) if parts else view.original.new_zeros(0, 10)
+
+    def boxes(self, view: GuidanceView, count: int, generator: torch.Generator) -> Int[Tensor, "count 3"]:
+        """Crops that the guide is shown of a view: the whole, and some that land on the object, and on the room around it where
+        something may be added."""
+        where = view.outline if "add" in self.model.edit.info.operations else view.silhouette
+        return torch.cat([torch.tensor([[0, 0, len(where)]]), sample_boxes(where, count - 1, generator)])
 
     def choose_precision(self) -> str:
         """Let the guide read in bfloat16 where that is asked for, possible and harmless; what was chosen, and why."""
@@ -159,8 +101,8 @@ class EditTraining:
         if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
             return "float32, for this GPU has no bfloat16"
         view = self.pool[0]
-        boxes = sample_boxes(view.silhouette, self.config.crops, torch.Generator().manual_seed(self.seed))
-        errors = precision_errors(self.guide, crop(_as_image(view.original), boxes, self.guide.image_size), self.target)
+        boxes = self.boxes(view, self.config.crops, torch.Generator().manual_seed(self.seed))
+        errors = precision_errors(self.guide, crop(as_image(view.original), boxes, self.guide.image_size), self.target)
         self.guide.mixed_precision = errors.bearable
         chosen = "bfloat16" if errors.bearable else "float32, for bfloat16 strays"
         return f"{chosen} (loss off by {errors.loss:.2%}, gradient by {errors.gradient:.2%})"
@@ -243,13 +185,13 @@ class EditTraining:
     ) -> Tuple[Tensor, Tuple[Dict[str, Tensor], Float[Tensor, "5"]]]:
         config = self.config
         index = view.intervals.rays
-        original = _as_image(view.original)
-        blended = _as_image(view.original.reshape(-1, 3).index_copy(0, index, pixels[:, :3]).view_as(view.original))
+        original = as_image(view.original)
+        blended = as_image(_put_pixels(view.original, index, pixels[:, :3]))
         height, width = view.coverage.shape
-        alone = _as_image(
+        alone = as_image(
             pixels.new_zeros(height * width, 4).index_copy(0, index, pixels[:, 3:7]).view(height, width, 4)
         )
-        boxes = torch.cat([torch.tensor([[0, 0, height]]), sample_boxes(view.silhouette, config.crops - 1, generator)])
+        boxes = self.boxes(view, config.crops, generator)
         size = self.guide.image_size
         backgrounds = random_backgrounds(len(boxes), (size, size), generator, pixels.device)
         with self.timed("CLIP"):
@@ -263,22 +205,24 @@ class EditTraining:
         inside = covered > 0.5
         inside = (inside | ~inside.any()).to(pixels)  # all of them where none is
         means = (pixels[:, 7:] * inside[:, None]).sum(dim=0) / inside.sum()
-        budgets = (config.budget_add, config.budget_remove, config.budget_change)
+        means = torch.cat([pixels[:, 7].mean()[None], means[1:]])  # what is added may stand beside the object
+        free = budgets(config, self.model.edit.info.operations)
         over = sum(
-            (budget_loss(mean, budget) for mean, budget in zip(means, budgets, strict=True)), torch.zeros_like(means[0])
+            (budget_loss(mean, most) for mean, most in zip(means, free, strict=True)), torch.zeros_like(means[0])
         )
         losses = {
             "blended": config.weight_blended * global_loss(after, self.target),
             "edit": config.weight_edit * global_loss(lone, self.target),
             "direction": config.weight_direction * directional_loss(before, after, self.source, self.target),
             "budget": config.weight_budget * over,
+            "solid": config.weight_solid * solidity_loss(pixels[:, 7]),
         }
         similar = torch.stack([(after.detach() @ self.target).mean(), (before @ self.target).mean()])
         total = sum(losses.values(), torch.zeros_like(over))
         return total, ({name: value.detach() for name, value in losses.items()}, torch.cat([similar, means.detach()]))
 
     def _roughness(self, view: GuidanceView, generator: torch.Generator) -> Tensor:
-        """How much colour and its blend ratio differ between a point of the region and one near it (ours)."""
+        """How much colour and blend ratios differ between a point of the region and one near it (ours)."""
         field = self.model.edit.field
         chosen = torch.randint(view.num_points, (NEIGHBOURS,), generator=generator)
         points = view.points_in_region(chosen.to(view.reached.device, non_blocking=True))
@@ -288,8 +232,17 @@ class EditTraining:
         directions = torch.nn.functional.normalize(torch.randn(NEIGHBOURS, 3, generator=generator), dim=-1)
         directions = directions.to(points, non_blocking=True)
         here, there = field(points, directions), field(near, directions)
-        return (here.rgb - there.rgb).abs().mean() + (here.color_ratio - there.color_ratio).abs().mean()
+        pairs = [(here.rgb, there.rgb), (here.color_ratio, there.color_ratio)]
+        if "remove" in self.model.edit.info.operations:
+            pairs.append((here.density_ratio, there.density_ratio))
+        return torch.stack([(one - other).abs().mean() for one, other in pairs]).sum()
 
 
-def _as_image(picture: Float[Tensor, "height width channels"]) -> Float[Tensor, "channels height width"]:
+def _put_pixels(
+    picture: Float[Tensor, "height width c"], index: Int[Tensor, " some"], pixels: Float[Tensor, "some c"]
+) -> Float[Tensor, "height width c"]:
+    return picture.reshape(-1, picture.shape[-1]).index_copy(0, index, pixels).view_as(picture)
+
+
+def as_image(picture: Float[Tensor, "height width channels"]) -> Float[Tensor, "channels height width"]:
     return picture.permute(2, 0, 1)

@@ -9,6 +9,7 @@ import torch
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from blending_nerf_ns.beginning import choose_start
 from blending_nerf_ns.checking import check_region
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.errors import BlendingNerfError
@@ -79,12 +80,11 @@ class Preparation:
         precision = editing.choose_precision()
         if config.guidance.mixed_precision and self._team.leads:
             CONSOLE.print(f"The guide reads in {precision}.")
-        if model.edit.field.untouched and {"add", "change"} & set(config.operations):
-            color = editing.choose_first_color() if self._team.leads else None
+        if model.edit.field.untouched:
+            chosen = choose_start(editing) if self._team.leads else ""
             self.follow_leader()
             if self._team.leads:
-                shown = "none but the original's" if color is None else " ".join(f"{v:.2f}" for v in color.tolist())
-                CONSOLE.print(f"Colour that the guide likes best to start from: {shown} (RGB).")
+                CONSOLE.print(f"What the guide likes best to start from: {chosen}.")
         if self._team.leads:
             rewind(config.run_dir, model.edit.info.id, done)
         return editing

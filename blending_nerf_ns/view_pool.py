@@ -20,6 +20,9 @@ from blending_nerf_ns.guidance.cameras import square_cameras
 from blending_nerf_ns.guidance.views import region_views
 from blending_nerf_ns.model import BlendingModel
 
+ROOM = 0.3
+"""How much a pixel of the room around an object counts beside one of the object, where crops are drawn."""
+
 
 class GuidanceView(NamedTuple):
     """One view of the original, and everything of it that an edit can touch."""
@@ -38,6 +41,8 @@ class GuidanceView(NamedTuple):
     """The same of all rays."""
     silhouette: Float[Tensor, "height width"]
     """`coverage` on the CPU, where crops are drawn."""
+    outline: Float[Tensor, "height width"]
+    """The same with the room around the object, where something may be added: at least `ROOM` where rays meet the region."""
     active: Dict[Tuple[int, int, int], Int[Tensor, " points"]]
     """See `RegionIntervals`, of the parts that were asked for: which of a kept view's points are in the region stays so."""
 
@@ -181,6 +186,7 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         reached=reached,
         num_points=int(reached[-1]) if len(reached) else 0,
         silhouette=coverage.cpu(),
+        outline=coverage.flatten().index_fill(0, met.rays, ROOM).maximum(coverage.flatten()).view(height, width).cpu(),
         active={},
     )
 

@@ -102,7 +102,7 @@ def test_two_processes_learn_what_one_learns_from_twice_the_views(tmp_path: Path
 def test_two_processes_train_a_base_as_well_and_one_writes(tmp_path: Path) -> None:
     write_tiny_capture(tmp_path / "capture")
     said = train_together(tmp_path, "both")
-    assert said.count("Colour that the guide likes best") == 1, "what one decides is said once"
+    assert said.count("What the guide likes best to start from") == 1, "what one decides is said once"
     steps = sorted(path.name for path in (run_of(tmp_path, "both") / "nerfstudio_models").iterdir())
     assert steps and not [name for name in steps if not name.endswith(".ckpt")]
     state = newest(run_of(tmp_path, "both"))

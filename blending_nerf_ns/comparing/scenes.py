@@ -21,7 +21,7 @@ DEMO_EDITS = (
         "a red cube",
         "a green ball on top of a red cube",
         ("add",),
-        {"grow": "up", "margin-distance": "0.25"},
+        {"grow": "up", "margin-distance": "0.15"},
     ),
     EditCase("remove", "a green donut", "an empty floor", ("remove",)),
     EditCase("replace", "a red ball", "a yellow cube", region={"margin-distance": "0.04"}),

@@ -1,8 +1,9 @@
 """The editable field g_phi: a hash grid over the region's box, with view direction (design sections 1 and 3)."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Type
+from typing import Any, Literal, NamedTuple, Type
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,8 @@ NO_EDIT_DENSITY = -6.0
 NO_EDIT_DENSITY_RATIO = -4.0
 NO_EDIT_COLOR_RATIO = -2.0
 """Biases before the activations: training starts at the original, and a colour moves first."""
+SOFTNESS = 0.75
+"""Width, in radii, of the soft edge around the ball that an addition starts from."""
 
 
 @dataclass
@@ -66,6 +69,8 @@ class EditField(nn.Module):
     upper: Tensor
     first_color: Tensor
     """Colour that training starts from, in (0, 1)."""
+    seed_ball: Tensor
+    """Centre (grid coordinates) and radius of the soft ball that its density starts from; radius 0: from none."""
     open_levels: Tensor
 
     def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:
@@ -104,6 +109,7 @@ class EditField(nn.Module):
         self.register_buffer("lower", -torch.ones(3))
         self.register_buffer("upper", torch.ones(3))
         self.register_buffer("first_color", torch.full((3,), 0.5))
+        self.register_buffer("seed_ball", torch.zeros(4))
         self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
         self.reset()
 
@@ -131,6 +137,17 @@ class EditField(nn.Module):
         self.first_color.copy_(color.clamp(0.05, 0.95))
         self.shape_head.bias[2] = math.log(ratio / (1.0 - ratio))
 
+    @torch.no_grad()
+    def start_from_ball(self, center: Float[Tensor, "3"], radius: float, color: Float[Tensor, "3"]) -> None:
+        """Let the field start with a soft ball of density in a plain colour; training goes on from there."""
+        self.seed_ball.copy_(torch.cat([center, center.new_tensor([radius])]))
+        self.first_color.copy_(color.clamp(0.05, 0.95))
+
+    @torch.no_grad()
+    def start_from_removal(self, ratio: float) -> None:
+        """Let the field start by taking this share of the original's density away, everywhere, in (0, 1)."""
+        self.shape_head.bias[1] = math.log(ratio / (1.0 - ratio))
+
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
         """Features at points in grid coordinates; levels that are not open yet are 0 (coarse to fine)."""
         unit = ((points - self.lower) / (self.upper - self.lower)).clamp(0.0, 1.0)
@@ -147,7 +164,7 @@ class EditField(nn.Module):
             directions: unit viewing directions in scene coordinates.
         """
         hidden = self.features(points)
-        density, density_ratio, color_ratio = self._shape(hidden)
+        density, density_ratio, color_ratio = self._shape(hidden, self._seed(points))
         offset = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
         rgb = torch.sigmoid(torch.logit(self.first_color) + offset.float())
         return FieldOutputs(density, rgb, density_ratio, color_ratio)
@@ -156,10 +173,23 @@ class EditField(nn.Module):
         """Only the share of the original density that is removed."""
         return self._shape(self.features(points))[1]
 
-    def _shape(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _seed(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """What the ball that the density starts from adds before the activation: it undoes the bias at its surface."""
+        away = (points - self.seed_ball[:3]).norm(dim=-1)
+        radius = self.seed_ball[3]
+        reach = (1.0 + SOFTNESS - away / radius.clamp_min(1e-9)).clamp_min(0.0)
+        return torch.where(radius > 0.0, -NO_EDIT_DENSITY / SOFTNESS * reach, torch.zeros_like(reach))
+
+    def _shape(self, hidden: Tensor, seed: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
         density, density_ratio, color_ratio = self.shape_head(hidden).unbind(dim=-1)
         scale = self.config.density_scale / (self.upper - self.lower).max()
-        return scale * F.softplus(density), torch.sigmoid(density_ratio), torch.sigmoid(color_ratio)
+        return scale * F.softplus(density + seed), torch.sigmoid(density_ratio), torch.sigmoid(color_ratio)
+
+
+def with_seed_balls(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that may have been written before fields had a seed ball, with one of radius 0 for each field that has none."""
+    fields = [name.removesuffix("shape_head.bias") for name in state if name.endswith("shape_head.bias")]
+    return {**{f"{prefix}seed_ball": torch.zeros(4) for prefix in fields}, **state}
 
 
 def resolve_implementation(wanted: str, use_cuda: bool) -> Literal["tcnn", "torch"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerSlider, ViewerText
 
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.guidance.config import budgets
 from blending_nerf_ns.session import Session, Status
 from blending_nerf_ns.viewer.folder import Folder, Markdown
 
@@ -49,10 +50,13 @@ class EditFolder(Folder):
         self._start = self.put(ViewerButton("Start", cb_hook=lambda _: self._begin()))
         self._pause = self.put(ViewerButton("Pause", cb_hook=lambda _: session.pause()))
         self._reset = self.put(ViewerButton("Reset", cb_hook=lambda _: session.reset()))
-        for name in OPERATIONS:
-            self.put(self._budget(name))
+        self._budgets = [self.put(self._budget(name, free)) for name, free in zip(OPERATIONS, self._free, strict=True)]
 
-    def _budget(self, name: str) -> ViewerSlider:
+    @property
+    def _free(self) -> tuple[float, float, float]:
+        return budgets(self._session.guidance, self._session.operations)
+
+    def _budget(self, name: str, free: float) -> ViewerSlider:
         field = f"budget_{name}"
         guidance = self._session.guidance
 
@@ -60,7 +64,7 @@ class EditFolder(Folder):
             setattr(guidance, field, float(element.value))
 
         hint = f"Share of the region's picture that the edit may {name} for free; beyond it costs."
-        return ViewerSlider(f"Budget: {name}", getattr(guidance, field), 0.0, 1.0, step=0.05, cb_hook=moved, hint=hint)
+        return ViewerSlider(f"Budget: {name}", free, 0.0, 1.0, step=0.05, cb_hook=moved, hint=hint)
 
     def _apply(self) -> None:
         again = self._new_region.value
@@ -84,6 +88,8 @@ class EditFolder(Folder):
             stage = session.status.stage
             for name, box in self._operations.items():
                 self.write(box, value=name in session.operations)
+            for slider, free in zip(self._budgets, self._free, strict=True):
+                self.write(slider, value=free)
             self.write(self._start, disabled=stage in ("starting", "base", "region", "edit"))
             self.write(self._pause, disabled=stage not in ("region", "edit"))
             self.write(self._reset, disabled=stage in ("starting", "base", "region"))

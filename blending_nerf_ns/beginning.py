@@ -1,0 +1,111 @@
+"""Where an edit starts: from plain beginnings that are tried outright, before any gradient is followed (ours).
+
+A guide's gradient is local. From a hint of a colour it was seen to lead back to none, from a hint of a removal to holes that only
+a guide takes for nothing, and from a hint of density to fog. So the region in one colour, a ball beside the object, and the object
+taken away are looked at first, as far as the edit may do that; the field starts from just what was tried.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from blending_nerf_ns.editing import EditTraining, as_image
+from blending_nerf_ns.edits.room import balls_beside
+from blending_nerf_ns.guidance.crops import crop
+from blending_nerf_ns.guidance.losses import directional_loss, global_loss
+from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
+
+START_VIEWS = 6
+"""Views on which a colour and a removal are tried."""
+BALL_VIEWS = 3
+"""The same for balls, of which there are several."""
+REMOVAL = 0.999
+"""Share of the density that the trial of a removal takes away: of 0.97 a dense surface left a glassy rim."""
+
+
+class Beginning(NamedTuple):
+    """Something that an edit may start from."""
+
+    loss: float
+    """Of the guide: global and directional, lower is better."""
+    words: str
+    """What it is, for people."""
+    begin: Callable[[], None]
+    """Makes the field start so."""
+
+
+@torch.no_grad()
+def choose_start(editing: EditTraining) -> str:
+    """Let the field start from what the guide likes best; call before the first step.
+
+    Returns:
+        What that is, for people. Where nothing is liked better than the original, the field is as it was.
+    """
+    best = min(beginnings(editing), key=lambda one: one.loss)
+    best.begin()
+    return best.words
+
+
+def beginnings(editing: EditTraining) -> Iterator[Beginning]:
+    """What there is to start from, the original first; the field is left as it was."""
+    field, operations = editing.model.edit.field, set(editing.model.edit.info.operations)
+    views = _Views(editing, START_VIEWS)
+    yield Beginning(views.loss(views.before), "the original", lambda: None)
+    if "change" in operations:
+        color, loss = views.best_color([view.coverage for view in views.views])
+        yield Beginning(loss, f"one colour, {_said(color)}", partial(field.start_from_color, color, STRENGTH))
+    kept = copy.deepcopy(field.state_dict())
+    if "remove" in operations:
+        field.start_from_removal(REMOVAL)
+        loss = views.loss(editing.guide.encode_images(views.crops(map(editing.picture, views.views))))
+        field.load_state_dict(kept)
+        yield Beginning(loss, "the object taken away", partial(field.start_from_removal, REMOVAL))
+    if "add" in operations:
+        few = _Views(editing, BALL_VIEWS)
+        for center, radius in balls_beside(editing.model.edit.region):
+            field.start_from_ball(center, radius, center.new_full((3,), 0.5))
+            color, loss = few.best_color([editing.added(view) for view in few.views])
+            field.load_state_dict(kept)
+            place = " ".join(f"{value:.2f}" for value in center.tolist())
+            words = f"a ball of radius {radius:.2f} at {place}, {_said(color)}"
+            yield Beginning(loss, words, partial(field.start_from_ball, center, radius, color))
+
+
+def _said(color: Float[Tensor, "3"]) -> str:
+    return f"{' '.join(f'{value:.2f}' for value in color.tolist())} (RGB)"
+
+
+class _Views:
+    """Some guidance views, and crops of them that the guide is shown: the whole, and a part of each."""
+
+    def __init__(self, editing: EditTraining, count: int) -> None:
+        self._editing = editing
+        self.views = [editing.pool[index] for index in range(min(count, len(editing.pool)))]
+        generator = torch.Generator().manual_seed(editing.seed)
+        self._boxes = [editing.boxes(view, 2, generator) for view in self.views]
+        self._originals = self.crops(view.original for view in self.views)
+        self.before = editing.guide.encode_images(self._originals)
+
+    def crops(self, pictures: Iterable[Float[Tensor, "height width channels"]]) -> Float[Tensor, "crops channels s s"]:
+        """The same crops of some pictures of the views."""
+        size = self._editing.guide.image_size
+        return torch.cat([crop(as_image(one), box, size) for one, box in zip(pictures, self._boxes, strict=True)])
+
+    def loss(self, after: Float[Tensor, "crops features"]) -> float:
+        """The guide's loss of edited crops; of the originals themselves it is that of no change."""
+        source, target = self._editing.source, self._editing.target
+        return float(global_loss(after, target) + directional_loss(self.before, after, source, target))
+
+    def best_color(self, painted: Iterable[Float[Tensor, "height width"]]) -> tuple[Float[Tensor, "3"], float]:
+        """The colour that is best where pictures are painted by these shares, and its loss."""
+        covered = self.crops(share[..., None] for share in painted)
+        guide, texts = self._editing.guide, (self._editing.source, self._editing.target)
+        color, loss = best_color(guide, self._originals, covered, palette(), *texts)
+        return color.to(self._editing.model.device), float(loss)

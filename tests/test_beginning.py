@@ -1,0 +1,160 @@
+"""Where an edit starts: from the plain beginning that the guide likes best, as far as the edit may do that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_run import ring, tiny_model
+
+from blending_nerf_ns.beginning import REMOVAL, beginnings, choose_start
+from blending_nerf_ns.editing import EditTraining
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig, with_seed_balls
+from blending_nerf_ns.edits.region import region_from_probability
+from blending_nerf_ns.edits.room import balls_beside
+from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
+from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
+from blending_nerf_ns.guidance.losses import solidity_loss
+from blending_nerf_ns.team import Team
+
+SIDE = 24
+
+
+def cube_on_a_grid(**shape: object):
+    """A region around a cube of 6 voxels in the middle of 24, in a box of side 2.4: a voxel is 0.1 wide."""
+    probability, state = torch.zeros(SIDE, SIDE, SIDE), torch.full((SIDE, SIDE, SIDE), FREE, dtype=torch.uint8)
+    probability[9:15, 9:15, 9:15], state[9:15, 9:15, 9:15] = 1.0, SEEN
+    wanted = RegionShape(threshold=0.5, soft_edge=0.0, **shape)  # type: ignore[arg-type]
+    return region_from_probability(probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), wanted)
+
+
+def small_field() -> EditField:
+    return EditField(EditFieldConfig(num_levels=2, max_res=16, log2_hashmap_size=8, implementation="torch"))
+
+
+def guiding(operations: tuple[str, ...], target: str = "a blue ball") -> EditTraining:
+    model = tiny_model()
+    model.edit.info = replace(model.edit.info, operations=operations)
+    model.edit.field.reset()
+    config = GuidanceConfig(image_size=24, views=4, crops=2)
+    return EditTraining(config, model, ring(4, 24), load_clip("embedded"), "a red ball", target, 0, Team())
+
+
+# -- room -----------------------------------------------------------------------------------------------------------
+
+
+def test_balls_touch_the_object_and_fit_into_the_free_part() -> None:
+    region = cube_on_a_grid(margin=0.0, margin_distance=0.5)
+    balls = balls_beside(region)
+    assert len(balls) == 6
+    for center, radius in balls:
+        beside = ((center.abs() - 0.3).clamp_min(0)).norm()  # from the cube's surface
+        assert radius - 0.11 <= float(beside) <= radius + 0.21, "as near as voxels allow"
+        inside = center + radius * 0.7 * torch.nn.functional.normalize(torch.randn(200, 3), dim=-1)
+        assert bool((region.weight_at(inside) > 0.5).all())
+    assert [round(radius, 3) for _, radius in balls[::3]] == pytest.approx([0.25, 0.18], abs=0.08)
+
+
+def test_the_first_ball_is_on_top() -> None:
+    for center, _ in balls_beside(cube_on_a_grid(margin=0.0, margin_distance=0.6, grow="up"))[::3]:
+        assert float(center[2]) > 0.3 and center[:2].abs().max() <= 0.11, "above the middle of the cube"
+
+
+def test_without_free_room_there_is_no_ball() -> None:
+    assert balls_beside(cube_on_a_grid(margin=0.0)) == []
+
+
+# -- the field's beginnings -----------------------------------------------------------------------------------------
+
+
+def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
+    field = small_field()
+    with torch.no_grad():
+        field.shape_head.weight.zero_()
+    center, up = torch.tensor([0.1, 0.0, -0.2]), torch.tensor([0.0, 0.0, 1.0])
+    points = torch.stack([center, center + 0.3 * up, center + 0.53 * up, center + 0.9 * up])
+    directions = up.expand(4, 3)
+    with torch.no_grad():
+        before = field(points, directions).density
+    field.start_from_ball(center, 0.3, torch.tensor([0.1, 0.8, 0.2]))
+    with torch.no_grad():
+        after = field(points, directions)
+    scale = field.config.density_scale / 2.0
+    assert after.density[0] == pytest.approx(scale * math.log1p(math.exp(8.0)), rel=1e-4)
+    assert after.density[1] == pytest.approx(scale * math.log(2.0), rel=1e-4), "its surface is where the bias is undone"
+    assert torch.equal(after.density[2:], before[2:])
+    assert torch.allclose(field.first_color, torch.tensor([0.1, 0.8, 0.2]))
+
+
+def test_a_field_of_before_there_were_seed_balls_has_none() -> None:
+    old = {f"layer.{name}": value for name, value in small_field().state_dict().items() if name != "seed_ball"}
+    assert with_seed_balls(old)["layer.seed_ball"].tolist() == [0.0] * 4
+    new = {**old, "layer.seed_ball": torch.ones(4)}
+    assert with_seed_balls(new)["layer.seed_ball"].tolist() == [1.0] * 4
+
+
+# -- what is tried --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operations", "words"),
+    [
+        (("change",), ["the original", "one colour"]),
+        (("remove",), ["the original", "the object taken away"]),
+        (("remove", "change"), ["the original", "one colour", "the object taken away"]),
+    ],
+)
+def test_only_what_the_edit_may_do_is_tried_and_the_field_is_left_alone(
+    operations: tuple[str, ...], words: list[str]
+) -> None:
+    editing = guiding(operations)
+    before = {name: value.clone() for name, value in editing.model.edit.field.state_dict().items()}
+    with torch.no_grad():
+        tried = list(beginnings(editing))
+    assert [one.words.partition(",")[0] for one in tried] == words
+    after = editing.model.edit.field.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(math.isfinite(one.loss) for one in tried)
+
+
+def test_balls_are_tried_where_something_may_be_added() -> None:
+    editing = guiding(("add",), "a green ball on top of a red ball")
+    with torch.no_grad():
+        tried = list(beginnings(editing))
+    assert tried[0].words == "the original" and len(tried) > 2
+    assert all(one.words.startswith("a ball of radius") for one in tried[1:])
+    seen = []
+    for one in tried[:2]:
+        one.begin()
+        seen.append([float(editing.added(editing.pool[i]).max()) for i in range(4)])
+    assert float(editing.model.edit.field.seed_ball[3]) > 0
+    assert max(seen[1]) > 5 * max(seen[0]), "it is seen, through the fog of this base"
+
+
+def test_the_best_beginning_is_taken() -> None:
+    editing = guiding(("remove", "change"))
+    with torch.no_grad():
+        best = min(beginnings(editing), key=lambda one: one.loss)
+    assert choose_start(editing) == best.words
+    bias = editing.model.edit.field.shape_head.bias
+    started = {"the original": False, "the object taken away": True}.get(best.words, False)
+    assert (float(torch.sigmoid(bias[1].detach())) == pytest.approx(REMOVAL, abs=1e-4)) is started
+    assert editing.model.edit.field.untouched is (best.words == "the original")
+
+
+# -- losses ---------------------------------------------------------------------------------------------------------
+
+
+def test_half_transparent_pixels_cost() -> None:
+    assert float(solidity_loss(torch.tensor([0.0, 1.0]))) == 0.0
+    assert float(solidity_loss(torch.tensor([0.5]))) == 1.0
+    assert float(solidity_loss(torch.tensor([0.25, 0.0]))) == pytest.approx(0.375)
+
+
+def test_an_edit_that_may_only_remove_may_remove_all() -> None:
+    assert budgets(GuidanceConfig(), ("remove",)) == (0.5, 1.0, 1.0)
+    assert budgets(GuidanceConfig(), ("add", "remove")) == (0.5, 0.5, 1.0)
+    assert budgets(GuidanceConfig(budget_remove=0.25), ("remove",)) == (0.5, 0.25, 1.0)
