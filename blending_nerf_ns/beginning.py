@@ -1,8 +1,8 @@
 """Where an edit starts: from plain beginnings that are tried outright, before any gradient is followed (ours).
 
 A guide's gradient is local. From a hint of a colour it was seen to lead back to none, from a hint of a removal to holes that only
-a guide takes for nothing, and from a hint of density to fog. So the region in one colour, a ball beside the object, and the object
-taken away are looked at first, as far as the edit may do that; the field starts from just what was tried.
+a guide takes for nothing, and from a hint of density to fog. So the region in one colour, the object taken away, a ball beside it,
+and a ball or a box in its place are looked at first, as far as the edit may do that; the field starts from just what was tried.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from blending_nerf_ns.editing import EditTraining, as_image
-from blending_nerf_ns.edits.room import balls_beside
+from blending_nerf_ns.edits.field import EditField
+from blending_nerf_ns.edits.seeds import Seed, seeds_beside, seeds_in_place
 from blending_nerf_ns.guidance.crops import crop
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
 from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
@@ -25,9 +26,11 @@ from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
 START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
 BALL_VIEWS = 3
-"""The same for balls, of which there are several."""
+"""The same for balls and boxes, of which there are several."""
 REMOVAL = 0.999
 """Share of the density that the trial of a removal takes away: of 0.97 a dense surface left a glassy rim."""
+NOTHING = 0.0
+"""The same where nothing is taken away."""
 
 
 class Beginning(NamedTuple):
@@ -69,13 +72,23 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
         yield Beginning(loss, "the object taken away", partial(field.start_from_removal, REMOVAL))
     if "add" in operations:
         few = _Views(editing, BALL_VIEWS)
-        for center, radius in balls_beside(editing.model.edit.region):
-            field.start_from_ball(center, radius, center.new_full((3,), 0.5))
-            color, loss = few.best_color([editing.added(view) for view in few.views])
+        places = [("beside the object", NOTHING, seed) for seed in seeds_beside(editing.model.edit.region)]
+        if "remove" in operations:
+            places += [("in its place", REMOVAL, seed) for seed in seeds_in_place(editing.model.edit.region)]
+        for where, removal, seed in places:
+            begin = partial(_start_from_solid, field, seed, removal)
+            begin(color=seed.center.new_full((3,), 0.5))
+            pictures = [editing.picture(view) for view in few.views]
+            color, loss = few.best_color([editing.added(view) for view in few.views], pictures)
             field.load_state_dict(kept)
-            place = " ".join(f"{value:.2f}" for value in center.tolist())
-            words = f"a ball of radius {radius:.2f} at {place}, {_said(color)}"
-            yield Beginning(loss, words, partial(field.start_from_ball, center, radius, color))
+            solid = "a ball" if seed.power == 2.0 else "a box"
+            yield Beginning(loss, f"{solid} {where}, {_said(color)}", partial(begin, color=color))
+
+
+def _start_from_solid(field: EditField, seed: Seed, removal: float, color: Float[Tensor, "3"]) -> None:
+    field.start_from_solid(seed, color)
+    if removal > NOTHING:
+        field.start_from_removal(removal)
 
 
 def _said(color: Float[Tensor, "3"]) -> str:
@@ -103,9 +116,14 @@ class _Views:
         source, target = self._editing.source, self._editing.target
         return float(global_loss(after, target) + directional_loss(self.before, after, source, target))
 
-    def best_color(self, painted: Iterable[Float[Tensor, "height width"]]) -> tuple[Float[Tensor, "3"], float]:
-        """The colour that is best where pictures are painted by these shares, and its loss."""
+    def best_color(
+        self,
+        painted: Iterable[Float[Tensor, "height width"]],
+        pictures: Optional[Iterable[Float[Tensor, "height width 3"]]] = None,
+    ) -> tuple[Float[Tensor, "3"], float]:
+        """The colour that is best where pictures (the originals, if none are given) are painted by these shares, and its loss."""
+        seen = self._originals if pictures is None else self.crops(pictures)
         covered = self.crops(share[..., None] for share in painted)
         guide, texts = self._editing.guide, (self._editing.source, self._editing.target)
-        color, loss = best_color(guide, self._originals, covered, palette(), *texts)
+        color, loss = best_color(guide, seen, covered, palette(), *texts, before=self.before)
         return color.to(self._editing.model.device), float(loss)

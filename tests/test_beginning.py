@@ -11,9 +11,9 @@ from tiny_run import ring, tiny_model
 
 from blending_nerf_ns.beginning import REMOVAL, beginnings, choose_start
 from blending_nerf_ns.editing import EditTraining
-from blending_nerf_ns.edits.field import EditField, EditFieldConfig, with_seed_balls
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig, Seed, with_seeds
 from blending_nerf_ns.edits.region import region_from_probability
-from blending_nerf_ns.edits.room import balls_beside
+from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
@@ -48,23 +48,32 @@ def guiding(operations: tuple[str, ...], target: str = "a blue ball") -> EditTra
 
 def test_balls_touch_the_object_and_fit_into_the_free_part() -> None:
     region = cube_on_a_grid(margin=0.0, margin_distance=0.5)
-    balls = balls_beside(region)
-    assert len(balls) == 6
-    for center, radius in balls:
+    balls = seeds_beside(region)
+    assert len(balls) == 6 and all(ball.power == 2.0 for ball in balls)
+    for center, radii, _ in balls:
+        radius = float(radii[0])
         beside = ((center.abs() - 0.3).clamp_min(0)).norm()  # from the cube's surface
         assert radius - 0.11 <= float(beside) <= radius + 0.21, "as near as voxels allow"
         inside = center + radius * 0.7 * torch.nn.functional.normalize(torch.randn(200, 3), dim=-1)
         assert bool((region.weight_at(inside) > 0.5).all())
-    assert [round(radius, 3) for _, radius in balls[::3]] == pytest.approx([0.25, 0.18], abs=0.08)
+    assert [round(float(ball.radii[0]), 3) for ball in balls[::3]] == pytest.approx([0.25, 0.18], abs=0.08)
 
 
 def test_the_first_ball_is_on_top() -> None:
-    for center, _ in balls_beside(cube_on_a_grid(margin=0.0, margin_distance=0.6, grow="up"))[::3]:
+    for center, _, _ in seeds_beside(cube_on_a_grid(margin=0.0, margin_distance=0.6, grow="up"))[::3]:
         assert float(center[2]) > 0.3 and center[:2].abs().max() <= 0.11, "above the middle of the cube"
 
 
 def test_without_free_room_there_is_no_ball() -> None:
-    assert balls_beside(cube_on_a_grid(margin=0.0)) == []
+    assert seeds_beside(cube_on_a_grid(margin=0.0)) == []
+
+
+def test_a_ball_and_a_box_in_the_objects_place_are_as_large_as_it_is() -> None:
+    ball, box = seeds_in_place(cube_on_a_grid(margin=0.0, margin_distance=0.5))
+    for seed in (ball, box):
+        assert torch.allclose(seed.center, torch.zeros(3), atol=1e-6)
+        assert torch.allclose(seed.radii, torch.full((3,), 0.3), atol=1e-6)
+    assert (ball.power, box.power) == (2.0, 8.0)
 
 
 # -- the field's beginnings -----------------------------------------------------------------------------------------
@@ -79,7 +88,7 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     directions = up.expand(4, 3)
     with torch.no_grad():
         before = field(points, directions).density
-    field.start_from_ball(center, 0.3, torch.tensor([0.1, 0.8, 0.2]))
+    field.start_from_solid(Seed(center, torch.full((3,), 0.3)), torch.tensor([0.1, 0.8, 0.2]))
     with torch.no_grad():
         after = field(points, directions)
     scale = field.config.density_scale / 2.0
@@ -89,11 +98,23 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     assert torch.allclose(field.first_color, torch.tensor([0.1, 0.8, 0.2]))
 
 
-def test_a_field_of_before_there_were_seed_balls_has_none() -> None:
-    old = {f"layer.{name}": value for name, value in small_field().state_dict().items() if name != "seed_ball"}
-    assert with_seed_balls(old)["layer.seed_ball"].tolist() == [0.0] * 4
-    new = {**old, "layer.seed_ball": torch.ones(4)}
-    assert with_seed_balls(new)["layer.seed_ball"].tolist() == [1.0] * 4
+def test_a_box_reaches_into_its_corners_and_a_ball_does_not() -> None:
+    field = small_field()
+    corner = torch.tensor([[0.25, 0.25, 0.25], [0.0, 0.0, 0.0]])
+    found = []
+    for power in (2.0, 8.0):
+        field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3), power), torch.full((3,), 0.5))
+        with torch.no_grad():
+            found.append(field._seeded(corner))
+    assert float(found[0][0]) < 6.0 < float(found[1][0]), "6 undoes the bias"
+    assert torch.allclose(found[0][1], found[1][1]) and all(torch.isfinite(one).all() for one in found)
+
+
+def test_a_field_of_before_there_were_seeds_has_none() -> None:
+    old = {f"layer.{name}": value for name, value in small_field().state_dict().items() if name != "seed"}
+    assert with_seeds(old)["layer.seed"].tolist() == [0.0] * 7
+    new = {**old, "layer.seed": torch.ones(7)}
+    assert with_seeds(new)["layer.seed"].tolist() == [1.0] * 7
 
 
 # -- what is tried --------------------------------------------------------------------------------------------------
@@ -125,12 +146,12 @@ def test_balls_are_tried_where_something_may_be_added() -> None:
     with torch.no_grad():
         tried = list(beginnings(editing))
     assert tried[0].words == "the original" and len(tried) > 2
-    assert all(one.words.startswith("a ball of radius") for one in tried[1:])
+    assert all(one.words.startswith("a ball beside") for one in tried[1:])
     seen = []
     for one in tried[:2]:
         one.begin()
         seen.append([float(editing.added(editing.pool[i]).max()) for i in range(4)])
-    assert float(editing.model.edit.field.seed_ball[3]) > 0
+    assert float(editing.model.edit.field.seed[3]) > 0
     assert max(seen[1]) > 5 * max(seen[0]), "it is seen, through the fog of this base"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blending_nerf_ns.rendering.blending import BlendedSamples, EditSamples, Strengths, blend
 from blending_nerf_ns.rendering.compositing import composite_blend
-from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, pixels_of, unedited
+from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, keep_no_more, pixels_of, unedited
 from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
 
 RED, GREEN, BLUE = (torch.tensor([[c]]) for c in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]))
@@ -149,3 +149,30 @@ def test_the_opacities_of_a_stack_are_shares_and_grow_with_each_strength(seed: i
         assert torch.allclose(folded.blended.density, folded.blended.kept + folded.blended.added, atol=1e-5)
         amounts.append(amount)
     assert bool((amounts[1] >= amounts[0] - 1e-6).all()) and bool((amounts[2] >= amounts[1] - 1e-6).all())
+
+
+def test_what_sticks_out_of_a_region_goes_with_the_middle_of_its_interval() -> None:
+    """One interval from 0 to 4; the region reaches from 1 to 3, with a soft edge up to 2 in which half is removed."""
+    long, one = torch.tensor([[0.0, 4.0]]), torch.ones(1, 2)
+    removal = EditSamples(0 * one, torch.zeros(1, 2, 3), torch.tensor([[0.5, 1.0]]), 0 * one, one)
+    whole = unedited(long, 2.0 * ONE, RED, torch.zeros(1, 3))
+    folded = fold(whole, torch.tensor([[1.0, 2.0, 3.0]]), removal, Strengths())
+    assert density_at(folded, 0.5, 1.5, 2.5, 3.5) == [2.0, 1.0, 0.0, 2.0]
+    assert density_at(keep_no_more(folded, long, torch.zeros(1, 1)), 0.5, 1.5, 2.5, 3.5) == [0.0, 0.0, 0.0, 0.0]
+    assert density_at(keep_no_more(folded, long, 0.75 * ONE), 0.5, 1.5, 2.5, 3.5) == [1.5, 1.0, 0.0, 1.5]
+    kept = keep_no_more(folded, long, ONE)
+    assert all(torch.equal(a, b) for a, b in zip(kept.blended, folded.blended, strict=True)), "all may stay"
+
+
+def test_what_was_added_keeps_its_density_and_colour_when_the_scene_goes() -> None:
+    folded = fold(scene(2.0), EDGES, edit(BLUE, density=2.0), Strengths())
+    assert inner(folded).rgb[0].tolist() == [0.5, 0.0, 0.5]
+    half, none = (inner(keep_no_more(folded, EDGES, share * ONE)) for share in (0.5, 0.0))
+    assert (half.density.item(), half.kept.item(), half.added.item()) == (3.0, 1.0, 2.0)
+    assert half.rgb[0].tolist() == pytest.approx([1 / 3, 0.0, 2 / 3])
+    assert none.density.item() == 2.0 and none.rgb[0].tolist() == [0.0, 0.0, 1.0]
+
+
+def density_at(folded: Folded, *distances: float) -> list[float]:
+    place = torch.searchsorted(folded.edges[0].contiguous(), torch.tensor(distances), right=True) - 1
+    return folded.blended.density[0, place].tolist()

@@ -21,7 +21,7 @@ NO_EDIT_DENSITY_RATIO = -4.0
 NO_EDIT_COLOR_RATIO = -2.0
 """Biases before the activations: training starts at the original, and a colour moves first."""
 SOFTNESS = 0.75
-"""Width, in radii, of the soft edge around the ball that an addition starts from."""
+"""Width, in radii, of the soft edge around the solid that an addition starts from."""
 
 
 @dataclass
@@ -57,6 +57,17 @@ class FieldOutputs(NamedTuple):
     color_ratio: Float[Tensor, " points"]
 
 
+class Seed(NamedTuple):
+    """A soft solid of density: a superellipsoid, sum |(x - center) / radii|^power <= 1."""
+
+    center: Float[Tensor, "3"]
+    """In grid coordinates."""
+    radii: Float[Tensor, "3"]
+    """In grid coordinates, > 0."""
+    power: float = 2.0
+    """2: an ellipsoid; 8: a box with rounded edges."""
+
+
 class EditField(nn.Module):
     """Density, colour and the two blend ratios of an edit, in the region's box.
 
@@ -69,8 +80,8 @@ class EditField(nn.Module):
     upper: Tensor
     first_color: Tensor
     """Colour that training starts from, in (0, 1)."""
-    seed_ball: Tensor
-    """Centre (grid coordinates) and radius of the soft ball that its density starts from; radius 0: from none."""
+    seed: Tensor
+    """The soft solid that its density starts from, see `Seed`; radii 0: none."""
     open_levels: Tensor
 
     def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:
@@ -109,7 +120,7 @@ class EditField(nn.Module):
         self.register_buffer("lower", -torch.ones(3))
         self.register_buffer("upper", torch.ones(3))
         self.register_buffer("first_color", torch.full((3,), 0.5))
-        self.register_buffer("seed_ball", torch.zeros(4))
+        self.register_buffer("seed", torch.zeros(7))
         self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
         self.reset()
 
@@ -138,9 +149,9 @@ class EditField(nn.Module):
         self.shape_head.bias[2] = math.log(ratio / (1.0 - ratio))
 
     @torch.no_grad()
-    def start_from_ball(self, center: Float[Tensor, "3"], radius: float, color: Float[Tensor, "3"]) -> None:
-        """Let the field start with a soft ball of density in a plain colour; training goes on from there."""
-        self.seed_ball.copy_(torch.cat([center, center.new_tensor([radius])]))
+    def start_from_solid(self, seed: Seed, color: Float[Tensor, "3"]) -> None:
+        """Let the field start with a soft solid of density in a plain colour; training goes on from there."""
+        self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
         self.first_color.copy_(color.clamp(0.05, 0.95))
 
     @torch.no_grad()
@@ -164,7 +175,7 @@ class EditField(nn.Module):
             directions: unit viewing directions in scene coordinates.
         """
         hidden = self.features(points)
-        density, density_ratio, color_ratio = self._shape(hidden, self._seed(points))
+        density, density_ratio, color_ratio = self._shape(hidden, self._seeded(points))
         offset = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
         rgb = torch.sigmoid(torch.logit(self.first_color) + offset.float())
         return FieldOutputs(density, rgb, density_ratio, color_ratio)
@@ -173,12 +184,14 @@ class EditField(nn.Module):
         """Only the share of the original density that is removed."""
         return self._shape(self.features(points))[1]
 
-    def _seed(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
-        """What the ball that the density starts from adds before the activation: it undoes the bias at its surface."""
-        away = (points - self.seed_ball[:3]).norm(dim=-1)
-        radius = self.seed_ball[3]
-        reach = (1.0 + SOFTNESS - away / radius.clamp_min(1e-9)).clamp_min(0.0)
-        return torch.where(radius > 0.0, -NO_EDIT_DENSITY / SOFTNESS * reach, torch.zeros_like(reach))
+    def _seeded(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """What the solid that the density starts from adds before the activation: it undoes the bias at its surface."""
+        center, radii, power = self.seed[:3], self.seed[3:6], self.seed[6].clamp_min(1.0)
+        away = ((points - center) / radii.clamp_min(1e-9)).abs().clamp_max(1e3)
+        largest = away.amax(dim=-1, keepdim=True).clamp_min(1e-9)  # powers of what is not above 1
+        distance = largest[:, 0] * (away / largest).pow(power).sum(dim=-1).pow(1.0 / power)
+        reach = (1.0 + SOFTNESS - distance).clamp_min(0.0)
+        return torch.where((radii > 0.0).all(), -NO_EDIT_DENSITY / SOFTNESS * reach, torch.zeros_like(reach))
 
     def _shape(self, hidden: Tensor, seed: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
         density, density_ratio, color_ratio = self.shape_head(hidden).unbind(dim=-1)
@@ -186,10 +199,10 @@ class EditField(nn.Module):
         return scale * F.softplus(density + seed), torch.sigmoid(density_ratio), torch.sigmoid(color_ratio)
 
 
-def with_seed_balls(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state that may have been written before fields had a seed ball, with one of radius 0 for each field that has none."""
+def with_seeds(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that may have been written before fields had seeds, with an empty one for each field that has none."""
     fields = [name.removesuffix("shape_head.bias") for name in state if name.endswith("shape_head.bias")]
-    return {**{f"{prefix}seed_ball": torch.zeros(4) for prefix in fields}, **state}
+    return {**{f"{prefix}seed": torch.zeros(7) for prefix in fields}, **state}
 
 
 def resolve_implementation(wanted: str, use_cuda: bool) -> Literal["tcnn", "torch"]:

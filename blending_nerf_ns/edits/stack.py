@@ -14,7 +14,7 @@ from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.intersection import FARTHEST, RegionIntervals, intersect_region
 from blending_nerf_ns.rendering.blending import EditSamples, Strengths
-from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, pixels_of, unedited
+from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, keep_no_more, pixels_of, unedited
 
 SECOND_SAMPLES_ABOVE = 0.02
 """Accumulated removal above which a ray is sampled again behind what was removed."""
@@ -104,8 +104,10 @@ def fold_edits(
     with torch.no_grad():
         kept = kept_by_all([(sampled.edit, sampled.strengths) for sampled in edits], base)
         behind = base.resample(ray_bundle[bared], base.slice_proposal(proposal, bared), kept)
+        behind = meeting(ray_bundle[bared], behind, [sampled.among(bared) for sampled in edits])
     among = [sampled.among(bared) for sampled in edits]
-    return _put(folded, bared, _fold_all(meeting(ray_bundle[bared], behind, among), among)), removed
+    share = _kept_at_middles(ray_bundle[bared], behind, kept)
+    return _put(folded, bared, keep_no_more(_fold_all(behind, among), behind.edges, share)), removed
 
 
 def kept_by_all(
@@ -128,6 +130,14 @@ def _fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
     for sampled in edits:
         scene = fold(scene, *on_all_rays(sampled, scene.edges), sampled.strengths)
     return scene
+
+
+@torch.no_grad()
+def _kept_at_middles(
+    ray_bundle: RayBundle, samples: BaseSamples, kept: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "rays samples"]:
+    middles = 0.5 * (samples.edges[..., 1:] + samples.edges[..., :-1])
+    return kept(ray_bundle.origins[:, None] + middles[..., None] * ray_bundle.directions[:, None])
 
 
 def on_all_rays(sampled: SampledEdit, edges: Float[Tensor, "rays m+1"]) -> tuple[Tensor, EditSamples]:
@@ -211,7 +221,8 @@ class EditedBase:
         """See `Base`."""
         mine = kept_by_all(self._edits, self._base)
         samples = self._base.resample(ray_bundle, proposal, lambda positions: mine(positions) * kept(positions))
-        return _as_samples(_fold_all(samples, self._sample(ray_bundle)))
+        share = _kept_at_middles(ray_bundle, samples, mine)
+        return _as_samples(keep_no_more(_fold_all(samples, self._sample(ray_bundle)), samples.edges, share))
 
     def _sample(self, ray_bundle: RayBundle) -> list[SampledEdit]:
         return [

@@ -7,7 +7,7 @@ handful of colours tried outright costs a few forward passes and starts the edit
 from __future__ import annotations
 
 import colorsys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import torch
 from jaxtyping import Float
@@ -43,11 +43,13 @@ def best_color(
     colors: Float[Tensor, "colors 3"],
     source: Float[Tensor, " dim"],
     target: Float[Tensor, " dim"],
+    before: Optional[Float[Tensor, "crops dim"]] = None,
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, ""]]:
     """The colour with the lowest loss and that loss; see `score_colors`, which takes twice the time for all of them."""
-    first = score_colors(guide, crops[::FEW], coverage[::FEW], colors, source, target)
+    of_few = None if before is None else before[::FEW]
+    first = score_colors(guide, crops[::FEW], coverage[::FEW], colors, source, target, of_few)
     finalists = colors[first.topk(min(FINALISTS, len(colors)), largest=False).indices.to(colors.device)]
-    losses = score_colors(guide, crops, coverage, finalists, source, target)
+    losses = score_colors(guide, crops, coverage, finalists, source, target, before)
     return finalists[int(losses.argmin())], losses.min()
 
 
@@ -59,18 +61,20 @@ def score_colors(
     colors: Float[Tensor, "colors 3"],
     source: Float[Tensor, " dim"],
     target: Float[Tensor, " dim"],
+    before: Optional[Float[Tensor, "crops dim"]] = None,
 ) -> Float[Tensor, " colors"]:
     """Guidance loss of painting the region with each colour: global plus directional, lower is better.
 
     Args:
         guide: the frozen CLIP.
-        crops: of original pictures in [0, 1].
+        crops: of pictures in [0, 1].
         coverage: share of each pixel that the region makes up, in [0, 1].
         colors: in [0, 1].
         source: feature of the source text.
         target: feature of the target text.
+        before: features of the originals, where the crops are edited already.
     """
-    before = guide.encode_images(crops)
+    before = guide.encode_images(crops) if before is None else before
     losses = []
     for color in colors.to(crops):
         painted = crops + STRENGTH * coverage * (color.view(1, 3, 1, 1) - crops)

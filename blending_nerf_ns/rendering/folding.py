@@ -113,3 +113,33 @@ def accumulated_removal(
         edges: of the intervals.
     """
     return (render_weights(density, edges[..., 1:] - edges[..., :-1]) * removed).sum(dim=-1)
+
+
+def keep_no_more(folded: Folded, edges: Float[Tensor, "rays n+1"], share: Float[Tensor, "rays n"]) -> Folded:
+    """Cut what is left of the scene's intervals down to a share of each: an interval has the density of its middle, and no part
+    of it keeps more than edits leave there (ours).
+
+    Samples behind a removal lie close together there and far apart in front, where one interval may reach from before a region
+    into what is removed. The part before it, and in the region's soft edge, would stay as a shell that the scene never had.
+
+    Args:
+        folded: the scene with edits.
+        edges: of the scene's own intervals, ascending.
+        share: of their density that edits leave in their middles, in [0, 1].
+
+    Example:
+        >>> scene = unedited(torch.tensor([[0.0, 1.0]]), torch.full((1, 1), 4.0), torch.ones(1, 1, 3), torch.zeros(1, 3))
+        >>> keep_no_more(scene, scene.edges, torch.tensor([[0.25]])).blended.density
+        tensor([[1.]])
+    """
+    old = folded.blended
+    middles = (0.5 * (folded.edges[..., 1:] + folded.edges[..., :-1])).contiguous()
+    parent = (torch.searchsorted(edges.contiguous(), middles, right=True) - 1).clamp(0, share.shape[-1] - 1)
+    most = share.gather(-1, parent) * folded.original
+    stays = (most / old.kept.clamp_min(SMALLEST_DENSITY)).clamp_max(1.0)
+    density = stays * old.kept + old.added
+    # of the colour, that of what was kept goes, and that of what was added stays
+    light = (stays * old.density)[..., None] * old.rgb + ((1.0 - stays) * old.added)[..., None] * folded.edit_rgb
+    rgb = light / density.clamp_min(SMALLEST_DENSITY)[..., None]
+    rgb = torch.where((density > SMALLEST_DENSITY)[..., None], rgb, old.rgb)
+    return folded._replace(blended=old._replace(density=density, rgb=rgb, kept=stays * old.kept))

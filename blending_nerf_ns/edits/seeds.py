@@ -1,0 +1,86 @@
+"""Solids that an addition may start from: balls beside a region's object, or a ball and a box in its place (ours)."""
+
+from __future__ import annotations
+
+from typing import List, Tuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from scipy import ndimage
+from torch import Tensor
+
+from blending_nerf_ns.edits.field import Seed
+from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.edits.shape import FREE
+
+SIZES = (0.5, 0.3)
+"""Radii of the balls, as shares of the object's mean side."""
+PLACES = 3
+"""Balls of each size: one as far up as can be, the others away from it and each other."""
+
+
+def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0)) -> List[Seed]:
+    """Balls that fit into the free part of a region and touch its object, or come as near as the room allows.
+
+    Args:
+        region: any; without free room there is none.
+        up: direction of grid coordinates that is up.
+
+    Returns:
+        balls in grid coordinates; the first of each size is the uppermost.
+    """
+    spacing = region.voxel_size.flip(0).cpu().tolist()
+    core, room = _core(region), _room(region)
+    if not room.any() or not core.any():
+        return []
+    deep = np.asarray(ndimage.distance_transform_edt(room, spacing))
+    away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
+    side = 2.0 * float(_box(region, core)[1].mean())
+    found = []
+    for share in SIZES:
+        radius = min(share * side, float(deep.max()))
+        fits = np.argwhere(deep >= radius * 0.999)
+        distances = away[tuple(fits.T)]
+        near = fits[distances <= distances.min() + max(spacing)]
+        centers = region.lower.cpu() + torch.from_numpy((near + 0.5) * np.array(spacing)).float().flip(-1)
+        for center in _apart(centers, torch.tensor(up), max(spacing)):
+            found.append(Seed(center.to(region.lower), region.lower.new_full((3,), radius)))
+    return found
+
+
+def seeds_in_place(region: Region) -> List[Seed]:
+    """A ball and a box as large as a region's object, where it is; none of an empty region."""
+    core = _core(region)
+    if not core.any():
+        return []
+    center, half = _box(region, core)
+    return [Seed(center, half, power) for power in (2.0, 8.0)]
+
+
+def _room(region: Region) -> Bool[ndarray, "z y x"]:
+    return (region.weight.cpu().numpy() > 0.5) & (region.state.cpu().numpy() == FREE)
+
+
+def _core(region: Region) -> Bool[ndarray, "z y x"]:
+    likely = region.probability.float().cpu().numpy() >= region.shape.threshold
+    return likely & (region.weight.cpu().numpy() > 0.5) & ~_room(region)
+
+
+def _box(region: Region, core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """Centre and half sides of a core's bounding box, in grid coordinates."""
+    places = torch.nonzero(torch.from_numpy(core)).flip(-1).to(region.lower)
+    low, high = places.amin(0), places.amax(0) + 1.0
+    return region.lower + 0.5 * (low + high) * region.voxel_size, 0.5 * (high - low) * region.voxel_size
+
+
+def _apart(centers: Float[Tensor, "n 3"], up: Float[Tensor, "3"], step: float) -> List[Float[Tensor, "3"]]:
+    """The middle of the uppermost, then whichever is farthest from those that were taken."""
+    height = centers @ up
+    top = centers[height >= height.max() - step]
+    taken = [top[(top - top.mean(0)).norm(dim=-1).argmin()]]
+    while len(taken) < min(PLACES, len(centers)):
+        gaps = torch.cdist(centers, torch.stack(taken)).amin(dim=-1)
+        taken.append(centers[gaps.argmax()])
+    return taken
