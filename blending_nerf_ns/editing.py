@@ -206,7 +206,7 @@ class EditTraining:
         inside = (inside | ~inside.any()).to(pixels)  # all of them where none is
         means = (pixels[:, 7:] * inside[:, None]).sum(dim=0) / inside.sum()
         means = torch.cat([pixels[:, 7].mean()[None], means[1:]])  # what is added may stand beside the object
-        free = budgets(config, self.model.edit.info.operations)
+        free = budgets(config, self.model.edit.info.operations, self.model.edit.field.has_seed)
         over = sum(
             (budget_loss(mean, most) for mean, most in zip(means, free, strict=True)), torch.zeros_like(means[0])
         )

@@ -19,10 +19,11 @@ from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.checking import check_edit, transparency_hint
 from blending_nerf_ns.checkpoints import load_whole
-from blending_nerf_ns.editing import EditTraining, GuidanceConfig
+from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.field import with_seeds
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.look import apply_look, read_look

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from blending_nerf_ns.bases.weights import fingerprint
-from blending_nerf_ns.editing import GuidanceConfig
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.file import SUFFIX, edit_bytes, edit_from_bytes, load_edit, save_edit
 from blending_nerf_ns.edits.history import History, Snapshot
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.look import look_of, write_look
 
@@ -89,6 +89,11 @@ class Session:
     def guidance(self) -> GuidanceConfig:
         """Budgets and weights; a change acts from the next step on."""
         return self._pipeline.config.guidance
+
+    @property
+    def budgets(self) -> Tuple[float, float, float]:
+        """What the edit in work may add, remove and recolour for free, in [0, 1]."""
+        return budgets(self.guidance, self.operations, self._model.edit.field.has_seed)
 
     @property
     def region(self) -> RegionConfig:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from blending_nerf_ns.edits.layer import pack, unpack
 
 if TYPE_CHECKING:
-    from blending_nerf_ns.editing import GuidanceConfig
+    from blending_nerf_ns.guidance.config import GuidanceConfig
 
 IMPROVEMENT = 0.02
 """By how much of itself the gain must grow to count as better: a noisy one will always be a little higher at some time."""

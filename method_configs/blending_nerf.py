@@ -8,8 +8,8 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from blending_nerf_ns.bases.nerfacto import NerfactoBaseConfig
-from blending_nerf_ns.editing import GuidanceConfig
 from blending_nerf_ns.edits.field import EditFieldConfig
+from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import BlendingModelConfig
 from blending_nerf_ns.pipeline import BlendingPipelineConfig

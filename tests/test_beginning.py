@@ -84,7 +84,7 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     with torch.no_grad():
         field.shape_head.weight.zero_()
     center, up = torch.tensor([0.1, 0.0, -0.2]), torch.tensor([0.0, 0.0, 1.0])
-    points = torch.stack([center, center + 0.3 * up, center + 0.53 * up, center + 0.9 * up])
+    points = torch.stack([center, center + 0.3 * up, center + 0.4 * up, center + 0.9 * up])
     directions = up.expand(4, 3)
     with torch.no_grad():
         before = field(points, directions).density
@@ -92,7 +92,7 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     with torch.no_grad():
         after = field(points, directions)
     scale = field.config.density_scale / 2.0
-    assert after.density[0] == pytest.approx(scale * math.log1p(math.exp(8.0)), rel=1e-4)
+    assert after.density[0] == pytest.approx(scale * math.log1p(math.exp(20.0)), rel=1e-4)
     assert after.density[1] == pytest.approx(scale * math.log(2.0), rel=1e-4), "its surface is where the bias is undone"
     assert torch.equal(after.density[2:], before[2:])
     assert torch.allclose(field.first_color, torch.tensor([0.1, 0.8, 0.2]))
@@ -105,9 +105,22 @@ def test_a_box_reaches_into_its_corners_and_a_ball_does_not() -> None:
     for power in (2.0, 8.0):
         field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3), power), torch.full((3,), 0.5))
         with torch.no_grad():
-            found.append(field._seeded(corner))
+            found.append(field._solid(corner)[0])
     assert float(found[0][0]) < 6.0 < float(found[1][0]), "6 undoes the bias"
     assert torch.allclose(found[0][1], found[1][1]) and all(torch.isfinite(one).all() for one in found)
+
+
+def test_a_seed_is_lit_from_above_as_far_as_it_reaches_and_a_field_without_one_has_a_plain_colour() -> None:
+    field = small_field()
+    up, down = torch.tensor([[0.0, 0.0, 0.29]]), torch.tensor([[0.0, 0.0, -0.29]])
+    with torch.no_grad():
+        for power in (2.0, 8.0):
+            field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3), power), torch.full((3,), 0.5))
+            shades = [float(field._solid(point)[1]) for point in (up, down)]
+            assert shades == pytest.approx([1 - 0.7 * 0.1, 1 - 0.7 * 0.9]), "normals are straight up and down"
+        assert field.has_seed and not small_field().has_seed
+        field.load_state_dict(small_field().state_dict())
+        assert not field.has_seed, "asked again after loading"
 
 
 def test_a_field_of_before_there_were_seeds_has_none() -> None:
@@ -178,4 +191,7 @@ def test_half_transparent_pixels_cost() -> None:
 def test_an_edit_that_may_only_remove_may_remove_all() -> None:
     assert budgets(GuidanceConfig(), ("remove",)) == (0.5, 1.0, 1.0)
     assert budgets(GuidanceConfig(), ("add", "remove")) == (0.5, 0.5, 1.0)
+    assert budgets(GuidanceConfig(), ("add", "remove"), seeded=True) == (0.5, 1.0, 1.0), (
+        "a solid is in the object's place"
+    )
     assert budgets(GuidanceConfig(budget_remove=0.25), ("remove",)) == (0.5, 0.25, 1.0)

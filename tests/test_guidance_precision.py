@@ -11,8 +11,9 @@ import torch
 from tiny_run import ring, tiny_model
 from torch import nn
 
-from blending_nerf_ns.editing import EditTraining, GuidanceConfig
+from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.guidance.clip import ClipGuide, load_clip
+from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.guidance.precision import PrecisionErrors, precision_errors
 from blending_nerf_ns.team import Team
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from blending_nerf_ns.editing import GuidanceConfig
+from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.settling import NEVER, Settling, Watch, schedule_share, watch_step
 
 

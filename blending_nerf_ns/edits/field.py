@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Type
+from typing import Any, Literal, NamedTuple, Optional, Type
 
 import torch
 from jaxtyping import Float
@@ -20,8 +20,12 @@ NO_EDIT_DENSITY = -6.0
 NO_EDIT_DENSITY_RATIO = -4.0
 NO_EDIT_COLOR_RATIO = -2.0
 """Biases before the activations: training starts at the original, and a colour moves first."""
-SOFTNESS = 0.75
+SOFTNESS = 0.3
 """Width, in radii, of the soft edge around the solid that an addition starts from."""
+SHADE = 0.7
+"""How much darker that solid is where it faces away from the light."""
+LIGHT = (0.36, 0.48, 0.8)
+"""Where the light comes from: above, and a little from the side, so that a box shows its edges."""
 
 
 @dataclass
@@ -121,6 +125,7 @@ class EditField(nn.Module):
         self.register_buffer("upper", torch.ones(3))
         self.register_buffer("first_color", torch.full((3,), 0.5))
         self.register_buffer("seed", torch.zeros(7))
+        self._seeded: Optional[bool] = None
         self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
         self.reset()
 
@@ -152,12 +157,17 @@ class EditField(nn.Module):
     def start_from_solid(self, seed: Seed, color: Float[Tensor, "3"]) -> None:
         """Let the field start with a soft solid of density in a plain colour; training goes on from there."""
         self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
+        self._seeded = None
         self.first_color.copy_(color.clamp(0.05, 0.95))
 
     @torch.no_grad()
     def start_from_removal(self, ratio: float) -> None:
         """Let the field start by taking this share of the original's density away, everywhere, in (0, 1)."""
         self.shape_head.bias[1] = math.log(ratio / (1.0 - ratio))
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._seeded = None
+        super()._load_from_state_dict(*arguments)
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
         """Features at points in grid coordinates; levels that are not open yet are 0 (coarse to fine)."""
@@ -175,23 +185,35 @@ class EditField(nn.Module):
             directions: unit viewing directions in scene coordinates.
         """
         hidden = self.features(points)
-        density, density_ratio, color_ratio = self._shape(hidden, self._seeded(points))
+        start, shade = (self._solid(points)) if self.has_seed else (0.0, 1.0)
+        density, density_ratio, color_ratio = self._shape(hidden, start)
         offset = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
-        rgb = torch.sigmoid(torch.logit(self.first_color) + offset.float())
+        rgb = torch.sigmoid(torch.logit(self.first_color * shade) + offset.float())
         return FieldOutputs(density, rgb, density_ratio, color_ratio)
 
     def density_ratio(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Only the share of the original density that is removed."""
         return self._shape(self.features(points))[1]
 
-    def _seeded(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
-        """What the solid that the density starts from adds before the activation: it undoes the bias at its surface."""
-        center, radii, power = self.seed[:3], self.seed[3:6], self.seed[6].clamp_min(1.0)
-        away = ((points - center) / radii.clamp_min(1e-9)).abs().clamp_max(1e3)
+    @property
+    def has_seed(self) -> bool:
+        """Whether its density started from a solid."""
+        if self._seeded is None:  # asked once: a GPU is waited for, and most edits have none
+            self._seeded = bool((self.seed[3:6] > 0.0).all())
+        return self._seeded
+
+    def _solid(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 1"]]:
+        """What the solid that training starts from adds to the density before its activation, where it undoes the bias at the
+        solid's surface; and its shade, as light from above gives it: a flat colour was not read as the shape it has."""
+        center, radii, power = self.seed[:3], self.seed[3:6], self.seed[6]
+        place = (points - center) / radii
+        away = place.abs()
         largest = away.amax(dim=-1, keepdim=True).clamp_min(1e-9)  # powers of what is not above 1
-        distance = largest[:, 0] * (away / largest).pow(power).sum(dim=-1).pow(1.0 / power)
-        reach = (1.0 + SOFTNESS - distance).clamp_min(0.0)
-        return torch.where((radii > 0.0).all(), -NO_EDIT_DENSITY / SOFTNESS * reach, torch.zeros_like(reach))
+        powers = (away / largest).pow(power - 1.0)
+        distance = largest[:, 0] * (powers * away / largest).sum(dim=-1).pow(1.0 / power)
+        start = -NO_EDIT_DENSITY / SOFTNESS * (1.0 + SOFTNESS - distance).clamp_min(0.0)
+        normal = F.normalize(powers * place.sign() / radii, dim=-1)
+        return start, 1.0 - SHADE * (1.0 - normal @ normal.new_tensor(LIGHT))[:, None] / 2.0
 
     def _shape(self, hidden: Tensor, seed: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
         density, density_ratio, color_ratio = self.shape_head(hidden).unbind(dim=-1)

@@ -44,7 +44,8 @@ class GuidanceConfig:
     budget_add: float = 0.5
     """Mean accumulated opacity that may be added for free, where rays meet the region, the room around the object included."""
     budget_remove: Optional[float] = None
-    """The same for what is removed, inside the object's silhouette; if not given, all of it where the edit may do nothing else, half of it otherwise."""
+    """The same for what is removed, inside the object's silhouette; if not given, all of it where the edit may do nothing else or
+    started from a solid, which may be in the object's place; half of it otherwise."""
     budget_change: float = 1.0
     """The same for what is recoloured."""
     stop_when_settled: bool = True
@@ -59,9 +60,15 @@ class GuidanceConfig:
     """Levels that are open at the start: colour moves as a whole first."""
 
 
-def budgets(config: GuidanceConfig, operations: Sequence[str]) -> Tuple[float, float, float]:
-    """What may be added, removed and recoloured for free, as shares of the region's picture."""
+def budgets(config: GuidanceConfig, operations: Sequence[str], seeded: bool = False) -> Tuple[float, float, float]:
+    """What may be added, removed and recoloured for free, as shares of the region's picture.
+
+    Args:
+        config: the user's.
+        operations: of the edit.
+        seeded: whether it started from a solid, which may be in the object's place.
+    """
     remove = config.budget_remove
     if remove is None:
-        remove = 1.0 if tuple(operations) == ("remove",) else 0.5
+        remove = 1.0 if seeded or tuple(operations) == ("remove",) else 0.5
     return config.budget_add, remove, config.budget_change

@@ -5,7 +5,6 @@ from __future__ import annotations
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerSlider, ViewerText
 
 from blending_nerf_ns.edits.layer import OPERATIONS
-from blending_nerf_ns.guidance.config import budgets
 from blending_nerf_ns.session import Session, Status
 from blending_nerf_ns.viewer.folder import Folder, Markdown
 
@@ -54,7 +53,7 @@ class EditFolder(Folder):
 
     @property
     def _free(self) -> tuple[float, float, float]:
-        return budgets(self._session.guidance, self._session.operations)
+        return self._session.budgets
 
     def _budget(self, name: str, free: float) -> ViewerSlider:
         field = f"budget_{name}"
