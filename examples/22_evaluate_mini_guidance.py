@@ -1,6 +1,7 @@
-"""Held-out figures of the two shipped mini models, as tables and as JSON.
+"""Held-out figures of the shipped mini models, as tables and as JSON.
 
     python examples/22_evaluate_mini_guidance.py --data /tmp/mini --output /tmp/mini/evaluation
+    python examples/22_evaluate_mini_guidance.py --data /tmp/mini --output /tmp/mini/judge --judge
 
 The pictures come from scenes and textures with seeds of their own. With --photos FOLDER the twelve texts "a <colour> toy" are
 also ranked on central crops of photographs, and the mini CLIPSeg's answer to --query is drawn over them.
@@ -25,9 +26,16 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import models, training
+from mini_guidance.judge import IMAGE_SIZE as JUDGE_SIZE
 from mini_guidance.scores import caption_scores, clip_scores, clipseg_scores, encode
 
-from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, load_mini_clip, mini_clipseg_path
+from blending_nerf_ns.guidance.embedded import (
+    EMBEDDED_DIR,
+    MINI_CLIP_NAME,
+    MINI_JUDGE_NAME,
+    load_mini,
+    mini_clipseg_path,
+)
 from blending_nerf_ns.procedural import words
 
 
@@ -39,10 +47,12 @@ class Settings:
     """Folder with the held-out scenes (made if missing, as for the training)."""
     output: Path = Path("outputs/mini_guidance")
     """Where evaluation.json and overlays.png go."""
+    judge: bool = False
+    """Evaluate the CLIP that judges instead of the two models that guide."""
     pictures: int = 2000
     """Held-out pictures per model."""
     seed: int = 5077
-    """Of the scenes and textures: no training saw these (the trainings watch seed 991). 5077, 6203 and 7411 were looked at: take a new one
+    """Of the scenes and textures: no training saw these (the trainings watch seed 991). 5077, 6203, 7411 and (of the judge) 8123 were looked at: take a new one
     after any change that their figures led to."""
     scenes: int = 1000
     """Scenes from which the pictures are taken, each in many looks."""
@@ -106,7 +116,8 @@ def main(settings: Settings) -> None:
     training.prepare_scenes(settings.data, held_out, settings.scenes, settings.seed, 300)
     settings.output.mkdir(parents=True, exist_ok=True)
     console = Console()
-    clip, _ = load_mini_clip()
+    name = MINI_JUDGE_NAME if settings.judge else MINI_CLIP_NAME
+    clip = load_mini(name)
     clipseg = CLIPSegForImageSegmentation.from_pretrained(mini_clipseg_path()).eval()
     results: Dict[str, Dict[str, float]] = {}
 
@@ -115,18 +126,22 @@ def main(settings: Settings) -> None:
         show(console, title.replace("_", " "), figures)
         (settings.output / "evaluation.json").write_text(json.dumps(results, indent=2) + "\n")
 
-    sizes = {"mini_clip": "mini_clip.*", "mini_clipseg": "mini_clipseg/*"}
+    sizes = {name: f"{name}.*", **({} if settings.judge else {"mini_clipseg": "mini_clipseg/*"})}
     report("megabytes", {n: sum(f.stat().st_size for f in EMBEDDED_DIR.glob(p)) / 1e6 for n, p in sizes.items()})
-    size = models.picture_size(clip.state_dict()["visual.positional_embedding"])
+    size = JUDGE_SIZE if settings.judge else models.picture_size(clip.state_dict()["visual.positional_embedding"])
     report("clip", clip_scores(clip, training.painter(settings.data, held_out, 11, size), settings.pictures))
     captioned = training.painter(settings.data, held_out, 12, size)
     report("clip_captions", caption_scores(clip, captioned, settings.pictures))
-    report("clipseg", clipseg_scores(clipseg, training.painter(settings.data, held_out, 13), settings.pictures // 2))
+    if not settings.judge:
+        queried = training.painter(settings.data, held_out, 13)
+        report("clipseg", clipseg_scores(clipseg, queried, settings.pictures // 2))
     if settings.photos is not None:
         photos = sorted(p for p in settings.photos.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         if not photos:
             raise FileNotFoundError(f"no .jpg or .png in {settings.photos}")
         report("photos_read_as", rank_colours(clip, photos, settings.crop))
+        if settings.judge:
+            return
         processor = AutoProcessor.from_pretrained(mini_clipseg_path())
         picked = photos[:: max(1, len(photos) // 32)][:32]
         report("photos_found", overlays(clipseg, processor, picked, settings.query, settings.output / "overlays.png"))

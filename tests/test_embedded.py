@@ -12,8 +12,11 @@ from safetensors import safe_open
 
 from blending_nerf_ns.guidance.embedded import (
     EMBEDDED_DIR,
-    load_mini_clip,
+    MINI_CLIP_NAME,
+    MINI_JUDGE_NAME,
+    load_mini,
     mini_clipseg_path,
+    mini_tokenizer,
     unknown_words,
 )
 from blending_nerf_ns.procedural import words
@@ -49,11 +52,12 @@ def pictures(side: int):
     return torch.stack([p for p, _ in drawn]), torch.stack([m for _, m in drawn])
 
 
-@pytest.fixture(scope="module")
-def clip():
+@pytest.fixture(scope="module", params=[MINI_CLIP_NAME, MINI_JUDGE_NAME])
+def clip(request):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # open_clip still scripts functions
-        return load_mini_clip()
+        model = load_mini(request.param)
+    return model, mini_tokenizer(model.context_length)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +71,23 @@ def clipseg():
 def test_files_are_small_and_half_precision():
     files = [p for p in EMBEDDED_DIR.rglob("*") if p.is_file() and p.suffix != ".pyc"]
     assert sum(p.stat().st_size for p in files) <= 25e6
-    for path in (EMBEDDED_DIR / "mini_clip.safetensors", mini_clipseg_path() / "model.safetensors"):
+    assert (EMBEDDED_DIR / f"{MINI_JUDGE_NAME}.safetensors").stat().st_size <= 15e6
+    clips = [EMBEDDED_DIR / f"{name}.safetensors" for name in (MINI_CLIP_NAME, MINI_JUDGE_NAME)]
+    for path in (*clips, mini_clipseg_path() / "model.safetensors"):
         with safe_open(path, "pt") as weights:
             kinds = {weights.get_slice(key).get_dtype() for key in weights.keys()}  # noqa: SIM118
         assert kinds <= {"F16", "I64"}
+
+
+def test_the_judge_has_nothing_of_the_guide():
+    guide, judge = (load_mini(name).state_dict() for name in (MINI_CLIP_NAME, MINI_JUDGE_NAME))
+    shared = {name for name in guide.keys() & judge.keys() if guide[name].ndim > 1}
+    assert len(shared) > 20
+    alike = [
+        name for name in shared if guide[name].shape == judge[name].shape and torch.equal(guide[name], judge[name])
+    ]
+    assert not alike, "other weights from the first number on"
+    assert guide["visual.conv1.weight"].shape != judge["visual.conv1.weight"].shape, "of another architecture"
 
 
 def test_models_load_in_single_precision_and_eval_mode(clip, clipseg):

@@ -21,8 +21,7 @@ from blending_nerf_ns.guidance.templates import fill_templates
 EMBEDDED = "embedded"
 """Name of the small model that ships with the package."""
 EMBEDDED_JUDGE = "embedded-judge"
-"""Name of a second one, of another architecture and from other random weights, that judges what the first one guided. It is
-not shipped yet."""
+"""Name of a second one, of another architecture and from other random weights, that judges what the first one guided."""
 
 Tokenize = Callable[[List[str], int], LongTensor]
 """From texts and a context length to token ids [B, length]."""
@@ -167,7 +166,7 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
 
     Args:
         model: an open_clip name ("ViT-B-16", "hf-hub:owner/name"), a local folder with an open_clip_config.json, or
-            "embedded", the small model of this package, or "embedded-judge", the second one that is trained for judging.
+            "embedded", the small model of this package, or "embedded-judge", a second one.
         pretrained: a pretrained tag of that name ("openai"), or a path to weights (.safetensors, or a PyTorch state
             dict, read without executing pickled code). OpenAI's own weights by path want the name with "-quickgelu".
             Not used with a folder, an hf-hub name or "embedded".
@@ -196,10 +195,9 @@ def _load_embedded(name: str) -> ClipGuide:
 
     mini = embedded.MINI_CLIP_NAME if name == EMBEDDED else embedded.MINI_JUDGE_NAME
     files = [embedded.EMBEDDED_DIR / f"{mini}{kind}" for kind in (".json", ".safetensors")]
-    remedy = "install the package again" if name == EMBEDDED else "make it by examples/21_train_mini_judge.py"
     for path in (*files, embedded.mini_clipseg_path()):
         if not path.exists():
-            raise BlendingNerfError(f"{path}, a part of the embedded guidance, is missing: {remedy}")
+            raise BlendingNerfError(f"{path}, a part of the embedded guidance, is missing: install the package again")
     tokenizer = lru_cache(maxsize=None)(embedded.mini_tokenizer)
     model = embedded.load_mini(mini)
     return ClipGuide(model, lambda texts, length: tokenizer(length)(texts), name, TEMPLATES, embedded=True)

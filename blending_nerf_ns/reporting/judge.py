@@ -18,8 +18,8 @@ from blending_nerf_ns.evaluation.text import manipulative_precision
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
-DEFAULT_JUDGE = "embedded"
-"""The judge where none is named. A model that ships for judging takes this place, as a name that `load_clip` knows."""
+DEFAULT_JUDGE = "embedded-judge"
+"""The judge where none is named: the small model that ships for judging, which never guides."""
 BATCH = 16
 """Pictures that are encoded at a time."""
 
@@ -29,7 +29,7 @@ class JudgeConfig:
     """A CLIP by name."""
 
     model: str = DEFAULT_JUDGE
-    """open_clip model name ("ViT-L-14"), a local folder of one, or "embedded" for the small one of this package."""
+    """open_clip model name ("ViT-L-14"), a local folder of one, or "embedded-judge" for the small one of this package."""
     pretrained: Optional[str] = None
     """open_clip pretrained tag ("openai") or a local path of weights."""
 
@@ -103,7 +103,7 @@ def same_model(judge: JudgeConfig, guide: JudgeConfig) -> bool:
     """Whether both names mean one model, as far as names can tell. Paths are compared as files."""
 
     def weights(config: JudgeConfig) -> Optional[str]:
-        if config.model == "embedded" or config.pretrained is None:
+        if config.model in ("embedded", "embedded-judge") or config.pretrained is None:
             return None
         path = Path(config.pretrained).expanduser()
         return str(path.resolve()) if path.exists() else config.pretrained

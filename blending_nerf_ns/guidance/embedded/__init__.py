@@ -1,5 +1,5 @@
-"""Tiny models shipped with the package, so that everything runs offline: a mini CLIP and a mini CLIPSeg. A second mini CLIP, to
-judge what the first one guided, is trained by examples/21_train_mini_judge.py and loads from here once it is there.
+"""Tiny models shipped with the package, so that everything runs offline: a mini CLIP and a mini CLIPSeg, and a second mini CLIP
+that judges what the first one guided.
 
 They know the few words of `procedural.words` and were trained on procedural pictures only; see MODEL_CARD.md. They load
 through the same doors as the real models: open_clip and transformers.
@@ -8,7 +8,7 @@ through the same doors as the real models: open_clip and transformers.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List
 
 if TYPE_CHECKING:
     import open_clip
@@ -19,28 +19,17 @@ MINI_CLIP_NAME = "mini_clip"
 MINI_JUDGE_NAME = "mini_judge"
 
 
-def load_mini_clip() -> Tuple["open_clip.CLIP", Callable[[List[str]], "LongTensor"]]:
-    """The mini CLIP, frozen and in eval mode, and its tokenizer.
-
-    Images: [B, 3, 96, 96], normalised with OpenAI CLIP's mean and std.
-
-    Returns:
-        The open_clip model (float32) and a function from texts to token ids [B, context].
-
-    Example:
-        >>> model, tokenize = load_mini_clip()
-        >>> text_features = model.encode_text(tokenize(["a red ball"]), normalize=True)
-    """
-    model = load_mini(MINI_CLIP_NAME)
-    return model, mini_tokenizer(model.context_length)
-
-
 def load_mini(name: str) -> "open_clip.CLIP":
     """An open_clip model of this folder (float32), frozen and in eval mode.
 
     Args:
         name: `MINI_CLIP_NAME`, which guides, or `MINI_JUDGE_NAME`, which judges. Both read the same words and take images
             of [B, 3, 96, 96], normalised with OpenAI CLIP's mean and std.
+
+    Example:
+        >>> model = load_mini(MINI_CLIP_NAME)
+        >>> tokens = mini_tokenizer(model.context_length)(["a red ball"])
+        >>> text_features = model.encode_text(tokens, normalize=True)
     """
     import open_clip
 
