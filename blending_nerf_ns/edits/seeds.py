@@ -39,8 +39,7 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
     away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
     side = 2.0 * float(_box(region, core)[1].mean())
     found = []
-    for share in SIZES:
-        radius = min(share * side, float(deep.max()))
+    for radius in dict.fromkeys(min(share * side, float(deep.max())) for share in SIZES):
         fits = np.argwhere(deep >= radius * 0.999)
         distances = away[tuple(fits.T)]
         near = fits[distances <= distances.min() + max(spacing)]
