@@ -1,4 +1,4 @@
-"""What an edit needs before its first step: the guide, the region, the first colour."""
+"""What an edit needs before its first step: the guide, the region, a start."""
 
 from __future__ import annotations
 

@@ -119,8 +119,12 @@ def test_a_seed_is_lit_from_above_as_far_as_it_reaches_and_a_field_without_one_h
             shades = [float(field._solid(point)[1]) for point in (up, down)]
             assert shades == pytest.approx([1 - 0.7 * 0.1, 1 - 0.7 * 0.9]), "normals are straight up and down"
         assert field.has_seed and not small_field().has_seed
+        assert not field.untouched, "a resume before the first step must not choose again"
         field.load_state_dict(small_field().state_dict())
         assert not field.has_seed, "asked again after loading"
+        field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3)), torch.full((3,), 0.5))
+        field.reset()
+        assert field.untouched and not field.has_seed
 
 
 def test_a_field_of_before_there_were_seeds_has_none() -> None:

@@ -131,7 +131,9 @@ class EditField(nn.Module):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Back to "no edit": small ratios, almost no density."""
+        """Back to "no edit": small ratios, almost no density, no solid to start from."""
+        self.seed.zero_()
+        self._seeded = None
         biases = torch.tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
         self.shape_head.weight.mul_(0.1)
         self.shape_head.bias.copy_(biases)
@@ -140,7 +142,7 @@ class EditField(nn.Module):
     def untouched(self) -> bool:
         """Whether no training step and no first colour changed it since `reset`."""
         biases = self.shape_head.bias.new_tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
-        return bool(torch.equal(self.shape_head.bias.detach(), biases))
+        return not self.has_seed and bool(torch.equal(self.shape_head.bias.detach(), biases))
 
     def set_box(self, lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> None:
         """Put the grid over this box of grid coordinates."""
@@ -185,7 +187,7 @@ class EditField(nn.Module):
             directions: unit viewing directions in scene coordinates.
         """
         hidden = self.features(points)
-        start, shade = (self._solid(points)) if self.has_seed else (0.0, 1.0)
+        start, shade = self._solid(points) if self.has_seed else (0.0, 1.0)
         density, density_ratio, color_ratio = self._shape(hidden, start)
         offset = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
         rgb = torch.sigmoid(torch.logit(self.first_color * shade) + offset.float())
