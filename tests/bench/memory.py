@@ -121,7 +121,8 @@ def in_own_process(step: Step) -> float:
     flags += [f"--scale.{name.replace('_', '-')}={value}" for name, value in step.scale._asdict().items()]
     # with these, memory that was freed stays in the process and would hide what a step allocates
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    paths = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-W", "ignore", "-m", "bench.memory", *flags]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode != 0:

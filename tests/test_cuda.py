@@ -1,0 +1,134 @@
+"""On a GPU: what is shown and learned there is what a CPU shows and learns, and a step does not wait in its middle.
+
+`python -m pytest -m gpu -rs` runs these alone; without a CUDA device they are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import rays_towards_middle, ring, run, run_of, tiny_model, train, write_tiny_capture
+
+from blending_nerf_ns.editing import EditTraining
+from blending_nerf_ns.edits.file import load_edit, save_edit
+from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.guidance.config import GuidanceConfig
+from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.profiling import PARTS
+from blending_nerf_ns.team import Team
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
+
+TEXTS = ("a red ball", "a blue ball")
+SAME = {"rtol": 1e-3, "atol": 1e-4}
+"""Sums in another order, in float32."""
+
+
+@pytest.fixture(autouse=True)
+def _full_float32() -> Iterator[None]:
+    """No TensorFloat-32: it has ten bits."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def guiding(model: BlendingModel, device: str, **changes: object) -> EditTraining:
+    config = replace(GuidanceConfig(image_size=24, views=2, crops=3, stop_when_settled=False), **changes)
+    guide = load_clip("embedded", device=device)
+    return EditTraining(config, model, ring(4, 24).to(device), guide, *TEXTS, 0, Team())
+
+
+def test_pictures_are_those_of_a_cpu() -> None:
+    model, rays = tiny_model(), rays_towards_middle(300)
+    with torch.no_grad():
+        expected = model.get_outputs(rays)
+        found = tiny_model().cuda().get_outputs(rays.to("cuda"))
+    for name in ("rgb", "original", "edit", "added", "removed", "changed", "depth", "accumulation"):
+        torch.testing.assert_close(found[name].cpu(), expected[name], msg=lambda text, n=name: f"{n}: {text}", **SAME)
+    assert float((expected["rgb"] - expected["original"]).abs().max()) > 0.01, "the edit is seen"
+
+
+def test_rays_that_miss_are_the_bases_own() -> None:
+    model, rays = tiny_model().cuda(), rays_towards_middle(300).to("cuda")
+    with torch.no_grad():
+        blended, base = model.get_outputs(rays), model.base(rays)
+    missed = blended["region"][:, 0] == 0
+    assert 0 < int(missed.sum()) < 300
+    assert torch.equal(blended["rgb"][missed], base["rgb"][missed])
+
+
+@pytest.mark.parametrize("operations", [("change",), ("add", "remove", "change")])
+def test_a_step_learns_what_it_learns_on_a_cpu(operations: tuple[str, ...]) -> None:
+    gradients = {}
+    for device in ("cpu", "cuda"):
+        model = tiny_model(operations=operations).to(device)
+        editing = guiding(model, device)
+        editing.step(0, 0.6)
+        gradients[device] = torch.cat(
+            [p.grad.flatten().cpu() for p in model.edit.field.parameters() if p.grad is not None]
+        )
+    difference = (gradients["cuda"] - gradients["cpu"]).norm() / gradients["cpu"].norm()
+    assert float(gradients["cpu"].norm()) > 0 and float(difference) < 0.01
+
+
+def test_deferred_gradients_are_the_direct_ones() -> None:
+    gradients = []
+    for rays in (1 << 30, 40):
+        model = tiny_model().cuda()
+        guiding(model, "cuda", rays_per_chunk=rays).step(0, 0.6)
+        gradients.append(torch.cat([p.grad.flatten() for p in model.edit.field.parameters() if p.grad is not None]))
+    direct, deferred = gradients
+    assert float((deferred - direct).norm() / direct.norm()) < 1e-4
+
+
+@pytest.mark.parametrize("rays", [2048, 40], ids=["one chunk", "deferred"])
+def test_a_step_waits_once(rays: int) -> None:
+    model = tiny_model(operations=("change",)).cuda()
+    editing = guiding(model, "cuda", rays_per_chunk=rays)
+    for step in range(4):  # all views are rendered and kept from here on
+        editing.step(step, 0.6)
+    torch.cuda.synchronize()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            editing.step(4, 0.6)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [f"{Path(one.filename).name}:{one.lineno}" for one in said if "synchronizing" in str(one.message)]
+    assert len(waits) == 1 and waits[0].startswith("editing.py"), waits
+
+
+def test_bfloat16_guides_as_float32_does() -> None:
+    model = tiny_model(operations=("change",)).cuda()
+    editing = guiding(model, "cuda", mixed_precision=True)
+    assert editing.choose_precision().startswith("bfloat16")
+
+
+def test_an_edit_made_here_is_seen_on_a_cpu(tmp_path: Path) -> None:
+    model, rays = tiny_model(), rays_towards_middle(200)
+    there = tiny_model().cuda()
+    save_edit(there.edit, "base", tmp_path / "edit.safetensors")
+    model.layers.add(load_edit(tmp_path / "edit.safetensors", "base"))
+    model.edit.info = replace(model.edit.info, visible=False)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.get_outputs(rays)["rgb"], there.get_outputs(rays.to("cuda"))["rgb"].cpu(), **SAME
+        )
+
+
+@pytest.mark.slow
+def test_a_run_on_the_gpu_is_rendered_on_both(tmp_path: Path) -> None:
+    write_tiny_capture(tmp_path / "capture")
+    train(tmp_path, "gpu", "--machine.device-type", "cuda", "--mixed-precision", "True", "--pipeline.profile", "True")
+    folder = run_of(tmp_path, "gpu")
+    assert set(json.loads((folder / "profile.json").read_text())["parts_ms"]) == set(PARTS)
+    run("ns-eval", "--load-config", folder / "config.yml", "--output-path", tmp_path / "eval.json", cwd=tmp_path)
+    assert json.loads((tmp_path / "eval.json").read_text())["results"]["psnr"] > 5
