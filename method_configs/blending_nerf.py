@@ -67,7 +67,12 @@ blending_nerf = MethodSpecification(
             edit_steps=3_000,
             region=RegionConfig(localizer="CIDAS/clipseg-rd64-refined", views=32, image_size=352),
             guidance=GuidanceConfig(
-                model="ViT-B-16", pretrained="laion2b_s34b_b88k", mixed_precision=True, image_size=224, views=96
+                model="ViT-B-16",
+                pretrained="laion2b_s34b_b88k",
+                mixed_precision=True,
+                image_size=224,
+                views=96,
+                rays_per_chunk=1 << 14,  # a view in one: more would be rendered twice, for memory that a large GPU has
             ),
         ),
         mixed_precision=True,

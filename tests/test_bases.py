@@ -80,7 +80,7 @@ def copy_of(bundle: RayBundle) -> RayBundle:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_outputs_are_bit_identical_to_nerfstudios_own_model(variant: str) -> None:
-    base = make_base(**VARIANTS[variant], fast_on_cpu=False).freeze()
+    base = make_base(**VARIANTS[variant], fast_hash_grids=False).freeze()
     stock, bundle = nerfstudios_own(base, **VARIANTS[variant]), rays(64, CAMERAS)
     theirs, own, render = stock(copy_of(bundle)), base(copy_of(bundle)), base.render(copy_of(bundle))
     assert render.outputs.keys() == theirs.keys() == own.keys()
@@ -109,7 +109,7 @@ def test_the_fast_base_learns_the_same(variant: str) -> None:
     camera = {"camera_optimizer": CameraOptimizerConfig(mode="SO3xR3")}
     gradients = []
     for fast in (True, False):
-        base = make_base(**VARIANTS[variant], **camera, fast_on_cpu=fast).train()
+        base = make_base(**VARIANTS[variant], **camera, fast_hash_grids=fast).train()
         torch.manual_seed(1)
         bundle = rays(64, CAMERAS)
         base.camera_optimizer.apply_to_raybundle(bundle)

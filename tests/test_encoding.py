@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,19 +20,20 @@ from blending_nerf_ns.encoding.contraction import CubeContraction, contract, use
 from blending_nerf_ns.encoding.hash_grid import (
     BLOCK,
     Corners,
-    CpuHashEncoding,
+    FastHashEncoding,
     corners,
+    fused_kernel,
     interpolate,
-    use_cpu_hash_grids,
+    use_fast_hash_grids,
 )
 
 
-def grids(seed: int = 0, **changes) -> tuple[HashEncoding, CpuHashEncoding]:
+def grids(seed: int = 0, **changes) -> tuple[HashEncoding, FastHashEncoding]:
     """nerfstudio's and ours with the same table."""
     sizes = {"num_levels": 5, "min_res": 4, "max_res": 300, "log2_hashmap_size": 9, "features_per_level": 3}
     sizes = {**sizes, "implementation": "torch", **changes}
     torch.manual_seed(seed)
-    theirs, ours = HashEncoding(**sizes), CpuHashEncoding(**sizes)
+    theirs, ours = HashEncoding(**sizes), FastHashEncoding(**sizes)
     theirs.hash_table.data.normal_()
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours
@@ -109,9 +116,9 @@ def test_a_models_encodings_are_exchanged_with_their_parameters() -> None:
         {"grid": theirs, "again": theirs, "cube": SceneContraction(float("inf")), "ball": SceneContraction()}
     )
     points, names = torch.rand(9, 3), list(model.state_dict())
-    use_cpu_hash_grids(model)
+    use_fast_hash_grids(model)
     use_cube_contractions(model)
-    assert type(model["grid"]) is CpuHashEncoding and model["grid"] is model["again"]
+    assert type(model["grid"]) is FastHashEncoding and model["grid"] is model["again"]
     assert type(model["cube"]) is CubeContraction and type(model["ball"]) is SceneContraction
     assert list(model.state_dict()) == names and torch.equal(model["grid"](points), ours(points))
 
@@ -120,3 +127,62 @@ def test_a_contraction_of_gaussians_is_still_nerfstudios() -> None:
     gaussians = Gaussians(mean=torch.tensor([[3.0, 1.0, 0.5]]), cov=torch.eye(3)[None])
     theirs, ours = (kind(order=float("inf"))(gaussians) for kind in (SceneContraction, CubeContraction))
     assert torch.equal(ours.mean, theirs.mean) and torch.equal(ours.cov, theirs.cov)
+
+
+INTERPRETED = """
+import torch
+from blending_nerf_ns.encoding.fused_hash_grid import fused_grid
+from blending_nerf_ns.encoding.hash_grid import corners, interpolate
+torch.manual_seed(0)
+for features, bits, count in ((2, 9, 300), (3, 4, 17), (1, 14, 40), (4, 7, 513)):
+    scalings, table = torch.tensor([4.0, 9.0, 33.0]), torch.randn(3 << bits, features, requires_grad=True)
+    points = (3 * torch.rand(count, 3) - 1).requires_grad_()  # some of them outside
+    gradient = torch.randn(count, 3 * features)
+    found, expected = fused_grid(table, points, scalings), interpolate(table, corners(points, scalings, 1 << bits))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    for ours, plain in zip(*(torch.autograd.grad((out * gradient).sum(), (table, points)) for out in (found, expected))):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-3)
+    (alone,) = torch.autograd.grad((fused_grid(table, points.detach(), scalings) * gradient).sum(), (table,))
+    torch.testing.assert_close(alone, ours if ours.shape == table.shape else alone)
+print("the same")
+"""
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="no Triton here: it ships with torch on Linux")
+def test_the_kernel_is_the_plain_path_by_tritons_interpreter() -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == "the same", done.stderr[-3000:]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="no Triton here: it ships with torch on Linux")
+def test_the_kernels_compile_for_a_gpu_that_is_not_here() -> None:
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from blending_nerf_ns.encoding import fused_hash_grid
+
+    def assembly(kernel, flags: dict[str, object]) -> str:
+        given = {"width": 2, "padded": 2, "block": fused_hash_grid.POINTS, **flags}
+        numbers = ("count", "levels", "table_size")
+        kinds = {
+            name: "constexpr" if name in given else "i32" if name in numbers else "*fp32" for name in kernel.arg_names
+        }
+        places = {(kernel.arg_names.index(name),): value for name, value in given.items()}
+        return compile(ASTSource(kernel, kinds, places), target=GPUTarget("cuda", 80, 32)).asm["ptx"]
+
+    assert "ld.global" in assembly(fused_hash_grid._forward, {})
+    for learns, moves in ((True, False), (False, True), (True, True)):
+        assert "global.add" in assembly(fused_hash_grid._backward, {"learns": learns, "moves": moves}).replace(
+            ".gpu", ""
+        ).replace(".relaxed", "")
+
+
+def test_a_cpu_has_no_kernel_and_a_kernel_that_fails_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fused_kernel(torch.device("cpu")) is None
+    fused_kernel.cache_clear()
+    monkeypatch.setitem(sys.modules, "blending_nerf_ns.encoding.fused_hash_grid", None)  # as where there is no Triton
+    with pytest.warns(UserWarning, match="slower plain path"):
+        assert fused_kernel(torch.device("cuda", 0)) is None
+    assert fused_kernel(torch.device("cuda", 0)) is None
+    fused_kernel.cache_clear()

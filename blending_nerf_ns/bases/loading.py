@@ -157,11 +157,11 @@ def _read_config(path: Path) -> tuple[Any, Any]:
 def _model_config(config: Any, implementation: Literal["tcnn", "torch"]) -> NerfactoBaseConfig:
     """The same options for our class; an option that an older run does not have keeps its default.
 
-    nerfacto knows nothing of `fast_on_cpu`: its runs keep nerfstudio's arithmetic, and render as they did.
+    nerfacto knows nothing of `fast_hash_grids`: its runs keep nerfstudio's arithmetic, and render as they did.
     """
     names = [item.name for item in fields(NerfactoBaseConfig) if item.name != "_target"]
     options = {name: copy.deepcopy(getattr(config, name)) for name in names if hasattr(config, name)}
-    return NerfactoBaseConfig(**{"fast_on_cpu": False, **options, "implementation": implementation})
+    return NerfactoBaseConfig(**{"fast_hash_grids": False, **options, "implementation": implementation})
 
 
 def _dataparser_config(datamanager: Any) -> DataParserConfig:

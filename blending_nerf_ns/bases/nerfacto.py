@@ -17,7 +17,7 @@ from typing_extensions import Self
 from blending_nerf_ns.bases.base import BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.compat import without_lpips
 from blending_nerf_ns.encoding.contraction import use_cube_contractions
-from blending_nerf_ns.encoding.hash_grid import use_cpu_hash_grids
+from blending_nerf_ns.encoding.hash_grid import use_fast_hash_grids
 
 MAX_DENSITY = 1e10
 """Opaque on any interval longer than 1e-8, and still far from overflow when densities are added and multiplied."""
@@ -28,8 +28,8 @@ class NerfactoBaseConfig(NerfactoModelConfig):
     """nerfacto's options, all of them, and one of ours; the class that they build differs."""
 
     _target: Type = field(default_factory=lambda: NerfactoBase)
-    fast_on_cpu: bool = True
-    """Evaluate torch hash grids on a CPU by our formulation: three times the rays per second. Pictures differ from those of
+    fast_hash_grids: bool = True
+    """Evaluate torch hash grids by our formulation: on a CPU three times the rays per second. Pictures differ from those of
     nerfstudio's by rounding, which its samplers amplify to 2e-5 at most; a base that was trained by `ns-train nerfacto`
     therefore keeps nerfstudio's."""
 
@@ -48,9 +48,9 @@ class NerfactoBase(NerfactoModel):
         with without_lpips():
             super().populate_modules()
         use_cube_contractions(self)
-        if self.config.fast_on_cpu:
+        if self.config.fast_hash_grids:
             moves = self.config.predict_normals or self.config.camera_optimizer.mode != "off"
-            use_cpu_hash_grids(self, of_points=moves)
+            use_fast_hash_grids(self, of_points=moves)
 
     # -- training, as nerfstudio's -------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from blending_nerf_ns.encoding.hash_grid import CpuHashEncoding
+from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 
 NO_EDIT_DENSITY = -6.0
 NO_EDIT_DENSITY_RATIO = -4.0
@@ -92,7 +92,7 @@ class EditField(nn.Module):
         super().__init__()
         self.config = config
         implementation = self.implementation = resolve_implementation(config.implementation, use_cuda)
-        self.grid = CpuHashEncoding(
+        self.grid = FastHashEncoding(
             num_levels=config.num_levels,
             min_res=config.base_res,
             max_res=config.max_res,

@@ -1,13 +1,17 @@
-"""The multiresolution hash grid of Instant-NGP (arXiv 2201.05989, section 3) on a CPU.
+"""The multiresolution hash grid of Instant-NGP (arXiv 2201.05989, section 3) in torch, on a CPU and on a GPU.
 
 nerfstudio's torch version gathers eight tables of corners and blends them in seven steps of large temporaries. Written as
-one weighted sum of table rows per point and level, the gathering and the blending are a single call of torch's
-`embedding_bag`: the same numbers to rounding, in about a fifth of the time (`make bench`).
+one weighted sum of table rows per point and level, the gathering and the blending are on a CPU a single call of torch's
+`embedding_bag`: the same numbers to rounding, in about a fifth of the time (`make bench`). On a GPU all of it is one kernel
+(`fused_hash_grid`) where Triton runs; where it does not, rows are at least added up where they lie in the gradient, which
+nerfstudio's sorts, and nothing is copied from the host, which would wait.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Tuple, cast
+import warnings
+from functools import cache
+from typing import Any, Callable, NamedTuple, Optional, Tuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +22,8 @@ from torch import Tensor, nn
 BLOCK = 8192
 """Points that a CPU takes at a time: what lies between stays in its cache (a fifth less time), and each block takes memory of
 the same sizes, which the next one finds free."""
+GPU_BLOCK = 1 << 19
+"""Elsewhere: enough to fill a GPU, at 64 bytes per point and level."""
 PRIMES = (1, 2654435761 - (1 << 32), 805459861)
 """nerfstudio's, as signed 32-bit numbers: products may wrap, since only their low bits are used."""
 
@@ -47,9 +53,10 @@ def corners(points: Float[Tensor, "N 3"], scalings: Float[Tensor, "L"], table_si
     scaled = points.T.contiguous()[None] * scalings.view(-1, 1, 1)  # [L, 3, N]
     low = scaled.floor()
     above = scaled - low
-    near = low.to(torch.int32) * points.new_tensor(PRIMES, dtype=torch.int32).view(1, 3, 1)
-    far = near + points.new_tensor(PRIMES, dtype=torch.int32).view(1, 3, 1)
-    hashed = [(part & (table_size - 1)).unbind(1) for part in (near, far)]
+    # numbers of Python's, not a tensor of three: that would be copied to a GPU, which the host would wait for
+    near = [axis * prime for axis, prime in zip(low.to(torch.int32).unbind(1), PRIMES)]
+    far = [axis + prime for axis, prime in zip(near, PRIMES)]
+    hashed = [[axis & (table_size - 1) for axis in part] for part in (near, far)]
     shares = [part.unbind(1) for part in (1 - above, above)]
     first = torch.arange(len(scalings), dtype=torch.int32, device=points.device)[:, None] * table_size
     hashed = [(x, y, z | first) for x, y, z in hashed]  # a level's first row has none of the hash's bits: | adds
@@ -73,7 +80,13 @@ class _WeightedRows(torch.autograd.Function):
         ctx: Any, table: Float[Tensor, "T F"], rows: Int[Tensor, "M K"], weights: Float[Tensor, "M K"]
     ) -> Float[Tensor, "M F"]:
         ctx.save_for_backward(table, rows, weights)
-        return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
+        if rows.device.type == "cpu":
+            return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
+        # a GPU's embedding_bag takes 32 threads for each row, of which a row of two features feeds two
+        found = table[rows[:, 0]] * weights[:, :1]
+        for corner in range(1, rows.shape[1]):
+            found.addcmul_(table[rows[:, corner]], weights[:, corner, None])
+        return found
 
     @staticmethod
     def backward(ctx: Any, gradient: Float[Tensor, "M F"]) -> Tuple[Any, ...]:  # type: ignore[override]
@@ -107,7 +120,8 @@ class _Grid(torch.autograd.Function):
         ctx: Any, table: Float[Tensor, "T F"], points: Float[Tensor, "N 3"], scalings: Float[Tensor, "L"], keep: bool
     ) -> Float[Tensor, "N L*F"]:
         features, kept = [], []
-        for block in points.split(BLOCK):
+        ctx.block = BLOCK if points.device.type == "cpu" else GPU_BLOCK
+        for block in points.split(ctx.block):
             where = corners(block, scalings, len(table) // len(scalings))
             features.append(interpolate(table, where))
             kept += where if keep else ()
@@ -121,24 +135,43 @@ class _Grid(torch.autograd.Function):
         # one feature after the other: adding up single numbers is twice as fast as adding up short rows
         of_table = gradient.new_zeros(features, rows)
         saved = ctx.saved_tensors
-        for near, weights, block in zip(saved[::2], saved[1::2], gradient.split(BLOCK), strict=True):
+        for near, weights, block in zip(saved[::2], saved[1::2], gradient.split(ctx.block), strict=True):
             flat = near.flatten().long()
             for total, one in zip(of_table, block.unflatten(1, (-1, features)).permute(2, 1, 0), strict=True):
                 total.index_add_(0, flat, (weights * one[..., None]).flatten())
         return of_table.T, None, None, None
 
 
-class CpuHashEncoding(HashEncoding):
-    """nerfstudio's torch hash grid, with the same parameters and features; other devices take nerfstudio's way."""
+@cache
+def fused_kernel(device: torch.device) -> Optional[Callable[..., Tensor]]:
+    """`fused_grid` where it can run: on a GPU, with a Triton that compiles there. None elsewhere; said once if it should have."""
+    if device.type != "cuda":
+        return None
+    try:
+        from blending_nerf_ns.encoding.fused_hash_grid import fused_grid
+
+        fused_grid(torch.zeros(8, 1, device=device), torch.zeros(1, 3, device=device), torch.ones(1, device=device))
+    except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own exception
+        warnings.warn(f"hash grids take the slower plain path: Triton does not run here ({error})", stacklevel=2)
+        return None
+    return fused_grid
+
+
+class FastHashEncoding(HashEncoding):
+    """nerfstudio's torch hash grid, with the same parameters and features."""
 
     of_points: bool = True
     """Whether gradients reach the points. nerfacto asks for them always, and uses them for normals and cameras only."""
 
     def pytorch_fwd(self, in_tensor: Float[Tensor, "*bs 3"]) -> Float[Tensor, "*bs output_dim"]:
-        if in_tensor.device.type != "cpu":
-            return super().pytorch_fwd(in_tensor)
+        if self.scalings.device != in_tensor.device:  # no buffer: it stays behind when the module moves
+            self.scalings = self.scalings.to(in_tensor.device)
         points = in_tensor if self.of_points else in_tensor.detach()
         flat, learns = points.reshape(-1, 3), torch.is_grad_enabled()
+        fused = fused_kernel(flat.device)
+        if fused is not None:
+            found = fused(self.hash_table, flat.float(), self.scalings)
+            return found.view(*in_tensor.shape[:-1], self.get_out_dim())
         if learns and flat.requires_grad:
             found = interpolate(self.hash_table, corners(flat, self.scalings, self.hash_table_size))
         else:
@@ -147,9 +180,9 @@ class CpuHashEncoding(HashEncoding):
         return found.view(*in_tensor.shape[:-1], self.get_out_dim())
 
 
-def use_cpu_hash_grids(model: nn.Module, of_points: bool = True) -> None:
-    """Let every torch hash grid of a model be a `CpuHashEncoding`; parameters and their names stay."""
+def use_fast_hash_grids(model: nn.Module, of_points: bool = True) -> None:
+    """Let every torch hash grid of a model be a `FastHashEncoding`; parameters and their names stay."""
     for module in model.modules():
         if type(module) is HashEncoding and module.tcnn_encoding is None:
-            module.__class__ = CpuHashEncoding  # nerfstudio's fields build their encodings themselves
-            cast(CpuHashEncoding, module).of_points = of_points
+            module.__class__ = FastHashEncoding  # nerfstudio's fields build their encodings themselves
+            cast(FastHashEncoding, module).of_points = of_points

@@ -12,7 +12,7 @@ from blending_nerf_ns.bases.nerfacto import NerfactoBase
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.edits.stack import SECOND_SAMPLES_ABOVE
 from blending_nerf_ns.encoding.contraction import CubeContraction
-from blending_nerf_ns.encoding.hash_grid import CpuHashEncoding
+from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 from blending_nerf_ns.model import BlendingModel
 
 from .naive import naive_frame
@@ -74,7 +74,7 @@ def stock_base(base: NerfactoBase) -> NerfactoBase:
     """A copy that evaluates its hash grids and its contraction as nerfstudio does."""
     stock = copy.deepcopy(base)
     for module in stock.modules():
-        for ours in (CpuHashEncoding, CubeContraction):
+        for ours in (FastHashEncoding, CubeContraction):
             if type(module) is ours:
                 module.__class__ = ours.__mro__[1]
     return stock
