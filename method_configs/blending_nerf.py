@@ -54,7 +54,9 @@ blending_nerf = MethodSpecification(
             datamanager=_data(4096),
             model=BlendingModelConfig(
                 base=NerfactoBaseConfig(
-                    camera_optimizer=CameraOptimizerConfig(mode="SO3xR3"), eval_num_rays_per_chunk=1 << 15
+                    camera_optimizer=CameraOptimizerConfig(mode="SO3xR3"),
+                    average_init_density=0.01,  # as `ns-train nerfacto`: with the class's own 1, fog before the cameras stays
+                    eval_num_rays_per_chunk=1 << 15,
                 ),
                 edit_field=EditFieldConfig(
                     num_levels=12, base_res=16, max_res=1024, log2_hashmap_size=18, features_per_level=2, hidden_dim=64
@@ -94,6 +96,7 @@ blending_nerf_small = MethodSpecification(
                     num_proposal_samples_per_ray=(128, 64),
                     num_nerf_samples_per_ray=32,
                     camera_optimizer=CameraOptimizerConfig(mode="SO3xR3"),
+                    average_init_density=0.01,
                     eval_num_rays_per_chunk=1 << 13,
                 ),
                 edit_field=EditFieldConfig(max_res=512, log2_hashmap_size=16),

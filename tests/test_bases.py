@@ -340,3 +340,19 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded() -> None:
     assert "missing: field.aabb;" in message and "unexpected: field.extra;" in message
     assert "field.mlp_base.model.1.layers.0.weight (8, 8) instead of (16, 8)" in message
     assert fingerprint(base.state_dict()) == before
+
+
+def test_the_large_configurations_base_is_nerfstudios_nerfacto() -> None:
+    """Its class has other defaults than its method: a density of 1 to begin with leaves fog before the cameras."""
+    from nerfstudio.configs.method_configs import method_configs
+
+    from blending_nerf_ns.method_configs import blending_nerf  # pyright: ignore[reportMissingImports]
+
+    theirs = vars(method_configs["nerfacto"].pipeline.model)
+    of_sizes = [
+        getattr(blending_nerf, name).config.pipeline.model.base
+        for name in ("blending_nerf", "blending_nerf_small", "blending_nerf_cpu")
+    ]
+    large = {name: value for name, value in vars(of_sizes[0]).items() if name in theirs and name != "_target"}
+    assert large == {name: value for name, value in theirs.items() if name != "_target"}
+    assert {base.average_init_density for base in of_sizes} == {theirs["average_init_density"]}

@@ -18,6 +18,7 @@ import torch
 from nerfstudio.field_components.encodings import HashEncoding
 from tiny_run import rays_towards_middle, ring, run, run_of, tiny_model, train, write_tiny_capture
 
+from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, find_subject, write_capture
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.file import load_edit, save_edit
 from blending_nerf_ns.encoding import hash_grid
@@ -84,9 +85,10 @@ def test_hash_grids_are_nerfstudios(fused: bool, monkeypatch: pytest.MonkeyPatch
         features = grid(there)
         features.square().sum().backward()
         found.append((features, there.grad, grid.hash_table.grad))
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-2)  # sums of thousands, up to 300 cells per unit
-    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-5)
+    assert_same(found[1][0], found[0][0], "features")
+    torch.testing.assert_close(found[1][2], found[0][2], rtol=1e-4, atol=1e-2)  # sums of thousands
+    off = (found[1][1] - found[0][1]).abs() > 1e-3 * (1 + found[0][1].abs())
+    assert float(off.float().mean()) < 1e-3, "on the grid itself the derivative jumps, and theirs is another side's"
 
 
 def test_rays_that_miss_are_the_bases_own() -> None:
@@ -136,7 +138,9 @@ def test_a_step_waits_once(rays: int) -> None:
             editing.step(4, 0.6)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    waits = Counter(f"{Path(one.filename).name}:{one.lineno}" for one in said if "synchronizing" in str(one.message))
+    waits = Counter(
+        f"{Path(one.filename).name}:{one.lineno}" for one in said if "called a synchronizing" in str(one.message)
+    )
     assert sum(waits.values()) == 1 and next(iter(waits)).startswith("editing.py"), dict(waits)
 
 
@@ -164,3 +168,30 @@ def test_a_run_on_the_gpu_is_rendered_on_both(tmp_path: Path) -> None:
     assert set(json.loads((folder / "profile.json").read_text())["parts_ms"]) == set(PARTS)
     run("ns-eval", "--load-config", folder / "config.yml", "--output-path", tmp_path / "eval.json", cwd=tmp_path)
     assert json.loads((tmp_path / "eval.json").read_text())["results"]["psnr"] > 5
+
+
+@pytest.mark.slow
+def test_the_large_configuration_learns_a_base_and_recolours(tmp_path: Path) -> None:
+    scene = demo_capture_scene()
+    write_capture(tmp_path / "capture", scene, find_subject(scene, "a red ball"), CaptureShape())
+    flags = {
+        "--vis": "tensorboard",
+        "--viewer.quit-on-train-completion": "True",
+        "--pipeline.base-steps": "600",
+        "--pipeline.edit-steps": "100",
+        "--pipeline.guidance.model": "embedded",
+        "--pipeline.guidance.pretrained": "None",
+        "--pipeline.guidance.image-size": "96",
+        "--pipeline.guidance.views": "24",
+        "--pipeline.region.localizer": "embedded",
+        "--pipeline.region.image-size": "96",
+        "--pipeline.region.threshold": "0.4",
+        "--pipeline.operations": "change",
+    }
+    texts = ("--pipeline.source-text", TEXTS[0], "--pipeline.target-text", TEXTS[1])
+    where = ("--data", "capture", "--output-dir", "out", "--experiment-name", "demo", "--timestamp", "run")
+    run("ns-train", "blending-nerf", *where, *texts, *(word for pair in flags.items() for word in pair), cwd=tmp_path)
+    config = tmp_path / "out" / "demo" / "blending-nerf" / "run" / "config.yml"
+    run("ns-eval", "--load-config", config, "--output-path", tmp_path / "eval.json", cwd=tmp_path)
+    found = json.loads((tmp_path / "eval.json").read_text())["results"]
+    assert found["psnr"] > 24 and 15 < found["edit_psnr"] < 60, found
