@@ -10,7 +10,7 @@ TRITON_INTERPRET=1 in the environment, by which the tests run it on a CPU.
 
 from __future__ import annotations
 
-from typing import Any, Tuple, cast
+from typing import Any, Dict, Tuple, cast
 
 import torch
 import triton
@@ -20,6 +20,8 @@ from torch import Tensor
 
 POINTS = 256
 """Points of a program; each program takes one level."""
+ROUNDED: Dict[str, bool] = {"enable_fp_fusion": False}
+"""Products are rounded before they are added up, as torch's: a place within a cell is then the plain path's to the last bit."""
 PRIME_Y, PRIME_Z = tl.constexpr(2654435761 - (1 << 32)), tl.constexpr(805459861)
 """nerfstudio's, as signed 32-bit numbers: products may wrap, since only their low bits are used."""
 
@@ -106,7 +108,7 @@ class _FusedGrid(torch.autograd.Function):
         features = points.new_empty(len(points), levels * width)
         sizes = (len(points), levels, len(table) // levels, width, triton.next_power_of_2(width), POINTS)
         if len(points):
-            _forward[(triton.cdiv(len(points), POINTS), levels)](points, table, scalings, features, *sizes)
+            _forward[(triton.cdiv(len(points), POINTS), levels)](points, table, scalings, features, *sizes, **ROUNDED)
         ctx.save_for_backward(table, points, scalings)
         ctx.sizes = sizes
         return features
