@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from blending_nerf_ns.rendering.blending import BlendedSamples, EditSamples, Strengths, blend
 from blending_nerf_ns.rendering.compositing import composite_blend
-from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, keep_no_more, pixels_of, unedited
+from blending_nerf_ns.rendering.folding import (
+    Folded,
+    Layer,
+    accumulated_removal,
+    fold,
+    fold_together,
+    keep_no_more,
+    pixels_of,
+    unedited,
+)
 from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
 
 RED, GREEN, BLUE = (torch.tensor([[c]]) for c in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]))
@@ -107,6 +116,25 @@ def test_the_first_edits_short_way_is_the_way_of_all(seed: int) -> None:
     short, long = (pixels_of(fold(below._replace(untouched=way), edges, samples, Strengths())) for way in (True, False))
     for name, value in short._asdict().items():
         assert torch.allclose(value, getattr(long, name), atol=1e-6), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.booleans(), st.integers(0, 4))
+def test_edits_folded_together_are_those_folded_one_by_one(seed: int, edited: bool, count: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    below = random_scene(generator, 6)
+    if edited:
+        below = fold(below, *random_edit(generator, 6, 3), Strengths())
+    layers = [
+        Layer(*random_edit(generator, 6, 2 + i), Strengths(*torch.rand(3, generator=generator).tolist()))
+        for i in range(count)
+    ]
+    together, one_by_one = fold_together(below, layers), below
+    for layer in layers:
+        one_by_one = fold(one_by_one, *layer)
+    assert torch.equal(together.edges, one_by_one.edges) and together.untouched == (not edited and count == 0)
+    for name, value in pixels_of(one_by_one)._asdict().items():
+        assert torch.allclose(getattr(pixels_of(together), name), value, atol=1e-5), name
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,7 +14,15 @@ from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.intersection import FARTHEST, RegionIntervals, intersect_region
 from blending_nerf_ns.rendering.blending import EditSamples, Strengths
-from blending_nerf_ns.rendering.folding import Folded, accumulated_removal, fold, keep_no_more, pixels_of, unedited
+from blending_nerf_ns.rendering.folding import (
+    Folded,
+    Layer,
+    accumulated_removal,
+    fold_together,
+    keep_no_more,
+    pixels_of,
+    unedited,
+)
 
 SECOND_SAMPLES_ABOVE = 0.02
 """Accumulated removal above which a ray is sampled again behind what was removed."""
@@ -127,9 +135,7 @@ def kept_by_all(
 
 def _fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
     scene = unedited(samples.edges, samples.density, samples.rgb, samples.background)
-    for sampled in edits:
-        scene = fold(scene, *on_all_rays(sampled, scene.edges), sampled.strengths)
-    return scene
+    return fold_together(scene, [Layer(*on_all_rays(one, scene.edges), one.strengths) for one in edits])
 
 
 @torch.no_grad()

@@ -6,15 +6,16 @@ how much of the result is still the scene's own: the pixel's accumulated opaciti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from blending_nerf_ns.rendering.blending import SMALLEST_DENSITY, BlendedSamples, EditSamples, Strengths, blend
 from blending_nerf_ns.rendering.compositing import BlendedPixels, composite_blend, render_weights
-from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
+from blending_nerf_ns.rendering.intervals import merge_intervals, take, take_nearest
 
 
 class Folded(NamedTuple):
@@ -46,6 +47,17 @@ def unedited(
     return Folded(edges, density, blended, rgb, background, untouched=True)
 
 
+class Layer(NamedTuple):
+    """An edit on rays, to be put on a scene."""
+
+    edges: Float[Tensor, "rays n+1"]
+    """Of its own intervals. A ray that misses it has intervals of region weight 0."""
+    samples: EditSamples
+    """The editable field on them."""
+    strengths: Strengths
+    """How much of each of its operations is shown."""
+
+
 def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, strengths: Strengths) -> Folded:
     """Put one more edit on top.
 
@@ -64,19 +76,49 @@ def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, str
         >>> twice.blended.changed.max()
         tensor(0.7500)
     """
-    split = split_intervals(below.edges, edges)
-    own = EditSamples(*(take_nearest(value, split.edit) for value in edit[:-1]), region=take(edit.region, split.edit))
-    original = take(below.original, split.base)
+    return fold_together(below, [Layer(edges, edit, strengths)])
+
+
+def fold_together(below: Folded, layers: Sequence[Layer]) -> Folded:
+    """Put several edits on top, the first lowest: `fold` by `fold`, with all of their edges merged once.
+
+    Args:
+        below: the scene with the edits beneath them.
+        layers: on the same rays.
+    """
+    if not layers:
+        return below
+    merged = merge_intervals([below.edges, *(layer.edges for layer in layers)])
+    folded = _cut(below, merged.edges, merged.parents[0])
+    for layer, parent in zip(layers, merged.parents[1:], strict=True):
+        folded = _blend_on(folded, _parts(layer.samples, parent), layer.strengths)
+    return folded
+
+
+def _parts(samples: EditSamples, parent: Int[Tensor, "rays m"]) -> EditSamples:
+    """An edit's samples on parts of its intervals; of region weight 0 outside of them."""
+    inside = take(samples.region, parent)
+    return EditSamples(*(take_nearest(value, parent) for value in samples[:-1]), region=inside)
+
+
+def _cut(below: Folded, edges: Float[Tensor, "rays m+1"], parent: Int[Tensor, "rays m"]) -> Folded:
+    """A scene on parts of its intervals; it looks the same."""
+    original = take(below.original, parent)
     if below.untouched:
-        alone = blend(original, take_nearest(below.blended.rgb, split.base), own, strengths)
-        return Folded(split.edges, original, alone, own.rgb, below.background)
-    old = BlendedSamples(
-        *(
-            (take_nearest if name == "rgb" else take)(value, split.base)
-            for name, value in below.blended._asdict().items()
-        )
+        rgb = take_nearest(below.blended.rgb, parent)
+        return unedited(edges, original, rgb, below.background)
+    blended = BlendedSamples(
+        *((take_nearest if name == "rgb" else take)(value, parent) for name, value in below.blended._asdict().items())
     )
+    return Folded(edges, original, blended, take_nearest(below.edit_rgb, parent), below.background)
+
+
+def _blend_on(below: Folded, own: EditSamples, strengths: Strengths) -> Folded:
+    """Put an edit on top whose samples lie on the scene's own intervals."""
+    old = below.blended
     alone = blend(old.density, old.rgb, own, strengths)
+    if below.untouched:
+        return below._replace(blended=alone, edit_rgb=own.rgb, untouched=False)
     stays = 1.0 - alone.removed
     together = BlendedSamples(
         density=alone.density,
@@ -90,9 +132,8 @@ def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, str
     made = stays * alone.changed * old.density + alone.added
     share = (made / together.edit_density.clamp_min(SMALLEST_DENSITY)).clamp(0.0, 1.0)
     share = torch.where(together.edit_density > SMALLEST_DENSITY, share, torch.ones_like(share))
-    earlier = take_nearest(below.edit_rgb, split.base)
-    edit_rgb = torch.lerp(earlier, own.rgb, share[..., None])
-    return Folded(split.edges, original, together, edit_rgb, below.background)
+    edit_rgb = below.edit_rgb + share[..., None] * (own.rgb - below.edit_rgb)  # lerp takes twice as long on a CPU
+    return below._replace(blended=together, edit_rgb=edit_rgb)
 
 
 def pixels_of(folded: Folded) -> BlendedPixels:
