@@ -17,6 +17,7 @@ import triton
 import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 POINTS = 256
 """Points of a program; each program takes one level."""
@@ -108,12 +109,15 @@ class _FusedGrid(torch.autograd.Function):
         features = points.new_empty(len(points), levels * width)
         sizes = (len(points), levels, len(table) // levels, width, triton.next_power_of_2(width), POINTS)
         if len(points):
-            _forward[(triton.cdiv(len(points), POINTS), levels)](points, table, scalings, features, *sizes, **ROUNDED)
+            grid = (triton.cdiv(len(points), POINTS), levels)
+            with torch.cuda.device_of(points):  # Triton launches on the present device, wherever the tensors are
+                _forward[grid](points, table, scalings, features, *sizes, **ROUNDED)
         ctx.save_for_backward(table, points, scalings)
         ctx.sizes = sizes
         return features
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Float[Tensor, "N L*F"]) -> Tuple[Any, ...]:  # type: ignore[override]
         table, points, scalings = ctx.saved_tensors
         learns, moves, _ = ctx.needs_input_grad
@@ -123,7 +127,9 @@ class _FusedGrid(torch.autograd.Function):
             # what is not asked for is not written: any tensor will do in its place
             written = (table if of_table is None else of_table, points if of_points is None else of_points)
             grid = (triton.cdiv(len(points), POINTS), len(scalings))
-            _backward[grid](points, table, scalings, gradient.float().contiguous(), *written, *ctx.sizes, learns, moves)
+            needed = (points, table, scalings, gradient.float().contiguous(), *written)
+            with torch.cuda.device_of(points):
+                _backward[grid](*needed, *ctx.sizes, learns, moves, **ROUNDED)
         return of_table, of_points, None
 
 
