@@ -141,6 +141,8 @@ class BlendingPipeline(VanillaPipeline):
         self._bar: Optional[StageBar] = None
         self.trainer: Any = None
         """Set when training begins; None where there is none, as in ns-viewer."""
+        self.last_step: Optional[int] = None
+        """The trainer's count of the last step that was taken."""
         self._times: Dict[str, float] = {}
         self.session = Session(self)
         self.session.waits = config.interactive and test_mode == "val"
@@ -230,6 +232,7 @@ class BlendingPipeline(VanillaPipeline):
                 self.profile.begin_step()
 
     def _after_step(self, step: int) -> None:
+        self.last_step = step
         if self.stage == "base":
             self.progress[0] += 1
             assert self._bar is not None

@@ -82,6 +82,12 @@ class BlendingTrainer(Trainer):
         self.step = max(self._start_step - 1, 0)
         super().train()
 
+    def _after_train(self) -> None:
+        """nerfstudio's loop, told to stop, has counted a step that it did not take: its checkpoint has the name of the last."""
+        taken = cast(BlendingPipeline, self.pipeline).last_step
+        self.step = self.step if taken is None else taken
+        super()._after_train()
+
     @check_main_thread
     def save_config(self) -> None:
         """Write config.yml again: prompts were changed in the viewer, and a resume goes on with these."""

@@ -23,7 +23,8 @@ def test_a_settled_edit_ends_before_its_last_step(tmp_path: Path) -> None:
     ).stdout  # fmt: skip
     folder = run_of(tmp_path, "settled")
     (path,) = (folder / "nerfstudio_models").glob("*.ckpt")
-    done = int(torch.load(path, weights_only=True)["pipeline"]["progress"][1])
+    base, done = torch.load(path, weights_only=True)["pipeline"]["progress"].tolist()
+    assert int(path.stem.split("-")[1]) == base + done - 1, "named after the last step that was taken, from 0"
     assert 50 <= done < STEPS and f"the edit ends after {done} of {STEPS} steps" in " ".join(said.split())
     assert json.loads((folder / "stages.json").read_text())["edit_steps"] == done == len(read_losses(folder))
 
