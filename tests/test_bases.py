@@ -1,7 +1,7 @@
 """The frozen base: its samples are what its picture was made from, and training leaves no trace in them."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -348,7 +348,7 @@ def test_the_large_configurations_base_is_nerfstudios_nerfacto() -> None:
 
     from blending_nerf_ns.method_configs import blending_nerf  # pyright: ignore[reportMissingImports]
 
-    theirs = vars(method_configs["nerfacto"].pipeline.model)
+    theirs = vars(cast(Any, method_configs["nerfacto"]).pipeline.model)
     of_sizes = [
         getattr(blending_nerf, name).config.pipeline.model.base
         for name in ("blending_nerf", "blending_nerf_small", "blending_nerf_cpu")
