@@ -74,7 +74,7 @@ blending_nerf = MethodSpecification(
                 mixed_precision=True,
                 image_size=224,
                 views=96,
-                rays_per_chunk=1 << 14,  # a view in one: more would be rendered twice, for memory that a large GPU has
+                rays_per_chunk=1 << 14,  # a view in one chunk: several are rendered twice, to save what a large GPU has
             ),
         ),
         mixed_precision=True,

@@ -161,13 +161,19 @@ def test_an_edit_made_here_is_seen_on_a_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_on_the_gpu_is_rendered_on_both(tmp_path: Path) -> None:
+def test_a_run_on_the_gpu_is_rendered_on_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_capture(tmp_path / "capture")
     train(tmp_path, "gpu", "--machine.device-type", "cuda", "--mixed-precision", "True", "--pipeline.profile", "True")
     folder = run_of(tmp_path, "gpu")
     assert set(json.loads((folder / "profile.json").read_text())["parts_ms"]) == set(PARTS)
-    run("ns-eval", "--load-config", folder / "config.yml", "--output-path", tmp_path / "eval.json", cwd=tmp_path)
-    assert json.loads((tmp_path / "eval.json").read_text())["results"]["psnr"] > 5
+    found = {}
+    for place in ("gpu", "cpu"):
+        output = tmp_path / f"{place}.json"
+        run("ns-eval", "--load-config", folder / "config.yml", "--output-path", output, cwd=tmp_path)
+        found[place] = json.loads(output.read_text())["results"]
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # from here on there is no GPU
+    for name in ("psnr", "edit_psnr"):
+        assert found["gpu"][name] > 5 and found["cpu"][name] == pytest.approx(found["gpu"][name], abs=0.1), name
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -131,7 +132,7 @@ def test_a_contraction_of_gaussians_is_still_nerfstudios() -> None:
 
 INTERPRETED = """
 import torch
-from blending_nerf_ns.encoding.fused_hash_grid import fused_grid
+from blending_nerf_ns.encoding.fused_hash_grid import fused_grid, try_out
 from blending_nerf_ns.encoding.hash_grid import corners, interpolate
 torch.manual_seed(0)
 for features, bits, count in ((2, 9, 300), (3, 4, 17), (1, 14, 40), (4, 7, 513)):
@@ -140,10 +141,13 @@ for features, bits, count in ((2, 9, 300), (3, 4, 17), (1, 14, 40), (4, 7, 513))
     gradient = torch.randn(count, 3 * features)
     found, expected = fused_grid(table, points, scalings), interpolate(table, corners(points, scalings, 1 << bits))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    for ours, plain in zip(*(torch.autograd.grad((out * gradient).sum(), (table, points)) for out in (found, expected))):
+    of_both, wanted = (torch.autograd.grad((out * gradient).sum(), (table, points)) for out in (found, expected))
+    of_table = torch.autograd.grad((fused_grid(table, points.detach(), scalings) * gradient).sum(), table)
+    of_points = torch.autograd.grad((fused_grid(table.detach(), points, scalings) * gradient).sum(), points)
+    for ours, plain in zip((*of_both, *of_table, *of_points), (*wanted, *wanted), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-3)
-    (alone,) = torch.autograd.grad((fused_grid(table, points.detach(), scalings) * gradient).sum(), (table,))
-    torch.testing.assert_close(alone, ours if ours.shape == table.shape else alone)
+with torch.no_grad():
+    try_out(torch.device("cpu"))
 print("the same")
 """
 
@@ -175,9 +179,8 @@ def test_the_kernels_compile_for_a_gpu_that_is_not_here() -> None:
 
     assert "ld.global" in assembly(fused_hash_grid._forward, {})
     for learns, moves in ((True, False), (False, True), (True, True)):
-        assert "global.add" in assembly(fused_hash_grid._backward, {"learns": learns, "moves": moves}).replace(
-            ".gpu", ""
-        ).replace(".relaxed", "")
+        written = assembly(fused_hash_grid._backward, {"learns": learns, "moves": moves})
+        assert re.search(r"(red|atom)\.global[\w.]*\.add", written), "gradients are added up where they lie"
 
 
 def test_a_cpu_has_no_kernel_and_a_kernel_that_fails_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,3 +144,10 @@ def fused_grid(
         scalings: cells per unit on each level.
     """
     return cast(Tensor, _FusedGrid.apply(table, points, scalings))
+
+
+def try_out(device: torch.device) -> None:
+    """Compile both kernels and run them once; raises whatever keeps Triton from it: no C compiler, a GPU too old."""
+    with torch.enable_grad():
+        table, points = (torch.zeros(8, 1 + 2 * i, device=device, requires_grad=True) for i in (0, 1))
+        fused_grid(table, points, torch.ones(1, device=device)).sum().backward()

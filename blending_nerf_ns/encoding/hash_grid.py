@@ -148,9 +148,9 @@ def fused_kernel(device: torch.device) -> Optional[Callable[..., Tensor]]:
     if device.type != "cuda":
         return None
     try:
-        from blending_nerf_ns.encoding.fused_hash_grid import fused_grid
+        from blending_nerf_ns.encoding.fused_hash_grid import fused_grid, try_out
 
-        fused_grid(torch.zeros(8, 1, device=device), torch.zeros(1, 3, device=device), torch.ones(1, device=device))
+        try_out(device)
     except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own exception
         warnings.warn(f"hash grids take the slower plain path: Triton does not run here ({error})", stacklevel=2)
         return None
