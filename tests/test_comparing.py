@@ -129,6 +129,8 @@ def test_scenes_say_what_is_wrong_with_them(tmp_path: Path) -> None:
         read_scenes(["demo"], ["it"])
     with pytest.raises(BlendingNerfError, match="operations among"):
         EditCase("recolour", "a", "b", ("paint",))
+    with pytest.raises(BlendingNerfError, match="the room 'below'; choose among none, around, above"):
+        EditCase("recolour", "a", "b", room="below")  # type: ignore[arg-type]
 
 
 # -- running --------------------------------------------------------------------------------------------------------
@@ -267,7 +269,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> TinyTable:
     folder = tmp_path_factory.mktemp("compared")
     capture = write_tiny_capture(folder / "capture")
     box = {"source": "box", "box-size": "0.5 0.5 0.5"}
-    scene = SceneCase("demo", (replace(EDIT, region=box),), capture, masks=("demo",))
+    scene = SceneCase("demo", (replace(EDIT, region=box, room="around"),), capture, masks=("demo",))
     place = Workplace(
         folder / "work",
         folder / "results",

@@ -15,7 +15,7 @@ from torch import Tensor
 from blending_nerf_ns import compat
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.change import leaked_change, leaked_pixels, mean_inside_outside
-from blending_nerf_ns.evaluation.masks import grow, split_by_mask
+from blending_nerf_ns.evaluation.masks import grow, split_by_mask, with_room
 from blending_nerf_ns.evaluation.preservation import (
     HIGHEST_PSNR,
     SSIM_REACH,
@@ -47,6 +47,19 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 # --- the two sides of a mask
+
+
+def test_room_is_the_rectangle_around_a_mask_and_as_much_above_it():
+    mask = torch.zeros(3, 8, 6, dtype=torch.bool)
+    mask[0, 5, 2] = mask[0, 6, 4] = True  # two rows high, three columns wide
+    mask[1, 1:4, 0] = True  # three rows high, with one row above it
+    assert with_room(mask, "none") is mask
+    around, above = with_room(mask, "around"), with_room(mask, "above")
+    assert [int(view.sum()) for view in around] == [6, 3, 0] and bool(around[0, 5:7, 2:5].all())
+    assert [int(view.sum()) for view in above] == [12, 4, 0] and bool(above[0, 3:7, 2:5].all())
+    assert bool(above[1, :4, 0].all()), "a picture ends at its edge"
+    with pytest.raises(BlendingNerfError, match="--mask-room below: choose among none, around, above"):
+        with_room(mask, "below")  # type: ignore[arg-type]
 
 
 @given(SEEDS, st.integers(0, 6))

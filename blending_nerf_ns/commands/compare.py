@@ -21,8 +21,8 @@ class CompareOptions:
     """`demo`, which is drawn, or JSON files that say a capture's masks and edits (`examples/scenes/`)."""
     data: Tuple[str, ...] = ()
     """Where the captures lie: NAME=FOLDER for each scene that has a file."""
-    methods: Tuple[str, ...] = ("ours", "clip-nerf-finetune")
-    """`ours`, `clip-nerf-finetune`, and ours with one idea taken out: `no-region`, `no-budgets`, `no-directional-loss`,
+    methods: Tuple[str, ...] = ("ours", "clip-nerf-finetune", "drawn-anew")
+    """`ours`, `clip-nerf-finetune`, `drawn-anew` (what a perfect edit scores, where the scene is drawn), and ours with one idea taken out: `no-region`, `no-budgets`, `no-directional-loss`,
     `no-edit-loss`, `no-base-freezing`, `resampled`, or `ablations` for all of these."""
     edits: Tuple[str, ...] = ()
     """Of the scenes' edits, such as `recolour add remove replace`; all if none is named."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, get_args
 
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.masks import Room
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.comparing.drawing import Drawing
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,17 @@ class EditCase:
     region: Mapping[str, str] = field(default_factory=dict)
     """ns-train's flags of where it is, without their "--pipeline.region.": {"box-size": "0.5 0.5 1"}. Only methods with a
     region are told."""
+    room: Room = "none"
+    """What it is asked to use beside its subject's pixels (`evaluation.masks.with_room`): change there is no leakage."""
     subject: str = ""
     """Text that names the object in the demo's ground truth, where the source text does not."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be trained."""
+        """Refuse what could not be trained or measured."""
+        if self.room not in get_args(Room):
+            raise BlendingNerfError(
+                f"the edit {self.name!r} has the room {self.room!r}; choose among {', '.join(get_args(Room))}"
+            )
         if not self.name or not self.target_text or not set(self.operations) <= set(OPERATIONS) or not self.operations:
             raise BlendingNerfError(
                 f"the edit {self.name!r} needs a name, a target text and operations among {OPERATIONS}; it has the target "
@@ -47,8 +57,8 @@ class SceneCase:
     edits: Tuple[EditCase, ...]
     capture: Optional[Path] = None
     """Its folder; None where it is drawn."""
-    draw: Optional[Callable[[Path], None]] = None
-    """Draws it into a folder, where it is drawn."""
+    drawing: Optional[Drawing] = None
+    """What is drawn, where it is."""
     masks: Tuple[str, ...] = ("none",)
     """What `blending-nerf evaluate --masks` is told; a file lies beside the scene's own."""
     train_flags: Tuple[str, ...] = ()
@@ -73,11 +83,16 @@ class Method:
     name: str
     """In file names and the table."""
     config: str
-    """ns-train's method."""
+    """ns-train's method; empty where nothing is trained: the scene is drawn anew with the edit made."""
     flags: Tuple[str, ...] = ()
     """Of ns-train; they win over the edit's. "{x}" and the like are filled in for each scene (`places`)."""
     has_region: bool = True
     """Whether it knows regions and operations."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether it trains anything."""
+        return bool(self.config)
 
 
 @dataclass(frozen=True)
@@ -138,6 +153,8 @@ def table_cells(
 ) -> List[Cell]:
     """All combinations, seed by seed: a table that is stopped early has few seeds of everything.
 
+    What is not trained has no seeds and only stands where the edit has been drawn.
+
     Args:
         scenes: each with its own edits.
         edits: names of those that count; all if none is named.
@@ -150,6 +167,7 @@ def table_cells(
         for scene in scenes
         for edit in ([scene.find(name) for name in edits] or scene.edits)
         for method in methods
+        if method.trained or (seed == seeds[0] and scene.drawing and edit.name in scene.drawing.perfect)
     ]
 
 

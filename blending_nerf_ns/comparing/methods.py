@@ -1,4 +1,4 @@
-"""The methods of the table: ours, the baseline, and ours with one idea taken out."""
+"""The methods of the table: ours, the baseline, a perfect edit of what is drawn, and ours with one idea taken out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from blending_nerf_ns.comparing.cases import Method
 from blending_nerf_ns.comparing.places import EVERYTHING
 from blending_nerf_ns.errors import BlendingNerfError
 
-OURS, FINETUNED = "ours", "clip-nerf-finetune"
+OURS, FINETUNED, DRAWN = "ours", "clip-nerf-finetune", "drawn-anew"
 
 
 def methods(size: str = "cpu") -> Dict[str, Method]:
@@ -29,6 +29,7 @@ def methods(size: str = "cpu") -> Dict[str, Method]:
     listed = [
         Method(OURS, ours),
         Method(FINETUNED, f"clip-nerf-finetune{ending}", has_region=False),
+        Method(DRAWN, "", has_region=False),
         Method("no-region", ours, EVERYTHING),
         Method("no-budgets", ours, (f"{weight}-budget", "0")),
         Method("no-directional-loss", ours, (f"{weight}-direction", "0")),
@@ -42,7 +43,7 @@ def methods(size: str = "cpu") -> Dict[str, Method]:
     return {method.name: method for method in listed}
 
 
-ABLATIONS = tuple(name for name in methods() if name not in (OURS, FINETUNED))
+ABLATIONS = tuple(name for name in methods() if name not in (OURS, FINETUNED, DRAWN))
 """Names of the methods with one idea taken out."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+import tyro
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
@@ -16,6 +17,7 @@ from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.places import fill_for_scene
 from blending_nerf_ns.demo.commands import environment, program
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.reporting.options import ReportOptions
 
 FORMAT = "blending-nerf table 1"
 MODELS = "nerfstudio_models"
@@ -99,6 +101,8 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
 
 def run_cell(cell: Cell, place: Workplace) -> Result:
     """Train and evaluate one cell, or go on where an earlier attempt stopped; writes its result."""
+    if not cell.method.trained:
+        return write_result(cell, place, draw_anew(cell, place), {}, 1)
     log = place.work / "logs" / f"{cell.key}.log"
     env = environment(place.work / "bin")
     capture = find_capture(cell.scene, place)
@@ -116,27 +120,47 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
     )
     report = evaluate(cell, run, capture, place, log, env)
     stages = run / "stages.json"  # missing where nothing was left to do after a resume
+    seconds = json.loads(stages.read_text()) if stages.exists() else {}
+    return write_result(cell, place, report, seconds, int(run.suffix[1:]) + 1)
+
+
+def write_result(cell: Cell, place: Workplace, report: Result, seconds: Mapping[str, float], attempts: int) -> Result:
+    """What the table needs of a cell, as a file."""
     result = {
         "format": FORMAT,
         "settings": settings(cell, place),
-        **compact(report, json.loads(stages.read_text()) if stages.exists() else {}),
-        "attempts": int(run.suffix[1:]) + 1,
+        **compact(report, seconds),
+        "attempts": attempts,
     }
     with replacing(place.results / f"{cell.key}.json") as partial:
         partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     return result
 
 
+def draw_anew(cell: Cell, place: Workplace) -> Result:
+    """The figures of a perfect edit, in the options that the others are evaluated by."""
+    from blending_nerf_ns.comparing.drawing import (
+        score_perfect,
+    )  # torch and a judge, which reading results does not want
+
+    assert cell.scene.drawing is not None, "only what is drawn can be drawn anew"
+    flags = ["--mask-room", cell.edit.room, *place.evaluate_flags]
+    options = tyro.cli(ReportOptions, args=flags)
+    texts = (cell.edit.source_text, cell.edit.target_text)
+    subject = cell.edit.subject or cell.edit.source_text
+    return score_perfect(cell.scene.drawing, cell.edit.name, texts, subject, options)
+
+
 def find_capture(scene: SceneCase, place: Workplace) -> Path:
     """A scene's photos, drawn if they are to be."""
-    if scene.draw is None:
+    if scene.drawing is None:
         if scene.capture is None:
             raise BlendingNerfError(f"the scene {scene.name} has neither a capture nor a way to draw one")
         return scene.capture
     folder = (place.work / "captures" / scene.name).resolve()
     with only_here(place, f"{scene.name}__capture"):
         if not (folder / "transforms.json").exists():  # it is written last
-            scene.draw(folder)
+            scene.drawing.write(folder)
     return folder
 
 
@@ -203,7 +227,8 @@ def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, 
     """The report of a finished run: held-out views, the scene's masks, no sweep."""
     masks = [word.replace("{capture}", str(capture)) for word in cell.scene.masks]
     subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
-    flags = ["--data", str(capture), "--views", "test", "--masks", *masks, "--sweep-views", "0", *subject]
+    flags = ["--data", str(capture), "--views", "test", "--sweep-views", "0", *subject]
+    flags += ["--masks", *masks, "--mask-room", cell.edit.room]
     run_logged([program("blending-nerf"), "evaluate", str(run), *flags, *place.evaluate_flags], log, env)
     return json.loads((run / "evaluation" / "report.json").read_text())
 

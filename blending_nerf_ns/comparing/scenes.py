@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 from blending_nerf_ns.comparing.cases import EditCase, SceneCase, edit_of
-from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, object_folder, write_capture
+from blending_nerf_ns.comparing.drawing import Drawing
+from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, object_folder
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.procedural.scene import Scene
+from blending_nerf_ns.procedural.scene import Scene, primitive
 
 DEMO = "demo"
+YELLOW = (0.90, 0.80, 0.10)
 DEMO_EDITS = (
     EditCase("recolour", "a red ball", "a blue ball", ("change",)),
     EditCase(
@@ -22,22 +24,36 @@ DEMO_EDITS = (
         "a green ball on top of a red cube",
         ("add",),
         {"grow": "up", "margin-distance": "0.15"},
+        room="above",
     ),
     EditCase("remove", "a green donut", "an empty floor", ("remove",)),
-    EditCase("replace", "a red ball", "a yellow cube", region={"margin-distance": "0.04"}),
+    EditCase("replace", "a red ball", "a yellow cube", region={"margin-distance": "0.04"}, room="around"),
 )
 
 
-def drawn_capture(
-    folder: Path, scene: Optional[Scene] = None, subject: int = 0, shape: Optional[CaptureShape] = None
-) -> None:
-    """Photograph a drawn scene into a folder; the demo's if none is given."""
-    write_capture(folder, scene or demo_capture_scene(), subject, shape)
+def demo_edited() -> Dict[str, Scene]:
+    """The demo's scene with each of its edits made."""
+    scene = demo_capture_scene()
+    ball, cube, cone, donut = scene.things
+    side = cube.parts[0].size
+    top, radius = 2.0 * side[2], 0.8 * side[2]
+    green_ball = primitive("ball", "green", donut.rgb, (*cube.parts[0].centre[:2], top + radius), (radius,) * 3)
+    place = (*ball.parts[0].centre[:2], side[2])
+    yellow_cube = primitive("cube", "yellow", YELLOW, place, side, cube.parts[0].rotation)
+    edited = {
+        "recolour": (replace(ball, colour="blue", rgb=cone.rgb), cube, cone, donut),
+        "add": (ball, cube, cone, donut, green_ball),
+        "remove": (ball, cube, cone),
+        "replace": (yellow_cube, cube, cone, donut),
+    }
+    return {name: replace(scene, things=things) for name, things in edited.items()}
 
 
 def demo_case(edits: Sequence[EditCase] = DEMO_EDITS) -> SceneCase:
-    """The demo's scene; its ground truth is known from everywhere."""
-    return SceneCase(DEMO, tuple(edits), draw=drawn_capture, masks=("demo",))
+    """The demo's scene; its ground truth is known from everywhere, and what its own edits would be."""
+    own = {edit.name for edit in edits if edit in DEMO_EDITS}
+    perfect = {name: scene for name, scene in demo_edited().items() if name in own}
+    return SceneCase(DEMO, tuple(edits), drawing=Drawing(demo_capture_scene(), perfect=perfect), masks=("demo",))
 
 
 def drawn_case(
@@ -53,8 +69,8 @@ def drawn_case(
         shape: how many photos, from where.
     """
     masks = object_folder(Path("{capture}"), scene.things[subject])
-    draw = partial(drawn_capture, scene=scene, subject=subject, shape=shape)
-    return SceneCase(name, tuple(edits), draw=draw, masks=("images", str(masks)))
+    drawing = Drawing(scene, subject, shape or CaptureShape())
+    return SceneCase(name, tuple(edits), drawing=drawing, masks=("images", str(masks)))
 
 
 def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from blending_nerf_ns.comparing.methods import DRAWN
+
 COLUMNS: Dict[str, str] = {
     "clip_direction_similarity": "direction ↑",
     "close_up_direction_similarity": "direction, close-ups ↑",
@@ -18,6 +20,10 @@ COLUMNS: Dict[str, str] = {
 }
 """Figures of the table by their names in a report, and what stands above them."""
 SECONDS = "seconds"
+PERFECT = (
+    f"{DRAWN}: the scene drawn again with the edit made, so what the judge gives a perfect one. A figure above it was got by "
+    "something else than the edit."
+)
 
 
 class Spread(NamedTuple):
@@ -56,10 +62,11 @@ def spread_of(values: Iterable[Optional[float]]) -> Optional[Spread]:
 def figure_of(result: Mapping[str, Any], name: str) -> Optional[float]:
     """A result's figure by its name in the report.
 
-    `seconds` are those of region and edit together; unknown of a run that was resumed, which knows its last attempt's only.
+    `seconds` are those of region and edit together; unknown of a run that was resumed, which knows its last attempt's only, and
+    of what was not trained.
     """
     if name == SECONDS:
-        if result["attempts"] > 1:
+        if result["attempts"] > 1 or not result["seconds"]:
             return None
         return float(sum(value for stage, value in result["seconds"].items() if stage != "base"))
     return result["metrics"].get(name)
@@ -115,9 +122,10 @@ def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
     views = all_of(f"{len(r['views']['names'])} {r['views']['kind']}" for r in results)
     said = [
         f"Mean ± standard deviation of the sample over seeds. Judge: {all_of(r['judge'] for r in results)}; guide: "
-        f"{all_of(r['guide'] for r in results)}. Views: {views}. Masks grown by "
+        f"{all_of(r['guide'] for r in results if r['guide'])}. Views: {views}. Masks grown by "
         f"{all_of(str(r['mask_dilation']) for r in results)} pixels. A method that does nothing preserves best: read "
         "direction and PSNR together.",
+        *(PERFECT for _ in results[:1] if any(r["settings"]["method"] == DRAWN for r in results)),
     ]
     warned = all_of(warning for result in results for warning in result["warnings"])
     return [*said, *([f"Warnings: {warned}"] if warned else [])]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.evaluation.masks import Room, with_room
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
 from blending_nerf_ns.loss_record import read_losses
 from blending_nerf_ns.model import BlendingModel
@@ -76,7 +77,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     source, target = found.texts(options.source_text, options.target_text)
     views = choose_views(found, options, polygons)
     subjects = [options.subject] if options.subject else [edit.info.source_text for edit in layers] or [source]
-    masks = read_masks(kind, found, views, subjects, polygons or masks_path)
+    masks = read_masks(kind, found, views, subjects, polygons or masks_path, options.mask_room)
     judge = load_judge(options.judge, found.guide, model.device)
     no_mask = NO_MASK if masks is None else None
     yardstick = Yardstick(options.mask_dilation, options.change_threshold, judge.missing, no_mask, *find_lpips())
@@ -109,6 +110,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
             "kind": kind,
             "file": str(masks_path) if masks_path else None,
             "subjects": subjects if kind == "demo" else None,
+            "room": options.mask_room,
             "dilation": options.mask_dilation,
             "share_of_pixels": round(float(masks.float().mean()), 6) if masks is not None else None,
             "reason": no_mask,
@@ -150,9 +152,9 @@ def choose_views(found: FinishedRun, options: ReportOptions, polygons: Optional[
 
 
 def read_masks(
-    kind: str, found: FinishedRun, views: Views, subjects: List[str], told: Any
+    kind: str, found: FinishedRun, views: Views, subjects: List[str], told: Any, room: Room
 ) -> Optional[Bool[Tensor, "views height width"]]:
-    """The subject's pixels, if masks were asked for; `told` are polygons, or the folder of images."""
+    """The subject's pixels and the edit's room, if masks were asked for; `told` are polygons, or the folder of images."""
     if kind == "none":
         return None
     if kind == "demo":
@@ -163,7 +165,7 @@ def read_masks(
         masks = image_masks(views, told)
     else:
         masks = polygon_masks(views, told)
-    return check_not_empty(masks, kind)
+    return check_not_empty(with_room(masks, room), kind)
 
 
 def measure_each(bench: Bench, layers: List[Edit]) -> List[Measured]:

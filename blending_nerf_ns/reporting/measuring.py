@@ -49,8 +49,9 @@ class Case:
     """The judge's feature of the source text."""
     pool: Optional[Float[Tensor, "pool features"]]
     """The judge's features of the target text, then of the other texts of the pool."""
-    original_points: Float[Tensor, "points 3"]
-    edited_points: Float[Tensor, "other_points 3"]
+    original_points: Optional[Float[Tensor, "points 3"]]
+    """Surfaces that the views see; None where nobody knows them."""
+    edited_points: Optional[Float[Tensor, "other_points 3"]]
     mask: Optional[Bool[Tensor, "views height width"]]
     """The subject's pixels, told by something else than the edit."""
     close_before: Optional[Float[Tensor, "seen features"]]
@@ -60,6 +61,8 @@ class Case:
     """Pixels whose rays meet the edit's own region; None where the method has no region."""
     in_region: Callable[[Float[Tensor, "any 3"]], Bool[Tensor, "any"]]
     """Whether points of the scene lie in it."""
+    no_points: Optional[str] = None
+    """Why surfaces are not known, if they are not."""
 
     @property
     def unedited(self) -> Case:
@@ -183,13 +186,14 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
             no_region or (NO_AMOUNTS if amount is None else None),
         )
 
-    points = case.original_points, case.edited_points
-    put("chamfer", lambda: _known(chamfer_distance(*points).symmetric))
+    points: Any = case.original_points
+    other: Any = case.edited_points
+    put("chamfer", lambda: _known(chamfer_distance(points, other).symmetric), case.no_points)
     for side in ("inside", "outside"):
         put(
             f"own_region_chamfer_{side}",
-            lambda side=side: _known(getattr(chamfer_inside_outside(*points, case.in_region), side).symmetric),
-            no_region,
+            lambda side=side: _known(getattr(chamfer_inside_outside(points, other, case.in_region), side).symmetric),
+            no_region or case.no_points,
         )
     return figures
 

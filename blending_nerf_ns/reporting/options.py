@@ -10,6 +10,7 @@ from typing import Literal, Optional, Tuple
 from blending_nerf_ns.edits.layer import STRONGEST
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.inputs import ROUNDING
+from blending_nerf_ns.evaluation.masks import Room
 from blending_nerf_ns.reporting.judge import JudgeConfig
 
 
@@ -39,6 +40,9 @@ class ReportOptions:
     """Where the subject is, told by something else than the edit's own region. `demo`: drawn from the demo's scene.
     `alpha`: alpha channel of the photos (views test or train). `polygons FILE.json`: drawn by hand, {image name: [[x, y],
     ...]} in pixels of the full-size photo. `images FOLDER`: white where it is, named as the photos. `none`: figures that need a mask are left out."""
+    mask_room: Room = "none"
+    """What the edit was asked to use beside the subject's pixels: nothing, the rectangle `around` them (another shape), or
+    that and as much again `above` (something put on top)."""
     mask_dilation: int = 5
     """Pixels around the mask that count as inside; from 5 on SSIM outside sees nothing of what is inside."""
     subject: str = ""

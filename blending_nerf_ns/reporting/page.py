@@ -22,6 +22,12 @@ from blending_nerf_ns.reporting.views import spread
 from blending_nerf_ns.sheet import as_picture
 
 Content = Mapping[str, Any]
+ROOMS = {
+    "none": "",
+    "around": ", with the rectangle around it",
+    "above": ", with the rectangle around it and as much above",
+}
+"""A mask's room in words."""
 
 
 def html_page(report: Report, shown_views: int) -> str:
@@ -74,7 +80,7 @@ def _facts(content: Content) -> str:
     }
     sight = f"{len(views['names'])} views {kinds[views['kind']]}, {views['width']} × {views['height']} pixels"
     mask = masks["reason"] or (
-        f"{masks['kind']}{' ' + masks['file'] if masks['file'] else ''}, grown by {masks['dilation']} pixels "
+        f"{masks['kind']}{' ' + masks['file'] if masks['file'] else ''}{ROOMS[masks['room']]}, grown by {masks['dilation']} pixels "
         f"({100 * masks['share_of_pixels']:.1f} % of the pixels before that)"
     )
     rows = {
