@@ -18,13 +18,15 @@ from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.team import Team
-from blending_nerf_ns.view_pool import GuidanceView, ViewPool
+from blending_nerf_ns.view_pool import CropSet, GuidanceView, ViewPool
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
 NEIGHBOURS = 1024
 """Pairs of points whose colours are compared in each step."""
+CROP_SETS = 8
+"""Sets of crops of each view that steps draw from."""
 METRICS = ("similarity", "similarity_before", "added", "removed", "changed")
 """What a step tells beside its losses."""
 
@@ -89,8 +91,24 @@ class EditTraining:
     def boxes(self, view: GuidanceView, count: int, generator: torch.Generator) -> Int[Tensor, "count 3"]:
         """Crops that the guide is shown of a view: the whole, and some that land on the object, and on the room around it where
         something may be added."""
-        where = view.outline if "add" in self.model.edit.info.operations else view.silhouette
+        where = view.outline if self._adds else view.silhouette
         return torch.cat([torch.tensor([[0, 0, len(where)]]), sample_boxes(where, count - 1, generator)])
+
+    @torch.no_grad()
+    def crop_set(self, view: GuidanceView, number: int) -> CropSet:
+        """One of the `CROP_SETS` sets of crops of a view; what the guide sees there in the original stays, so it is asked once."""
+        key = (number, self._adds)
+        if key not in view.crop_sets:
+            # by the view's own number: a resumed run must find the same crops, whichever it draws first
+            seed = (self.seed * len(self.pool) + view.index) * CROP_SETS + number
+            boxes = self.boxes(view, self.config.crops, torch.Generator().manual_seed(seed))
+            crops = crop(as_image(view.original), boxes, self.guide.image_size)
+            view.crop_sets[key] = CropSet(boxes, self.guide.encode_images(crops))
+        return view.crop_sets[key]
+
+    @property
+    def _adds(self) -> bool:
+        return "add" in self.model.edit.info.operations
 
     def choose_precision(self) -> str:
         """Let the guide read in bfloat16 where that is asked for, possible and harmless; what was chosen, and why."""
@@ -159,7 +177,7 @@ class EditTraining:
     def _draw(self, generator: torch.Generator) -> GuidanceView:
         """A random view that meets the region; one that was moved while training may be hidden from some."""
         for _ in range(4 * len(self.pool)):
-            view = self.pool[int(torch.randint(len(self.pool), (1,), generator=generator))]
+            view = self.pool[_draw_number(len(self.pool), generator)]
             if view.num_rays:
                 return view
         raise BlendingNerfError("no view meets the region any more: lower its threshold or place it where cameras look")
@@ -185,20 +203,18 @@ class EditTraining:
     ) -> Tuple[Tensor, Tuple[Dict[str, Tensor], Float[Tensor, "5"]]]:
         config = self.config
         index = view.intervals.rays
-        original = as_image(view.original)
         blended = as_image(_put_pixels(view.original, index, pixels[:, :3]))
         height, width = view.coverage.shape
         alone = as_image(
             pixels.new_zeros(height * width, 4).index_copy(0, index, pixels[:, 3:7]).view(height, width, 4)
         )
-        boxes = self.boxes(view, config.crops, generator)
+        with self.timed("CLIP"):
+            boxes, before = self.crop_set(view, _draw_number(CROP_SETS, generator))
         size = self.guide.image_size
         backgrounds = random_backgrounds(len(boxes), (size, size), generator, pixels.device)
         with self.timed("CLIP"):
             alone = crop(alone, boxes, size)
             lone_crops = composite(alone[:, :3], alone[:, 3:], backgrounds)
-            with torch.no_grad():
-                before = self.guide.encode_images(crop(original, boxes, size))
             after, lone = self.guide.encode_images(torch.cat([crop(blended, boxes, size), lone_crops])).chunk(2)
 
         covered = view.coverage.reshape(-1)[index]
@@ -236,6 +252,11 @@ class EditTraining:
         if "remove" in self.model.edit.info.operations:
             pairs.append((here.density_ratio, there.density_ratio))
         return torch.stack([(one - other).abs().mean() for one, other in pairs]).sum()
+
+
+def _draw_number(below: int, generator: torch.Generator) -> int:
+    """A whole number from 0 on; drawn on the CPU, so no GPU is waited for."""
+    return int(torch.randint(below, (1,), generator=generator))
 
 
 def _put_pixels(

@@ -24,6 +24,14 @@ ROOM = 0.3
 """How much a pixel of the room around an object counts beside one of the object, where crops are drawn."""
 
 
+class CropSet(NamedTuple):
+    """Crops of a view, and what a guide sees in them in the original."""
+
+    boxes: Int[Tensor, "crops 3"]
+    """Top, left and side, in pixels."""
+    before: Float[Tensor, "crops features"]
+
+
 class GuidanceView(NamedTuple):
     """One view of the original, and everything of it that an edit can touch."""
 
@@ -45,6 +53,10 @@ class GuidanceView(NamedTuple):
     """The same with the room around the object, where something may be added: at least `ROOM` where rays meet the region."""
     active: Dict[Tuple[int, int, int], Int[Tensor, " points"]]
     """See `RegionIntervals`, of the parts that were asked for: which of a kept view's points are in the region stays so."""
+    index: int
+    """Its number in the pool."""
+    crop_sets: Dict[Tuple[int, bool], CropSet]
+    """What the guide was shown of the original and saw there."""
 
     @property
     def num_rays(self) -> int:
@@ -188,6 +200,8 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         silhouette=coverage.cpu(),
         outline=coverage.flatten().index_fill(0, met.rays, ROOM).maximum(coverage.flatten()).view(height, width).cpu(),
         active={},
+        index=index,
+        crop_sets={},
     )
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
-from tiny_run import tiny_model
+from tiny_run import ring, tiny_model
 
+from blending_nerf_ns.editing import CROP_SETS, EditTraining
+from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.guidance.config import GuidanceConfig
+from blending_nerf_ns.team import Team
 from blending_nerf_ns.view_pool import ViewPool
 
 
@@ -44,3 +48,34 @@ def test_a_smaller_view_shows_the_same() -> None:
     assert float(pool[1].coverage.mean()) == pytest.approx(float(large.coverage.mean()), abs=0.05)
     pool.resize(12)
     assert torch.equal(pool[1].original, large.original)
+
+
+def make_training() -> EditTraining:
+    config = GuidanceConfig(views=2, image_size=24, crops=3)
+    return EditTraining(
+        config, tiny_model(), ring(4, 24), load_clip("embedded"), "a red ball", "a blue ball", 1, Team()
+    )
+
+
+def test_what_the_guide_sees_in_the_original_is_asked_once_for_each_set_of_crops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editing, other = make_training(), make_training()
+    sets = [editing.crop_set(editing.pool[0], number) for number in range(CROP_SETS)]
+    assert all(crops.boxes.shape == (3, 3) and crops.before.shape[0] == 3 for crops in sets)
+    assert len({crops.boxes[1:].flatten().tolist().__repr__() for crops in sets}) == CROP_SETS, (
+        "each has crops of its own"
+    )
+    # another process, or a resumed one, finds the same, whichever it asks for first
+    assert torch.equal(other.crop_set(other.pool[0], 5).boxes, sets[5].boxes)
+    assert torch.equal(other.crop_set(other.pool[0], 5).before, sets[5].before)
+    assert not torch.equal(other.crop_set(other.pool[1], 5).boxes, sets[5].boxes), "another view has others"
+
+    def refuse(images: torch.Tensor) -> torch.Tensor:
+        raise AssertionError(f"{len(images)} pictures were read again")
+
+    monkeypatch.setattr(editing.guide, "encode_images", refuse)
+    assert editing.crop_set(editing.pool[0], 3) is sets[3]
+    editing.model.version += 1  # the region has moved
+    with pytest.raises(AssertionError, match="3 pictures were read again"):
+        editing.crop_set(editing.pool[0], 3)

@@ -20,7 +20,7 @@ from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.team import Team
 
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2"}
-DRAWN = {"sample_boxes", "_draw"}
+DRAWN = {"sample_boxes", "_draw_number"}
 """Functions whose tensors are on the CPU wherever the model is: they draw."""
 
 

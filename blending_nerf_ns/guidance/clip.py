@@ -15,6 +15,7 @@ from torch import LongTensor, Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.layout import keep_length_first
 from blending_nerf_ns.guidance.preprocess import transform_of_open_clip
 from blending_nerf_ns.guidance.templates import fill_templates
 
@@ -65,6 +66,7 @@ class ClipGuide:
         self.mixed_precision = False
         """Whether pictures are read in bfloat16; texts, which are read once, never are. See `precision`."""
         self._model = model.eval().requires_grad_(False)
+        keep_length_first(self._model)
         self._tokenize = tokenize
 
     @property
