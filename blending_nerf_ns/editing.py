@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 1024
 """Pairs of points whose colours are compared in each step."""
-CROP_SETS = 8
+CROP_SETS = 4
 """Sets of crops of each view that steps draw from."""
 METRICS = ("similarity", "similarity_before", "added", "removed", "changed")
 """What a step tells beside its losses."""

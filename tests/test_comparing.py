@@ -16,9 +16,9 @@ from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
-from blending_nerf_ns.comparing.running import edit_flags, only_here, run_cells, settings, train
+from blending_nerf_ns.comparing.running import compact, edit_flags, only_here, run_cells, settings, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
-from blending_nerf_ns.comparing.table import COLUMNS, markdown, rows_of, spread_of
+from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, rows_of, spread_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import unknown_words
 from blending_nerf_ns.loss_record import read_losses
@@ -40,6 +40,7 @@ def result_of(cell: Cell, place: Workplace, **metrics: float | None) -> dict[str
         "mask_dilation": 5,
         "warnings": [],
         "seconds": {"base": 100.0, "region": 2.0, "edit": 3.0},
+        "edit_steps": 240,
         "attempts": 1,
     }
 
@@ -235,6 +236,19 @@ def test_the_table_has_a_line_for_each_method_of_each_edit(place: Workplace) -> 
     assert "| tiny (development) | recolour | clip-nerf-finetune | 0.500 | 5 | 2 |" in text
     assert "Judge: judge; guide: guide. Views: 2 test. Masks grown by 5 pixels." in text
     assert markdown([]) == "There are no results yet."
+
+
+def test_seconds_are_those_of_region_and_edit() -> None:
+    report = {
+        **{"metrics": {}, "guide": {"name": "guide"}, "judge": {"name": "judge"}, "prompt_pool": [], "warnings": []},
+        **{"views": dict.fromkeys(("kind", "names", "height", "width")), "masks": {"dilation": 5}},
+    }
+    stages = {"base_seconds": 50.04, "region_seconds": 30.0, "edit_seconds": 70.0, "edit_steps": 240}
+    result = {**compact(report, stages), "attempts": 1}
+    assert result["seconds"] == {"base": 50.0, "region": 30.0, "edit": 70.0} and result["edit_steps"] == 240
+    assert figure_of(result, "seconds") == 100.0
+    assert figure_of({**result, "attempts": 2}, "seconds") is None, "the last attempt's only"
+    assert figure_of({**compact(report, {}), "attempts": 1}, "seconds") is None, "nothing was trained"
 
 
 # -- all of it ------------------------------------------------------------------------------------------------------

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from blending_nerf_ns.comparing.cases import SceneCase, Workplace, table_cells
-from blending_nerf_ns.comparing.drawing import draw_views, score_perfect
+from blending_nerf_ns.comparing.cases import EditCase, SceneCase, Workplace, table_cells
+from blending_nerf_ns.comparing.drawing import Drawing
 from blending_nerf_ns.comparing.methods import DRAWN, choose_methods
-from blending_nerf_ns.comparing.running import run_cells
+from blending_nerf_ns.comparing.perfect import draw_views, parse_options, score_perfect
+from blending_nerf_ns.comparing.running import run_cells, settings
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, demo_edited
 from blending_nerf_ns.comparing.table import markdown
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, held_out_views, read_mask
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.procedural.base import square_photographs
 from blending_nerf_ns.reporting.judge import JudgeConfig
-from blending_nerf_ns.reporting.options import ReportOptions
 
 METHODS = choose_methods(["ours", DRAWN])
 SMALL = ("--num-views", "2", "--mask-dilation", "3")
@@ -62,39 +63,84 @@ def test_the_drawing_is_the_photo_of_the_capture(tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen.things[0] == 0, read_mask(tmp_path, drawing.scene.things[0], "test_000"))
 
 
+OPTIONS = parse_options(["--views", "test", "--masks", "demo", "--num-views", "3"])
+
+
 @pytest.fixture(scope="module")
-def drawn() -> dict:
+def drawing() -> Drawing:
     case = demo_case()
     assert case.drawing is not None
-    drawing = replace(case.drawing, shape=CaptureShape(size=64, held_out_views=3))
-    options = ReportOptions(num_views=3)
-    texts = ("a red ball", "a blue ball")
-    return {
-        words: score_perfect(drawing, "recolour", words, "a red ball", options)
-        for words in (texts, ("a red ball", "a green cone"))
-    }
+    return replace(case.drawing, shape=CaptureShape(size=64, held_out_views=3))
 
 
-def test_a_perfect_edit_does_what_its_text_says_and_nothing_outside(drawn) -> None:
-    right, wrong = (said["metrics"] for said in drawn.values())
-    assert right["clip_direction_similarity"]["unedited"] == 0.0
-    for name in ("clip_direction_similarity", "close_up_direction_similarity"):
-        assert right[name]["value"] > wrong[name]["value"] + 0.1, "the judge tells it from another text"
-    assert right["close_up_direction_similarity"]["value"] > 0.4
-    assert right["psnr_outside"]["value"] == 99.0 and right["leaked_change"]["value"] == 0.0
-    assert right["psnr"]["value"] < 40.0, "the ball itself has changed"
+@pytest.fixture(scope="module")
+def scores(drawing: Drawing) -> dict[str, dict]:
+    return {edit.name: score_perfect(drawing, edit, OPTIONS)["metrics"] for edit in DEMO_EDITS}
+
+
+@pytest.mark.parametrize("edit", DEMO_EDITS, ids=lambda edit: edit.name)
+def test_a_perfect_edit_does_what_its_text_says(edit: EditCase, drawing: Drawing, scores: dict[str, dict]) -> None:
+    right = scores[edit.name]
+    wrong = score_perfect(drawing, replace(edit, target_text="a black cylinder"), OPTIONS)["metrics"]
+    name = "close_up_direction_similarity"
+    assert right[name]["value"] > max(0.15, wrong[name]["value"] + 0.05), "the judge tells it from another text"
+    assert right["clip_direction_similarity"]["unedited"] == 0.0 < right["clip_direction_similarity"]["value"]
+    assert right["psnr"]["value"] < 40.0, "the object itself has changed"
     assert right["chamfer"]["value"] is None and "no depth" in right["chamfer"]["reason"]
     assert "no region" in right["own_region_psnr_outside"]["reason"]
 
 
-def test_a_judge_that_is_missing_leaves_its_figures_out() -> None:
-    case = demo_case()
-    assert case.drawing is not None
-    drawing = replace(case.drawing, shape=CaptureShape(size=32, held_out_views=2))
-    options = ReportOptions(num_views=2, judge=JudgeConfig("ViT-L-14", "/nowhere/weights.pt"), mask_dilation=2)
-    said = score_perfect(drawing, "remove", ("a green donut", "an empty floor"), "a green donut", options)
+def test_what_stands_in_its_own_place_changes_nothing_outside(scores: dict[str, dict]) -> None:
+    assert scores["recolour"]["psnr_outside"]["value"] == 99.0 and scores["recolour"]["leaked_change"]["value"] == 0.0
+    for name in ("add", "replace"):  # shadows move, and a cube has corners
+        assert scores[name]["psnr_outside"]["value"] > 25.0 and scores[name]["leaked_change"]["value"] < 0.2
+
+
+def test_room_is_of_leakage_and_close_ups_are_of_the_subject(drawing: Drawing, scores: dict[str, dict]) -> None:
+    (added,) = [edit for edit in DEMO_EDITS if edit.name == "add"]
+    tight = score_perfect(drawing, replace(added, room="none"), OPTIONS)["metrics"]
+    name = "close_up_direction_similarity"
+    assert tight[name]["value"] == scores["add"][name]["value"]
+    assert tight["leaked_change"]["value"] > 0.03 > scores["add"]["leaked_change"]["value"]
+
+
+def test_a_judge_that_is_missing_leaves_its_figures_out(drawing: Drawing) -> None:
+    options = replace(OPTIONS, judge=JudgeConfig("ViT-L-14", "/nowhere/weights.pt"), num_views=2)
+    said = score_perfect(drawing, DEMO_EDITS[2], options)
     assert said["metrics"]["clip_direction_similarity"]["value"] is None
     assert said["metrics"]["psnr"]["value"] < 99.0 and said["warnings"]
+
+
+@pytest.mark.parametrize("flags", [["--views", "novel"], ["--masks", "none"], ["--target-text", "a cone"]])
+def test_what_cannot_be_drawn_alike_is_refused(flags: list[str], drawing: Drawing) -> None:
+    options = parse_options(["--views", "test", "--masks", "demo", *flags])
+    with pytest.raises(BlendingNerfError, match="leave drawn-anew out of --methods"):
+        score_perfect(drawing, DEMO_EDITS[0], options)
+
+
+def test_flags_that_nobody_understands_stop_a_table_at_once(tmp_path: Path) -> None:
+    cells = table_cells([demo_case()], ["add"], METHODS, [0])
+    for flags, message in (
+        (("--num-veiws", "3"), "does not understand --num-veiws 3"),
+        (("--mask-dilation", "-1"), "is -1"),
+    ):
+        with pytest.raises(BlendingNerfError, match=message):
+            run_cells(cells, Workplace(tmp_path / "work", tmp_path / "results", evaluate_flags=flags))
+    captured = table_cells([SceneCase("captured", DEMO_EDITS[:1])], [], choose_methods([DRAWN]), [0])
+    with pytest.raises(BlendingNerfError, match="there is nothing to run"):
+        run_cells(captured, Workplace(tmp_path / "work", tmp_path / "results"))
+
+
+def test_another_drawing_is_another_setting(tmp_path: Path) -> None:
+    case = demo_case()
+    assert case.drawing is not None
+    place = Workplace(tmp_path / "work", tmp_path / "results")
+    (cell,) = table_cells([case], ["replace"], choose_methods([DRAWN]), [0])
+    swapped = {**case.drawing.perfect, "replace": case.drawing.perfect["remove"]}
+    other = replace(cell, scene=replace(case, drawing=replace(case.drawing, perfect=swapped)))
+    again = replace(cell, scene=demo_case())
+    assert settings(cell, place) == settings(again, replace(place, train_flags=("--pipeline.edit-steps", "9")))
+    assert settings(cell, place) != settings(other, place)
 
 
 def test_it_stands_in_the_table(tmp_path: Path) -> None:
@@ -106,6 +152,6 @@ def test_it_stands_in_the_table(tmp_path: Path) -> None:
     assert result["mask_dilation"] == 3 and len(result["views"]["names"]) == 2 and result["guide"] is None
     assert result["settings"]["edit"]["room"] == "above"
     text = markdown(results)
-    assert "| demo | add | drawn-anew |" in text and "what the judge gives a perfect one" in text
+    assert "| demo | add | drawn-anew |" in text and "what this judge gives a right edit" in text
     assert json.loads((place.results / f"{cells[0].key}.json").read_text()) == result
     assert run_cells(cells, place) == ([result], {})

@@ -19,7 +19,7 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.loss_record import FILE, inherit, read_losses, record_step, rewind
-from blending_nerf_ns.reporting.build import finite
+from blending_nerf_ns.reporting.build import finite, read_masks
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, load_judge
 from blending_nerf_ns.reporting.layers import at_strength, joined_texts, only, shown_as, shown_layers
@@ -163,6 +163,22 @@ def test_what_are_no_polygons(tmp_path: Path, content: str) -> None:
         read_polygons(tmp_path / "drawn.json")
     with pytest.raises(BlendingNerfError, match="there is no polygon file"):
         read_polygons(tmp_path / "elsewhere.json")
+
+
+def test_a_mask_gets_the_room_that_was_asked_for_and_close_ups_do_not(tmp_path: Path) -> None:
+    view = photo_view(tmp_path / "photo.png")
+    height, width = view.size
+    white = np.zeros((height, width), dtype=np.uint8)
+    white[height // 2, width // 2 : width // 2 + 2] = 255
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(white).save(tmp_path / "masks" / "photo.png")
+    found: Any = None  # only masks of the demo ask the run
+    masks = read_masks("images", found, view, [], tmp_path / "masks", "above")
+    assert masks is not None and int(masks.subject.sum()) == 2
+    expected = torch.zeros(1, height, width, dtype=torch.bool)
+    expected[0, height // 2 - 1 : height // 2 + 1, width // 2 : width // 2 + 2] = True
+    assert torch.equal(masks.room, expected)
+    assert read_masks("none", found, view, [], None, "above") is None
 
 
 def test_masks_must_have_two_sides() -> None:

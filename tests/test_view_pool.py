@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
@@ -67,9 +69,15 @@ def test_what_the_guide_sees_in_the_original_is_asked_once_for_each_set_of_crops
         "each has crops of its own"
     )
     # another process, or a resumed one, finds the same, whichever it asks for first
-    assert torch.equal(other.crop_set(other.pool[0], 5).boxes, sets[5].boxes)
-    assert torch.equal(other.crop_set(other.pool[0], 5).before, sets[5].before)
-    assert not torch.equal(other.crop_set(other.pool[1], 5).boxes, sets[5].boxes), "another view has others"
+    assert torch.equal(other.crop_set(other.pool[0], 2).boxes, sets[2].boxes)
+    assert torch.equal(other.crop_set(other.pool[0], 2).before, sets[2].before)
+    assert not torch.equal(other.crop_set(other.pool[1], 2).boxes, sets[2].boxes), "another view has others"
+
+    operations = editing.model.edit.info.operations
+    editing.model.edit.info = replace(editing.model.edit.info, operations=("change",))
+    kept = editing.crop_set(editing.pool[0], 2)  # without an addition no crop goes to the room around the object
+    assert ("add" in operations) == (kept is not sets[2])
+    editing.model.edit.info = replace(editing.model.edit.info, operations=operations)
 
     def refuse(images: torch.Tensor) -> torch.Tensor:
         raise AssertionError(f"{len(images)} pictures were read again")

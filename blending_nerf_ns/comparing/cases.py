@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, get_args
+from typing import Any, Dict, List, Optional, Tuple, get_args
 
+from blending_nerf_ns.comparing.drawing import Drawing
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import Room
-
-if TYPE_CHECKING:
-    from blending_nerf_ns.comparing.drawing import Drawing
 
 
 @dataclass(frozen=True)

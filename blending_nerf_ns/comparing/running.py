@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-import tyro
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
 from blending_nerf_ns.demo.commands import environment, program
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.reporting.options import ReportOptions
 
 FORMAT = "blending-nerf table 1"
 MODELS = "nerfstudio_models"
@@ -42,8 +41,13 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
         the results, and by cell why there is none: one that fails does not stop the others.
 
     Raises:
-        BlendingNerfError: a result that is there was made with other settings.
+        BlendingNerfError: a result that is there was made with other settings, or there is nothing to do, or not so.
     """
+    if not cells:
+        raise BlendingNerfError(
+            "there is nothing to run: drawn-anew alone wants a scene whose edits are drawn, as the demo's"
+        )
+    parse_options(place.evaluate_flags)  # before hours are spent
     found = {cell.key: read_result(cell, place) for cell in cells}
     failures: Dict[str, str] = {}
     todo = [cell for cell in cells if found[cell.key] is None]
@@ -96,13 +100,18 @@ def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
 def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
     """All that a cell's figures depend on."""
     flags = {name: list(getattr(place, name)) for name in ("train_flags", "base_flags", "evaluate_flags")}
+    if not cell.method.trained and cell.scene.drawing is not None:
+        drawn = cell.scene.drawing.fingerprint(cell.edit.name)
+        return {**cell.settings, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
     return {**cell.settings, "base_config": place.base_config, **flags}
 
 
 def run_cell(cell: Cell, place: Workplace) -> Result:
     """Train and evaluate one cell, or go on where an earlier attempt stopped; writes its result."""
     if not cell.method.trained:
-        return write_result(cell, place, draw_anew(cell, place), {}, 1)
+        assert cell.scene.drawing is not None, "only what is drawn can be drawn anew"
+        report = score_perfect(cell.scene.drawing, cell.edit, parse_options(how_to_evaluate(cell, place)))
+        return write_result(cell, place, report, {}, 1)
     log = place.work / "logs" / f"{cell.key}.log"
     env = environment(place.work / "bin")
     capture = find_capture(cell.scene, place)
@@ -135,20 +144,6 @@ def write_result(cell: Cell, place: Workplace, report: Result, seconds: Mapping[
     with replacing(place.results / f"{cell.key}.json") as partial:
         partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     return result
-
-
-def draw_anew(cell: Cell, place: Workplace) -> Result:
-    """The figures of a perfect edit, in the options that the others are evaluated by."""
-    from blending_nerf_ns.comparing.drawing import (
-        score_perfect,
-    )  # torch and a judge, which reading results does not want
-
-    assert cell.scene.drawing is not None, "only what is drawn can be drawn anew"
-    flags = ["--mask-room", cell.edit.room, *place.evaluate_flags]
-    options = tyro.cli(ReportOptions, args=flags)
-    texts = (cell.edit.source_text, cell.edit.target_text)
-    subject = cell.edit.subject or cell.edit.source_text
-    return score_perfect(cell.scene.drawing, cell.edit.name, texts, subject, options)
 
 
 def find_capture(scene: SceneCase, place: Workplace) -> Path:
@@ -225,12 +220,16 @@ def train(
 
 def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, env: Dict[str, str]) -> Result:
     """The report of a finished run: held-out views, the scene's masks, no sweep."""
-    masks = [word.replace("{capture}", str(capture)) for word in cell.scene.masks]
-    subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
-    flags = ["--data", str(capture), "--views", "test", "--sweep-views", "0", *subject]
-    flags += ["--masks", *masks, "--mask-room", cell.edit.room]
-    run_logged([program("blending-nerf"), "evaluate", str(run), *flags, *place.evaluate_flags], log, env)
+    flags = [word.replace("{capture}", str(capture)) for word in how_to_evaluate(cell, place)]
+    run_logged([program("blending-nerf"), "evaluate", str(run), "--data", str(capture), *flags], log, env)
     return json.loads((run / "evaluation" / "report.json").read_text())
+
+
+def how_to_evaluate(cell: Cell, place: Workplace) -> List[str]:
+    """Flags of `blending-nerf evaluate`, the capture's place left open."""
+    subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
+    masks = ["--masks", *cell.scene.masks, "--mask-room", cell.edit.room]
+    return ["--views", "test", "--sweep-views", "0", *subject, *masks, *place.evaluate_flags]
 
 
 def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:
@@ -246,7 +245,12 @@ def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:
         "mask_dilation": report["masks"]["dilation"],
         "prompt_pool": report["prompt_pool"],
         "warnings": report["warnings"],
-        "seconds": {name.removesuffix("_seconds"): round(value, 1) for name, value in stages.items()},
+        "seconds": {
+            name.removesuffix("_seconds"): round(value, 1)
+            for name, value in stages.items()
+            if name.endswith("_seconds")
+        },
+        "edit_steps": stages.get("edit_steps"),
     }
 
 

@@ -20,9 +20,11 @@ COLUMNS: Dict[str, str] = {
 }
 """Figures of the table by their names in a report, and what stands above them."""
 SECONDS = "seconds"
+STAGES = ("region", "edit")
+"""Of a run, that count as its seconds: the base is the scene's."""
 PERFECT = (
-    f"{DRAWN}: the scene drawn again with the edit made, so what the judge gives a perfect one. A figure above it was got by "
-    "something else than the edit."
+    f"{DRAWN}: the scene drawn again with the edit made, in one of the ways that its text allows: what this judge gives a right edit. "
+    "More than that may be had by something else than the edit. Shadows move with what is drawn, also outside the mask."
 )
 
 
@@ -68,7 +70,7 @@ def figure_of(result: Mapping[str, Any], name: str) -> Optional[float]:
     if name == SECONDS:
         if result["attempts"] > 1 or not result["seconds"]:
             return None
-        return float(sum(value for stage, value in result["seconds"].items() if stage != "base"))
+        return float(sum(result["seconds"].get(stage, 0.0) for stage in STAGES))
     return result["metrics"].get(name)
 
 
@@ -120,12 +122,14 @@ def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
         return ", ".join(dict.fromkeys(values))
 
     views = all_of(f"{len(r['views']['names'])} {r['views']['kind']}" for r in results)
+    drawn = any(r["settings"]["method"] == DRAWN for r in results)
+    guides = all_of(r["guide"] for r in results if r["guide"]) or "none"
     said = [
         f"Mean ± standard deviation of the sample over seeds. Judge: {all_of(r['judge'] for r in results)}; guide: "
-        f"{all_of(r['guide'] for r in results if r['guide'])}. Views: {views}. Masks grown by "
+        f"{guides}. Views: {views}. Masks grown by "
         f"{all_of(str(r['mask_dilation']) for r in results)} pixels. A method that does nothing preserves best: read "
         "direction and PSNR together.",
-        *(PERFECT for _ in results[:1] if any(r["settings"]["method"] == DRAWN for r in results)),
+        *([PERFECT] if drawn else []),
     ]
     warned = all_of(warning for result in results for warning in result["warnings"])
     return [*said, *([f"Warnings: {warned}"] if warned else [])]

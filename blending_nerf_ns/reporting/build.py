@@ -28,6 +28,7 @@ from blending_nerf_ns.reporting.opening import FinishedRun, open_finished
 from blending_nerf_ns.reporting.options import ReportOptions
 from blending_nerf_ns.reporting.pictures import OwnRegion, Pictures, render_pictures
 from blending_nerf_ns.reporting.subject import (
+    Masks,
     alpha_masks,
     check_not_empty,
     demo_masks,
@@ -112,7 +113,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
             "subjects": subjects if kind == "demo" else None,
             "room": options.mask_room,
             "dilation": options.mask_dilation,
-            "share_of_pixels": round(float(masks.float().mean()), 6) if masks is not None else None,
+            "share_of_pixels": round(float(masks.room.float().mean()), 6) if masks is not None else None,
             "reason": no_mask,
         },
         "change_threshold": options.change_threshold,
@@ -126,7 +127,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         "losses": [finite(step) for step in read_losses(found.folder)],
         "seconds": clock.seconds,
     }
-    return Report(content, views, pictures, bench.region(layers) if layers else None, masks)
+    return Report(content, views, pictures, bench.region(layers) if layers else None, masks and masks.room)
 
 
 class Clock:
@@ -153,8 +154,8 @@ def choose_views(found: FinishedRun, options: ReportOptions, polygons: Optional[
 
 def read_masks(
     kind: str, found: FinishedRun, views: Views, subjects: List[str], told: Any, room: Room
-) -> Optional[Bool[Tensor, "views height width"]]:
-    """The subject's pixels and the edit's room, if masks were asked for; `told` are polygons, or the folder of images."""
+) -> Optional[Masks]:
+    """Where the edit belongs, if masks were asked for; `told` are polygons, or the folder of images."""
     if kind == "none":
         return None
     if kind == "demo":
@@ -165,7 +166,8 @@ def read_masks(
         masks = image_masks(views, told)
     else:
         masks = polygon_masks(views, told)
-    return check_not_empty(with_room(masks, room), kind)
+    check_not_empty(masks, kind)
+    return Masks(masks, check_not_empty(with_room(masks, room), kind))
 
 
 def measure_each(bench: Bench, layers: List[Edit]) -> List[Measured]:
@@ -189,14 +191,14 @@ def _blend(bench: Bench) -> BlendingModel:
 def sweep_content(bench: Bench, layers: List[Edit], source: str, target: str, options: ReportOptions) -> Dict[str, Any]:
     """The sweep over some of the views."""
     some = spread(len(bench.views.names), options.sweep_views)
-    judge, masks = bench.judge, bench.masks
+    judge, masks = bench.judge, bench.masks and bench.masks.room[some]
     used = [name for name in OPERATIONS if any(name in edit.info.operations for edit in layers)]
     case = SweepCase(
         bench.views.cameras[torch.tensor(some)],
         judge,
         judge.read(source),
         judge.read(target),
-        masks[some] if masks is not None and two_sided(masks[some], options.mask_dilation) else None,
+        masks if masks is not None and two_sided(masks, options.mask_dilation) else None,
         options.mask_dilation,
     )
     curves = sweep_strengths(_blend(bench), used, options.strengths, case)

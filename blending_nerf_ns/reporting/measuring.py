@@ -53,7 +53,7 @@ class Case:
     """Surfaces that the views see; None where nobody knows them."""
     edited_points: Optional[Float[Tensor, "other_points 3"]]
     mask: Optional[Bool[Tensor, "views height width"]]
-    """The subject's pixels, told by something else than the edit."""
+    """The subject's pixels and the edit's room, told by something else than the edit."""
     close_before: Optional[Float[Tensor, "seen features"]]
     """The judge's features of close-ups of the subject in the originals; None without a judge or a mask."""
     close_after: Optional[Float[Tensor, "seen features"]]

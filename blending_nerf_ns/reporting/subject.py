@@ -6,7 +6,7 @@ import glob
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import torch
@@ -23,6 +23,16 @@ KINDS = ("none", "demo", "alpha", "polygons", "images")
 WITH_PATH = {"polygons": "FILE.json", "images": "FOLDER"}
 SAME_SHAPE = 0.02
 """Sides of a picture and of its mask may differ in their proportion by this share: sizes are rounded to pixels."""
+
+
+class Masks(NamedTuple):
+    """Where an edit belongs."""
+
+    subject: Bool[Tensor, "views height width"]
+    """The subject's pixels: close-ups are of these."""
+    room: Bool[Tensor, "views height width"]
+    """The same with the room that the edit was asked to use: what changes there has not leaked."""
+
 
 Polygon = List[Tuple[float, float]]
 

@@ -20,6 +20,7 @@ from blending_nerf_ns.reporting.judge import Judge, read_texts
 from blending_nerf_ns.reporting.measuring import Case, Figure, Yardstick, measure
 from blending_nerf_ns.reporting.opening import FinishedRun
 from blending_nerf_ns.reporting.pictures import OPAQUE, OwnRegion, Pictures, own_region, surface_points
+from blending_nerf_ns.reporting.subject import Masks
 from blending_nerf_ns.reporting.views import Views
 
 IN_REGION = 0.5
@@ -47,7 +48,7 @@ class Bench:
         plain: the base alone from there.
         judge: who scores.
         yardstick: what all figures have in common.
-        masks: of the subject, if there are any.
+        masks: where the edits belong, if that is known.
         prompts: pool of R-precision; without any, the source text and texts that are false where the target is true.
     """
 
@@ -58,7 +59,7 @@ class Bench:
         plain: Pictures,
         judge: Judge,
         yardstick: Yardstick,
-        masks: Optional[Bool[Tensor, "views height width"]],
+        masks: Optional[Masks],
         prompts: Sequence[str],
     ) -> None:
         self.run, self.views, self.plain, self.judge = run, views, plain, judge
@@ -93,7 +94,7 @@ class Bench:
             pool=None if texts is None else texts[1:],
             original_points=surface_points(cameras, plain, self._asked & (plain.accumulation >= OPAQUE)),
             edited_points=surface_points(cameras, pictures, self._asked & (pictures.accumulation >= OPAQUE)),
-            mask=self.masks,
+            mask=self.masks and self.masks.room,
             close_before=self._close_before,
             close_after=self._close_up(pictures.edited),
             own=self.region(layers).silhouette >= IN_REGION if layers else None,
@@ -105,7 +106,7 @@ class Bench:
         if self.masks is None or self.judge.clip is None:
             return None
         size = self.judge.clip.image_size
-        return self.judge.look(close_ups(pictures, self.masks, dilation=self.yardstick.dilation, size=size))
+        return self.judge.look(close_ups(pictures, self.masks.subject, dilation=self.yardstick.dilation, size=size))
 
     def region(self, layers: List[Edit]) -> OwnRegion:
         """The layers' regions together, from the bench's views."""

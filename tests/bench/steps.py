@@ -50,6 +50,7 @@ def _parts(scene: BenchScene, editing: EditTraining, rounds: int) -> List[Figure
 
     def edit_step() -> None:
         optimizer.zero_grad()
+        view.crop_sets.clear()  # most steps of a run read the original's crops: views are drawn a few times each
         editing.step(STEP, SHARE)
         optimizer.step()
 

@@ -41,7 +41,7 @@ def measure_views(scene: BenchScene, rounds: int, image_size: int | None = None)
     times = in_turns("Views", calls, rounds, scene.device)
     size = f"{editing.config.image_size}² pixels"
     notes = {
-        "": f"a whole guidance step, {size}, CLIP and gradients included",
+        "": f"a whole guidance step, {size}, CLIP and gradients included; what CLIP reads of the original is kept with the view",
         "picture": f"the blended picture alone, {size}",
     }
     return [
