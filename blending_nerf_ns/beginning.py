@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from blending_nerf_ns.editing import EditTraining, as_image
+from blending_nerf_ns.crop_sets import place_crops
+from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.field import EditField
 from blending_nerf_ns.edits.seeds import Seed, seeds_beside, seeds_in_place
-from blending_nerf_ns.guidance.crops import crop
+from blending_nerf_ns.guidance.crops import as_image, crop
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
 from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
 
@@ -102,7 +103,7 @@ class _Views:
         self._editing = editing
         self.views = [editing.pool[index] for index in range(min(count, len(editing.pool)))]
         generator = torch.Generator().manual_seed(editing.seed)
-        self._boxes = [editing.boxes(view, 2, generator) for view in self.views]
+        self._boxes = [place_crops(view, 2, editing.adds, generator) for view in self.views]
         self._originals = self.crops(view.original for view in self.views)
         self.before = editing.guide.encode_images(self._originals)
 

@@ -7,26 +7,25 @@ from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
+from blending_nerf_ns.crop_sets import CROP_SETS, crop_set, place_crops
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.guidance.chunks import bytes_per_ray, free_memory, rays_of_chunk
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
-from blending_nerf_ns.guidance.crops import composite, crop, random_backgrounds, sample_boxes
+from blending_nerf_ns.guidance.crops import as_image, composite, crop, random_backgrounds
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss, solidity_loss
 from blending_nerf_ns.guidance.precision import precision_errors
 from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.team import Team
-from blending_nerf_ns.view_pool import CropSet, GuidanceView, ViewPool
+from blending_nerf_ns.view_pool import GuidanceView, ViewPool
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
 NEIGHBOURS = 1024
 """Pairs of points whose colours are compared in each step."""
-CROP_SETS = 4
-"""Sets of crops of each view that steps draw from."""
 METRICS = ("similarity", "similarity_before", "added", "removed", "changed")
 """What a step tells beside its losses."""
 
@@ -88,26 +87,9 @@ class EditTraining:
         parts = [self._render(view, slice(start, start + self.config.rays_per_chunk)) for start in starts]
         return torch.cat(parts) if parts else view.original.new_zeros(0, 10)
 
-    def boxes(self, view: GuidanceView, count: int, generator: torch.Generator) -> Int[Tensor, "count 3"]:
-        """Crops that the guide is shown of a view: the whole, and some that land on the object, and on the room around it where
-        something may be added."""
-        where = view.outline if self._adds else view.silhouette
-        return torch.cat([torch.tensor([[0, 0, len(where)]]), sample_boxes(where, count - 1, generator)])
-
-    @torch.no_grad()
-    def crop_set(self, view: GuidanceView, number: int) -> CropSet:
-        """One of the `CROP_SETS` sets of crops of a view; what the guide sees there in the original stays, so it is asked once."""
-        key = (number, self._adds)
-        if key not in view.crop_sets:
-            # by the view's own number: a resumed run must find the same crops, whichever it draws first
-            seed = (self.seed * len(self.pool) + view.index) * CROP_SETS + number
-            boxes = self.boxes(view, self.config.crops, torch.Generator().manual_seed(seed))
-            crops = crop(as_image(view.original), boxes, self.guide.image_size)
-            view.crop_sets[key] = CropSet(boxes, self.guide.encode_images(crops))
-        return view.crop_sets[key]
-
     @property
-    def _adds(self) -> bool:
+    def adds(self) -> bool:
+        """Whether the edit may add something: then the room around the object is looked at too."""
         return "add" in self.model.edit.info.operations
 
     def choose_precision(self) -> str:
@@ -119,7 +101,7 @@ class EditTraining:
         if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
             return "float32, for this GPU has no bfloat16"
         view = self.pool[0]
-        boxes = self.boxes(view, self.config.crops, torch.Generator().manual_seed(self.seed))
+        boxes = place_crops(view, self.config.crops, self.adds, torch.Generator().manual_seed(self.seed))
         errors = precision_errors(self.guide, crop(as_image(view.original), boxes, self.guide.image_size), self.target)
         self.guide.mixed_precision = errors.bearable
         chosen = "bfloat16" if errors.bearable else "float32, for bfloat16 strays"
@@ -209,7 +191,9 @@ class EditTraining:
             pixels.new_zeros(height * width, 4).index_copy(0, index, pixels[:, 3:7]).view(height, width, 4)
         )
         with self.timed("CLIP"):
-            boxes, before = self.crop_set(view, _draw_number(CROP_SETS, generator))
+            number = _draw_number(CROP_SETS, generator)
+            seed = self.seed * len(self.pool) * CROP_SETS
+            boxes, before = crop_set(view, number, config.crops, self.adds, self.guide, seed)
         size = self.guide.image_size
         backgrounds = random_backgrounds(len(boxes), (size, size), generator, pixels.device)
         with self.timed("CLIP"):
@@ -263,7 +247,3 @@ def _put_pixels(
     picture: Float[Tensor, "height width c"], index: Int[Tensor, " some"], pixels: Float[Tensor, "some c"]
 ) -> Float[Tensor, "height width c"]:
     return picture.reshape(-1, picture.shape[-1]).index_copy(0, index, pixels).view_as(picture)
-
-
-def as_image(picture: Float[Tensor, "height width channels"]) -> Float[Tensor, "channels height width"]:
-    return picture.permute(2, 0, 1)

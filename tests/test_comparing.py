@@ -16,7 +16,8 @@ from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
-from blending_nerf_ns.comparing.running import compact, edit_flags, only_here, run_cells, settings, train
+from blending_nerf_ns.comparing.results import compact, settings
+from blending_nerf_ns.comparing.running import edit_flags, only_here, run_cells, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, rows_of, spread_of
 from blending_nerf_ns.errors import BlendingNerfError

@@ -9,11 +9,12 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from tiny_run import ring, tiny_model
 
-from blending_nerf_ns.editing import CROP_SETS, EditTraining
+from blending_nerf_ns.crop_sets import CROP_SETS, crop_set
+from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.team import Team
-from blending_nerf_ns.view_pool import ViewPool
+from blending_nerf_ns.view_pool import CropSet, ViewPool
 
 
 def make_pool(count: int, most_bytes: float = float("inf")) -> ViewPool:
@@ -59,23 +60,27 @@ def make_training() -> EditTraining:
     )
 
 
+def look(editing: EditTraining, view: int, number: int) -> CropSet:
+    return crop_set(editing.pool[view], number, editing.config.crops, editing.adds, editing.guide, seed=7)
+
+
 def test_what_the_guide_sees_in_the_original_is_asked_once_for_each_set_of_crops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     editing, other = make_training(), make_training()
-    sets = [editing.crop_set(editing.pool[0], number) for number in range(CROP_SETS)]
+    sets = [look(editing, 0, number) for number in range(CROP_SETS)]
     assert all(crops.boxes.shape == (3, 3) and crops.before.shape[0] == 3 for crops in sets)
     assert len({crops.boxes[1:].flatten().tolist().__repr__() for crops in sets}) == CROP_SETS, (
         "each has crops of its own"
     )
     # another process, or a resumed one, finds the same, whichever it asks for first
-    assert torch.equal(other.crop_set(other.pool[0], 2).boxes, sets[2].boxes)
-    assert torch.equal(other.crop_set(other.pool[0], 2).before, sets[2].before)
-    assert not torch.equal(other.crop_set(other.pool[1], 2).boxes, sets[2].boxes), "another view has others"
+    assert torch.equal(look(other, 0, 2).boxes, sets[2].boxes)
+    assert torch.equal(look(other, 0, 2).before, sets[2].before)
+    assert not torch.equal(look(other, 1, 2).boxes, sets[2].boxes), "another view has others"
 
     operations = editing.model.edit.info.operations
     editing.model.edit.info = replace(editing.model.edit.info, operations=("change",))
-    kept = editing.crop_set(editing.pool[0], 2)  # without an addition no crop goes to the room around the object
+    kept = look(editing, 0, 2)  # without an addition no crop goes to the room around the object
     assert ("add" in operations) == (kept is not sets[2])
     editing.model.edit.info = replace(editing.model.edit.info, operations=operations)
 
@@ -83,7 +88,7 @@ def test_what_the_guide_sees_in_the_original_is_asked_once_for_each_set_of_crops
         raise AssertionError(f"{len(images)} pictures were read again")
 
     monkeypatch.setattr(editing.guide, "encode_images", refuse)
-    assert editing.crop_set(editing.pool[0], 3) is sets[3]
+    assert look(editing, 0, 3) is sets[3]
     editing.model.version += 1  # the region has moved
     with pytest.raises(AssertionError, match="3 pictures were read again"):
-        editing.crop_set(editing.pool[0], 3)
+        look(editing, 0, 3)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -15,10 +15,10 @@ from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
+from blending_nerf_ns.comparing.results import Result, read_result, write_result
 from blending_nerf_ns.demo.commands import environment, program
 from blending_nerf_ns.errors import BlendingNerfError
 
-FORMAT = "blending-nerf table 1"
 MODELS = "nerfstudio_models"
 DONE = "done.json"
 """Says which of a run's attempts came to its end."""
@@ -26,8 +26,6 @@ SHOWN_LINES = 12
 """Of a command that failed."""
 FOREVER = -1.0
 """How long to wait for another process."""
-
-Result = Mapping[str, Any]
 
 
 def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Dict[str, str]]:
@@ -80,32 +78,6 @@ def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLoc
     return FileLock(folder / f"{name}.lock", timeout=patience)
 
 
-def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
-    """A cell's result, if it is there.
-
-    Raises:
-        BlendingNerfError: it was made with other settings, so that a table would mix two things.
-    """
-    path = place.results / f"{cell.key}.json"
-    if not path.exists():
-        return None
-    result, wanted = json.loads(path.read_text()), settings(cell, place)
-    other = sorted(name for name, value in wanted.items() if result["settings"].get(name) != value)
-    if other:
-        told = "; ".join(f"{name} was {result['settings'].get(name)}, is {wanted[name]}" for name in other)
-        raise BlendingNerfError(f"{path} was made with other settings ({told}); move it away or name other --results")
-    return result
-
-
-def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
-    """All that a cell's figures depend on."""
-    flags = {name: list(getattr(place, name)) for name in ("train_flags", "base_flags", "evaluate_flags")}
-    if not cell.method.trained and cell.scene.drawing is not None:
-        drawn = cell.scene.drawing.fingerprint(cell.edit.name)
-        return {**cell.settings, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
-    return {**cell.settings, "base_config": place.base_config, **flags}
-
-
 def run_cell(cell: Cell, place: Workplace) -> Result:
     """Train and evaluate one cell, or go on where an earlier attempt stopped; writes its result."""
     if not cell.method.trained:
@@ -131,19 +103,6 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
     stages = run / "stages.json"  # missing where nothing was left to do after a resume
     seconds = json.loads(stages.read_text()) if stages.exists() else {}
     return write_result(cell, place, report, seconds, int(run.suffix[1:]) + 1)
-
-
-def write_result(cell: Cell, place: Workplace, report: Result, seconds: Mapping[str, float], attempts: int) -> Result:
-    """What the table needs of a cell, as a file."""
-    result = {
-        "format": FORMAT,
-        "settings": settings(cell, place),
-        **compact(report, seconds),
-        "attempts": attempts,
-    }
-    with replacing(place.results / f"{cell.key}.json") as partial:
-        partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    return result
 
 
 def find_capture(scene: SceneCase, place: Workplace) -> Path:
@@ -230,28 +189,6 @@ def how_to_evaluate(cell: Cell, place: Workplace) -> List[str]:
     subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
     masks = ["--masks", *cell.scene.masks, "--mask-room", cell.edit.room]
     return ["--views", "test", "--sweep-views", "0", *subject, *masks, *place.evaluate_flags]
-
-
-def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:
-    """What a table needs of a report: figures, and by what they were measured; no places, no losses."""
-    metrics = report["metrics"]
-    return {
-        "metrics": {name: metric["value"] for name, metric in metrics.items()},
-        "doing_nothing": {name: metric["unedited"] for name, metric in metrics.items()},
-        "left_out": {name: metric["reason"] for name, metric in metrics.items() if metric["reason"]},
-        "guide": report["guide"]["name"],
-        "judge": report["judge"]["name"],
-        "views": {name: report["views"][name] for name in ("kind", "names", "height", "width")},
-        "mask_dilation": report["masks"]["dilation"],
-        "prompt_pool": report["prompt_pool"],
-        "warnings": report["warnings"],
-        "seconds": {
-            name.removesuffix("_seconds"): round(value, 1)
-            for name, value in stages.items()
-            if name.endswith("_seconds")
-        },
-        "edit_steps": stages.get("edit_steps"),
-    }
 
 
 def run_logged(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:

@@ -177,3 +177,8 @@ def composite(
         background: values in [0, 1].
     """
     return rgb + (1.0 - accumulation) * background
+
+
+def as_image(picture: Float[Tensor, "height width channels"]) -> Float[Tensor, "channels height width"]:
+    """A picture with its channels first, as networks want it."""
+    return picture.permute(2, 0, 1)
