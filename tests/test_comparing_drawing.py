@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from blending_nerf_ns.commands.compare import CompareOptions, compare
 from blending_nerf_ns.comparing.cases import EditCase, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.drawing import Drawing
 from blending_nerf_ns.comparing.methods import DRAWN, choose_methods
@@ -156,3 +157,15 @@ def test_it_stands_in_the_table(tmp_path: Path) -> None:
     assert "| demo | add | drawn-anew |" in text and "what this judge gives a right edit" in text
     assert json.loads((place.results / f"{cells[0].key}.json").read_text()) == result
     assert run_cells(cells, place) == ([result], {})
+
+
+def test_what_there_is_can_be_printed_without_running_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = {"work": tmp_path / "work", "results": tmp_path / "results", "edits": ("remove",), "seeds": (0,)}
+    compare(CompareOptions(run=False, **where))
+    assert "There are no results yet." in capsys.readouterr().out and not (tmp_path / "work").exists()
+    compare(CompareOptions(methods=(DRAWN,), evaluate_flags="--num-views 2", **where))
+    said = capsys.readouterr().out
+    compare(CompareOptions(run=False, evaluate_flags="--num-views 2", **where))  # ours is not there
+    assert capsys.readouterr().out == said and "| demo | remove | drawn-anew |" in said

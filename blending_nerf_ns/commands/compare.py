@@ -22,8 +22,9 @@ class CompareOptions:
     data: Tuple[str, ...] = ()
     """Where the captures lie: NAME=FOLDER for each scene that has a file."""
     methods: Tuple[str, ...] = ("ours", "clip-nerf-finetune", "drawn-anew")
-    """`ours`, `clip-nerf-finetune`, `drawn-anew` (what a perfect edit scores, where the scene is drawn), and ours with one idea taken out: `no-region`, `no-budgets`, `no-directional-loss`,
-    `no-edit-loss`, `no-base-freezing`, `resampled`, or `ablations` for all of these."""
+    """`ours`, `clip-nerf-finetune`, `drawn-anew` (what a perfect edit scores, where the scene is drawn), and ours with one idea
+    taken out: `no-region`, `no-budgets`, `no-directional-loss`, `no-edit-loss`, `no-base-freezing`, `resampled`, or `ablations`
+    for all of these."""
     edits: Tuple[str, ...] = ()
     """Of the scenes' edits, such as `recolour add remove replace`; all if none is named."""
     seeds: Tuple[int, ...] = (0, 1, 2)
@@ -38,6 +39,8 @@ class CompareOptions:
     """More flags for every ns-train, in one string: "--pipeline.edit-steps 200"."""
     base_flags: str = ""
     """More flags for the bases' ns-train alone."""
+    run: bool = True
+    """Run what is not there yet; with --no-run the table is printed of what there is."""
     evaluate_flags: str = ""
     """More flags for every `blending-nerf evaluate`: "--judge.model ViT-L-14 --judge.pretrained openai"."""
 
@@ -55,6 +58,7 @@ def compare(
     """
     from blending_nerf_ns.comparing.cases import Workplace, table_cells
     from blending_nerf_ns.comparing.methods import OURS, choose_methods, methods
+    from blending_nerf_ns.comparing.results import read_result
     from blending_nerf_ns.comparing.running import run_cells
     from blending_nerf_ns.comparing.scenes import read_scenes
     from blending_nerf_ns.comparing.table import markdown
@@ -69,6 +73,9 @@ def compare(
         methods(options.size)[OURS].config,
         *(tuple(shlex.split(flags)) for flags in (options.train_flags, options.base_flags, options.evaluate_flags)),
     )
+    if not options.run:
+        print(markdown([result for cell in cells if (result := read_result(cell, place)) is not None]))
+        return
     results, failures = run_cells(cells, place)
     print(markdown(results))
     if failures:
