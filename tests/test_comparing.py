@@ -13,10 +13,10 @@ import pytest
 from tiny_run import ring, run, write_tiny_capture
 
 from blending_nerf_ns.comparing import running
-from blending_nerf_ns.comparing.cases import Cell, EditCase, SceneCase, Workplace, table_cells
+from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
-from blending_nerf_ns.comparing.results import compact, settings
+from blending_nerf_ns.comparing.results import compact, settings, training_fingerprint
 from blending_nerf_ns.comparing.running import edit_flags, only_here, run_cells, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, rows_of, spread_of
@@ -77,6 +77,22 @@ def test_settings_name_no_place_and_flags_suit_the_method(place: Workplace) -> N
     )
     baseline = edit_flags(replace(cell, method=BASELINE))
     assert not [flag for flag in baseline if "region" in flag or "operations" in flag]
+
+
+def test_runs_that_were_trained_otherwise_are_told_apart(place: Workplace) -> None:
+    cell = Cell(SCENE, EDIT, OURS, 2)
+
+    def changed(place: Workplace = place, method: Method = OURS, **edit: Any) -> str:
+        return training_fingerprint(replace(cell, method=method, edit=replace(EDIT, **edit)), place)
+
+    same = training_fingerprint(cell, place)
+    assert same == changed(room="around") == changed(subject="a ball"), "measured otherwise, trained alike"
+    assert same == changed(replace(place, evaluate_flags=()))
+    others = [changed(replace(place, train_flags=("--pipeline.edit-steps", "9"))), changed(region={"margin": "0.2"})]
+    others += [changed(replace(place, base_flags=("--pipeline.base-steps", "9"))), changed(target_text="a green ball")]
+    assert len({same, *others}) == 5
+    # a method without a region is told of neither region nor operations
+    assert changed(method=BASELINE, region={"margin": "0.2"}) == changed(method=BASELINE)
 
 
 def test_methods_are_chosen_by_name() -> None:
@@ -327,7 +343,8 @@ def test_a_finished_table_runs_nothing_again(table: TinyTable) -> None:
 
 @pytest.mark.slow
 def test_a_fine_tuned_run_renders_and_evaluates_as_any_other(table: TinyTable) -> None:
-    found = table.folder / "work" / "runs" / table.cells[1].experiment / "clip-nerf-finetune-cpu" / "seed0.0"
+    name = f"seed0-{training_fingerprint(table.cells[1], table.place)}.0"
+    found = table.folder / "work" / "runs" / table.cells[1].experiment / "clip-nerf-finetune-cpu" / name
     config = ("--load-config", found / "config.yml")
     outputs = ("--rendered-output-names", "rgb", "original", "--image-format", "png", "--split", "test")
     run("ns-render", "dataset", *config, "--output-path", table.folder / "renders", *outputs, cwd=table.folder)

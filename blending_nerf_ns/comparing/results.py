@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Dict, Optional
@@ -39,6 +40,19 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
         drawn = cell.scene.drawing.fingerprint(cell.edit.name)
         return {**cell.settings, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
     return {**cell.settings, "base_config": place.base_config, **flags}
+
+
+def training_fingerprint(cell: Cell, place: Workplace) -> str:
+    """Tells runs apart that were trained otherwise, so that none is taken for another."""
+    said = settings(cell, place)
+    measured = ("masks", "development", "evaluate_flags")
+    edit = {name: value for name, value in said["edit"].items() if name not in ("room", "subject")}
+    return fingerprint({name: value for name, value in said.items() if name not in measured} | {"edit": edit})
+
+
+def fingerprint(values: Any) -> str:
+    """A few letters for plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def write_result(cell: Cell, place: Workplace, report: Result, seconds: Mapping[str, float], attempts: int) -> Result:

@@ -15,7 +15,7 @@ from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
-from blending_nerf_ns.comparing.results import Result, read_result, write_result
+from blending_nerf_ns.comparing.results import Result, fingerprint, read_result, training_fingerprint, write_result
 from blending_nerf_ns.demo.commands import environment, program
 from blending_nerf_ns.errors import BlendingNerfError
 
@@ -94,7 +94,7 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
         [cell.method.config, *edit_flags(cell), "--pipeline.base-run", str(base / "config.yml")],
         capture,
         attempts,
-        f"seed{cell.seed}",
+        f"seed{cell.seed}-{training_fingerprint(cell, place)}",
         [*cell.scene.train_flags, *place.train_flags, *fill_for_scene(cell.method.flags, base, capture)],
         log,
         env,
@@ -123,7 +123,15 @@ def train_base(scene: SceneCase, capture: Path, place: Workplace, env: Dict[str,
     attempts = place.work / "bases" / scene.name / place.base_config
     flags = [*scene.train_flags, *place.train_flags, *place.base_flags]
     log = place.work / "logs" / f"{scene.name}__base.log"
-    return train([place.base_config], capture, attempts, "base", [*flags, "--pipeline.edit-steps", "0"], log, env)
+    return train(
+        [place.base_config],
+        capture,
+        attempts,
+        f"base-{fingerprint(flags)}",
+        [*flags, "--pipeline.edit-steps", "0"],
+        log,
+        env,
+    )
 
 
 def edit_flags(cell: Cell) -> List[str]:

@@ -78,7 +78,8 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
 
     Args:
         file: JSON: {"name": "mic", "masks": ["alpha"], "train_flags": [...], "edits": [{"name": "recolour", "source_text": ...,
-            "target_text": ..., "operations": [...], "region": {"margin": "0.1"}}, ...]}. A masks' file lies beside it.
+            "target_text": ..., "operations": [...], "region": {"margin": "0.1"}, "room": "above"}, ...]}. A masks' file lies
+            beside it.
         captures: where the captures lie, by the scenes' names: a scene's file says nothing of the disk it is on.
 
     Raises:
