@@ -21,21 +21,19 @@ from blending_nerf_ns.comparing.cases import EditCase
 from blending_nerf_ns.comparing.drawing import Drawing
 from blending_nerf_ns.demo.capture import find_subject, held_out_views
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.closeups import close_ups
 from blending_nerf_ns.evaluation.masks import with_room
-from blending_nerf_ns.localization.parts import rivals
 from blending_nerf_ns.procedural.base import square_photographs
 from blending_nerf_ns.procedural.render import render
 from blending_nerf_ns.procedural.scene import Scene
 from blending_nerf_ns.reporting.build import figures_content
-from blending_nerf_ns.reporting.judge import Judge, JudgeConfig, load_judge, read_texts
+from blending_nerf_ns.reporting.judge import JudgeConfig, load_judge, read_texts
 from blending_nerf_ns.reporting.lpips import find_lpips
 from blending_nerf_ns.reporting.measuring import Case, Yardstick, measure
 from blending_nerf_ns.reporting.options import ReportOptions
 from blending_nerf_ns.reporting.pictures import Pictures
 from blending_nerf_ns.reporting.subject import check_not_empty
 from blending_nerf_ns.reporting.views import photo_views
-from blending_nerf_ns.reporting.workbench import read_prompts
+from blending_nerf_ns.reporting.workbench import look_close, prompt_pool, read_prompts
 
 NO_SURFACES = "a drawing has no depth in the run's units"
 NOBODY = JudgeConfig("nobody")
@@ -92,13 +90,8 @@ def score_perfect(drawing: Drawing, edit: EditCase, options: ReportOptions) -> D
     mask = check_not_empty(before.things == subject, "demo")
 
     judge = load_judge(options.judge, NOBODY, torch.device("cpu"))
-    pool = [edit.target_text, *(read_prompts(options.prompts_file) or (edit.source_text, *_rivals(judge, edit)))]
-    pool = list(dict.fromkeys(pool))
+    pool = prompt_pool(judge, edit.source_text, edit.target_text, read_prompts(options.prompts_file))
     features, warned = read_texts(judge, [edit.source_text, *pool])
-
-    def close(pictures: Tensor) -> Any:
-        size = 1 if judge.clip is None else judge.clip.image_size
-        return judge.look(close_ups(pictures, mask, dilation=options.mask_dilation, size=size))
 
     nothing = torch.zeros(mask.shape)
     case = Case(
@@ -110,8 +103,8 @@ def score_perfect(drawing: Drawing, edit: EditCase, options: ReportOptions) -> D
         original_points=None,
         edited_points=None,
         mask=check_not_empty(with_room(mask, edit.room), "demo"),
-        close_before=close(before.pictures),
-        close_after=close(after.pictures),
+        close_before=look_close(judge, before.pictures, mask, options.mask_dilation),
+        close_after=look_close(judge, after.pictures, mask, options.mask_dilation),
         own=None,
         in_region=lambda points: torch.zeros(len(points), dtype=torch.bool),
         no_points=NO_SURFACES,
@@ -138,7 +131,3 @@ def draw_views(scene: Scene, cameras: Cameras) -> Drawn:
         drawn.append(render(scene, camera.camera_to_worlds.numpy(), fx, fy, cx, cy, width, height))
     pictures, things = (torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True))
     return Drawn(pictures.float(), things)
-
-
-def _rivals(judge: Judge, edit: EditCase) -> List[str]:
-    return [] if judge.clip is None else rivals(edit.target_text, judge.clip.embedded)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from blending_nerf_ns.edits.edit import Edit
@@ -83,7 +83,7 @@ class Bench:
             at = base.to_grid(points.to(device, torch.float32))
             return torch.stack([edit.region.weight_at(at) > 0 for edit in layers]).any(dim=0).cpu()
 
-        pool = list(dict.fromkeys([target, *(self.prompts or (source, *self._rivals(target)))]))
+        pool = prompt_pool(self.judge, source, target, self.prompts)
         texts, warned = read_texts(self.judge, [source, *pool])
         cameras, plain = self.views.cameras, self.plain
         case = Case(
@@ -103,10 +103,11 @@ class Bench:
         return Measured(measure(case, self.yardstick), pool if self.judge.clip is not None else [], warned)
 
     def _close_up(self, pictures: Tensor) -> Optional[Tensor]:
-        if self.masks is None or self.judge.clip is None:
-            return None
-        size = self.judge.clip.image_size
-        return self.judge.look(close_ups(pictures, self.masks.subject, dilation=self.yardstick.dilation, size=size))
+        return (
+            None
+            if self.masks is None
+            else look_close(self.judge, pictures, self.masks.subject, self.yardstick.dilation)
+        )
 
     def region(self, layers: List[Edit]) -> OwnRegion:
         """The layers' regions together, from the bench's views."""
@@ -116,8 +117,23 @@ class Bench:
                 self._regions[edit.info.id] = own_region(self.run.model, edit, self.views.cameras)
         return functools.reduce(OwnRegion.joined, (self._regions[edit.info.id] for edit in layers))
 
-    def _rivals(self, target: str) -> List[str]:
-        return [] if self.judge.clip is None else rivals(target, self.judge.clip.embedded)
+
+def prompt_pool(judge: Judge, source: str, target: str, prompts: Sequence[str]) -> List[str]:
+    """Texts of R-precision, the target first: those given, else the source and what is false where the target is true."""
+    told = prompts or (source, *([] if judge.clip is None else rivals(target, judge.clip.embedded)))
+    return list(dict.fromkeys([target, *told]))
+
+
+def look_close(
+    judge: Judge,
+    pictures: Float[Tensor, "views height width 3"],
+    subject: Bool[Tensor, "views height width"],
+    dilation: int,
+) -> Optional[Float[Tensor, "seen features"]]:
+    """What a judge sees in close-ups of a subject; None without a judge."""
+    if judge.clip is None:
+        return None
+    return judge.look(close_ups(pictures, subject, dilation=dilation, size=judge.clip.image_size))
 
 
 def read_prompts(path: Optional[Path]) -> List[str]:
