@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import torch
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 
 from blending_nerf_ns.beginning import choose_start
 from blending_nerf_ns.checking import check_region
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region
+from blending_nerf_ns.localization.keeping import keep_region
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.loss_record import rewind
 from blending_nerf_ns.model import BlendingModel
@@ -47,24 +49,35 @@ class Preparation:
         self._guide: Optional[ClipGuide] = None
 
     def find_region(self) -> float:
-        """Find the region of the edit in work and spread its field over it; seconds that it took."""
+        """Find the region of the edit in work and spread its field over it; seconds that it took, or had taken an earlier run."""
         config, model = self._config, self._model
         check_region(config)
         started = time.perf_counter()
-        scene = FrozenScene(model.beneath, self._photos.cameras.to(self._device), model.config.eval_num_rays_per_chunk)
-        found = build_region(
+        cameras, resolution = self._photos.cameras.to(self._device), model.config.region_resolution
+        scene = FrozenScene(model.beneath, cameras, model.config.eval_num_rays_per_chunk)
+        found = keep_region(
             config.region,
-            scene,
-            config.source_text,
-            model.config.region_resolution,
-            self._load_guide,
-            self._photos.image_filenames,
+            *self._looked_at(),
+            cameras,
+            lambda: build_region(
+                config.region, scene, config.source_text, resolution, self._load_guide, self._photos.image_filenames
+            ),
         )
         model.edit.region.load_state_dict(found.region.state_dict())
         model.edit.fit_field_to_region()
         model.edit_ready.fill_(True)
         model.version += 1
-        return time.perf_counter() - started
+        return time.perf_counter() - started + found.earlier
+
+    def _looked_at(self) -> Tuple[List[Any], Dict[str, Tensor]]:
+        """All that a region depends on beside its own options: words and models' names, and the weights of what it lies in."""
+        config, model = self._config, self._model
+        under = model.layers.beneath()
+        state = dict(model.base.state_dict())
+        for number, (edit, _) in enumerate(under):
+            state |= {f"{number}.{name}": value for name, value in edit.state_dict().items()}
+        told = [config.source_text, config.guidance.model, config.guidance.pretrained, model.config.region_resolution]
+        return [*told, repr(model.config.base), *(repr(strengths) for _, strengths in under)], state
 
     def training(self, done: int) -> EditTraining:
         """The training of the edit in work, whose region is there.

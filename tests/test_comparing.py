@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import runpy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tiny_run import ring, run, write_tiny_capture
 
 from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
+from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
 from blending_nerf_ns.comparing.results import compact, settings, training_fingerprint
@@ -215,7 +217,6 @@ def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path,
 
     attempts = tmp_path / "runs" / "experiment" / "blending-nerf-cpu"
     monkeypatch.setattr(running, "run_logged", stopped)
-    monkeypatch.setattr(running, "program", str)
 
     def attempt() -> Path:
         return train(["blending-nerf-cpu"], tmp_path, attempts, "seed0", ["--flag"], tmp_path / "log", {})
@@ -229,6 +230,17 @@ def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path,
     assert resumed == [None, None, second, second], "the newest attempt that saved something"
     assert commands[0][-1] == "--flag" and str(tmp_path / "runs") in commands[0] and "experiment" in commands[0]
     assert attempt() == attempts / "seed0.3" and len(commands) == 4
+
+
+def test_a_forked_command_says_how_it_ended(tmp_path: Path) -> None:
+    log, env = tmp_path / "logs" / "run.log", {**os.environ, "COLUMNS": "100"}
+    run_logged(["blending-nerf", "--help"], log, env)
+    assert log.read_text().startswith("\n$ blending-nerf --help\n") and "evaluate" in log.read_text()
+    with pytest.raises(BlendingNerfError, match=r"(?s)blending-nerf ended with status [12].*run\.log:.*is no run"):
+        run_logged(["blending-nerf", "evaluate", str(tmp_path / "nowhere")], log, env)
+    with pytest.raises(BlendingNerfError, match="no-such-command is no command of this environment"):
+        run_logged(["no-such-command"], log, env)
+    assert "COLUMNS" not in os.environ or os.environ["COLUMNS"] != "100"
 
 
 # -- the table ------------------------------------------------------------------------------------------------------

@@ -95,3 +95,15 @@ def test_other_chunks_and_a_base_in_training_are_rendered(model: BlendingModel, 
     model.base_frozen.fill_(False)
     picture(model, camera())
     assert rendered[5:] == [100, 44], "it changes with every step"
+
+
+def test_who_looks_again_and_again_gets_more_memory_for_a_while(model: BlendingModel, rendered: list[int]) -> None:
+    views = [camera(1.0 + 0.1 * number, size=6) for number in range(6)]
+    with model.seen.remembering(1 << 26, len(views)):
+        for change in (1.0, 0.5):
+            for view in views:
+                picture(at_strength(model, change), view)
+        assert rendered == [36] * 6, "each view once"
+    assert model.seen._held == 0 and (model.seen.most_bytes, model.seen.most_pictures) == (0, 4)
+    picture(model, views[0])
+    assert rendered == [36] * 7

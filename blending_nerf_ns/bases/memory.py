@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
 
@@ -44,10 +45,21 @@ class RenderMemory:
     """
 
     def __init__(self, base: Base, most_bytes: int = 0) -> None:
-        self._base, self.most_bytes = base, most_bytes
+        self._base, self.most_bytes, self.most_pictures = base, most_bytes, MOST_PICTURES
         self._pictures: List[_Picture] = []
         self._current: Optional[_Picture] = None
         self._place = 0
+
+    @contextmanager
+    def remembering(self, most_bytes: int, most_pictures: int) -> Iterator[None]:
+        """Inside, more is remembered, for who looks at the same views again and again; afterwards as before."""
+        before = self.most_bytes, self.most_pictures
+        self.most_bytes, self.most_pictures = most_bytes, most_pictures
+        try:
+            yield
+        finally:
+            self.most_bytes, self.most_pictures = before
+            self._pictures.clear()
 
     def begin(self, picture: RayBundle) -> None:
         """The next rays are this picture's, chunk by chunk. `end` when it is done."""
@@ -56,7 +68,7 @@ class RenderMemory:
         rays = (picture.origins, picture.directions, picture.camera_indices, picture.nears, picture.fars)
         background = renderers.BACKGROUND_COLOR_OVERRIDE
         found = next((one for one in self._pictures if one.shows(rays, background)), None) or _Picture(rays, background)
-        self._pictures = [found, *(one for one in self._pictures if one is not found)][:MOST_PICTURES]
+        self._pictures = [found, *(one for one in self._pictures if one is not found)][: self.most_pictures]
         self._current, self._place = found, 0
 
     def end(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Optional
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
 from blending_nerf_ns.bases.base import BaseSamples
+from blending_nerf_ns.bases.memory import RenderMemory
 from blending_nerf_ns.edits.edit import accumulated_region
 from blending_nerf_ns.edits.intersection import FARTHEST, intersect_region
 from blending_nerf_ns.edits.region import Region
@@ -20,7 +21,9 @@ INTERVALS = 96
 
 
 @torch.no_grad()
-def overlay_view(scene: FrozenScene, region: Region, cameras: Cameras, index: int) -> Dict[str, Tensor]:
+def overlay_view(
+    scene: FrozenScene, region: Region, cameras: Cameras, index: int, memory: Optional[RenderMemory] = None
+) -> Dict[str, Tensor]:
     """One view of a scene with a region that no model holds: "original", "region", "silhouette" and "overlay",
     [H, W, 3 or 1].
 
@@ -29,13 +32,16 @@ def overlay_view(scene: FrozenScene, region: Region, cameras: Cameras, index: in
         region: on the base's device.
         cameras: the views.
         index: which of them.
+        memory: of the scene's base, where it may remember the view.
     """
     rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
     height, width = rays.origins.shape[:2]
     parts = []
+    memory = memory or RenderMemory(scene.base)
+    memory.begin(rays)
     for at in range(0, height * width, scene.chunk):
         part = rays.get_row_major_sliced_ray_bundle(at, min(at + scene.chunk, height * width))
-        render = scene.base.render(part)
+        render = memory.render(part)
         near = 0.0 if part.nears is None else part.nears.view(-1)
         far = FARTHEST if part.fars is None else part.fars.view(-1).clamp_max(FARTHEST)
         met = intersect_region(
@@ -45,6 +51,7 @@ def overlay_view(scene: FrozenScene, region: Region, cameras: Cameras, index: in
         share[met.rays, 0] = accumulated_region(BaseSamples(*(value[met.rays] for value in render.samples)), met)
         silhouette[met.rays, 0] = met.region.amax(dim=-1)
         parts.append((render.outputs["rgb"], share.clamp(0.0, 1.0), silhouette))
+    memory.end()
     original, share, silhouette = (torch.cat(values).view(height, width, -1) for values in zip(*parts))
     overlay = region_overlay(original, share, silhouette)
     return {"original": original, "region": share, "silhouette": silhouette, "overlay": overlay}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, cast
 
 import numpy as np
 import torch
@@ -52,18 +52,27 @@ def show_region(
         guide_pretrained: its pretrained tag or a local path of weights.
         device: where to compute.
     """
+    from blending_nerf_ns.bases.nerfacto import NerfactoBase
     from blending_nerf_ns.commands.overlay import overlay_view
     from blending_nerf_ns.commands.scene import open_scene
     from blending_nerf_ns.guidance.clip import load_clip
     from blending_nerf_ns.localization.build import build_region
     from blending_nerf_ns.localization.file import save_region
+    from blending_nerf_ns.localization.keeping import keep_region
     from blending_nerf_ns.localization.views import even_cameras
     from blending_nerf_ns.sheet import contact_sheet
 
     console, started = Console(), time.perf_counter()
     scene, images = open_scene(run, data, device)
-    found = build_region(
-        region, scene, source_text, resolution, lambda: load_clip(guide, guide_pretrained, device), images
+    base = cast(NerfactoBase, scene.base)
+    found = keep_region(
+        region,
+        [source_text, guide, guide_pretrained, resolution, repr(base.config)],
+        base.state_dict(),
+        scene.cameras,
+        lambda: build_region(
+            region, scene, source_text, resolution, lambda: load_clip(guide, guide_pretrained, device), images
+        ),
     )
     made = found.region.to(device)
     output.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -13,17 +12,16 @@ from tqdm import tqdm
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
 from blending_nerf_ns.comparing.results import Result, fingerprint, read_result, training_fingerprint, write_result
-from blending_nerf_ns.demo.commands import environment, program
+from blending_nerf_ns.demo.commands import environment
 from blending_nerf_ns.errors import BlendingNerfError
 
 MODELS = "nerfstudio_models"
 DONE = "done.json"
 """Says which of a run's attempts came to its end."""
-SHOWN_LINES = 12
-"""Of a command that failed."""
 FOREVER = -1.0
 """How long to wait for another process."""
 
@@ -91,7 +89,13 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
         base = train_base(cell.scene, capture, place, env)
     attempts = place.work / "runs" / cell.experiment / cell.method.config
     run = train(
-        [cell.method.config, *edit_flags(cell), "--pipeline.base-run", str(base / "config.yml")],
+        [
+            cell.method.config,
+            *edit_flags(cell),
+            *kept_regions(cell, place),
+            "--pipeline.base-run",
+            str(base / "config.yml"),
+        ],
         capture,
         attempts,
         f"seed{cell.seed}-{training_fingerprint(cell, place)}",
@@ -132,6 +136,12 @@ def train_base(scene: SceneCase, capture: Path, place: Workplace, env: Dict[str,
         log,
         env,
     )
+
+
+def kept_regions(cell: Cell, place: Workplace) -> List[str]:
+    """Seeds and methods share what is found of an edit: it depends on neither."""
+    folder = (place.work / "regions" / cell.scene.name).resolve()
+    return ["--pipeline.region.kept", str(folder)] if cell.method.has_region else []
 
 
 def edit_flags(cell: Cell) -> List[str]:
@@ -179,7 +189,7 @@ def train(
     resumed = ["--load-dir", str(whole[-1] / MODELS)] if whole else []
     quiet = ["--vis", "tensorboard", "--viewer.quit-on-train-completion", "True"]
     data = ["--data", str(capture), *where, "--timestamp", attempt]
-    run_logged([program("ns-train"), *method, *data, *quiet, *resumed, *flags], log, env)
+    run_logged(["ns-train", *method, *data, *quiet, *resumed, *flags], log, env)
     with replacing(done) as partial:
         partial.write_text(json.dumps({"folder": attempt}) + "\n")
     return attempts / attempt
@@ -188,7 +198,7 @@ def train(
 def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, env: Dict[str, str]) -> Result:
     """The report of a finished run: held-out views, the scene's masks, no sweep."""
     flags = [word.replace("{capture}", str(capture)) for word in how_to_evaluate(cell, place)]
-    run_logged([program("blending-nerf"), "evaluate", str(run), "--data", str(capture), *flags], log, env)
+    run_logged(["blending-nerf", "evaluate", str(run), "--data", str(capture), *flags], log, env)
     return json.loads((run / "evaluation" / "report.json").read_text())
 
 
@@ -197,18 +207,3 @@ def how_to_evaluate(cell: Cell, place: Workplace) -> List[str]:
     subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
     masks = ["--masks", *cell.scene.masks, "--mask-room", cell.edit.room]
     return ["--views", "test", "--sweep-views", "0", *subject, *masks, *place.evaluate_flags]
-
-
-def run_logged(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
-    """Run a command; what it says goes to the end of a file.
-
-    Raises:
-        BlendingNerfError: it did not end well; with its last lines.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        print(f"\n$ {' '.join(command)}", file=file, flush=True)
-        code = subprocess.run(list(command), env=env, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-    if code != 0:
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
-        raise BlendingNerfError(f"{Path(command[0]).name} ended with status {code}; the end of {log}:\n{last}")

@@ -39,6 +39,8 @@ class FoundRegion:
     """Share of what the views show that lies in the region, in [0, 1]."""
     seconds: Dict[str, float]
     """Time by part: render, localize, fuse, parts."""
+    earlier: float = 0.0
+    """Seconds that an earlier run took to find it, where that one kept it."""
 
 
 @torch.no_grad()

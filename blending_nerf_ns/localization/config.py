@@ -61,6 +61,9 @@ class RegionConfig:
     """Its radius."""
     file: Optional[Path] = None
     """The region.safetensors of `blending-nerf region`."""
+    kept: Optional[Path] = None
+    """Folder where regions are kept that took a search; where the same was looked for in the same base before, its region is
+    taken from there. For several edits of one thing."""
 
     def reads(self, source: str) -> bool:
         """Whether one of the sources is this one; raises BlendingNerfError where they are not understood."""

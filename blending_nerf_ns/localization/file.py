@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional
+from types import MappingProxyType
+from typing import Dict, Optional
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -12,12 +14,13 @@ from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
 
 FORMAT = "blending-nerf region 1"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def save_region(region: Region, path: Path) -> None:
-    """Write evidence and settings; the weight follows from them."""
+def save_region(region: Region, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
+    """Write evidence and settings, and more that is to be known; the weight follows from them."""
     state = {name: value.contiguous().cpu() for name, value in region.state_dict().items() if name != "weight"}
-    save_file(state, path, metadata={"format": FORMAT})
+    save_file(state, path, metadata={**metadata, "format": FORMAT})
 
 
 def load_region(path: Optional[Path]) -> Region:
@@ -39,3 +42,9 @@ def load_region(path: Optional[Path]) -> Region:
         raise BlendingNerfError(f"{path} is no region that `blending-nerf region` wrote: {error}") from error
     region.reshape()
     return region
+
+
+def read_metadata(path: Path) -> Dict[str, str]:
+    """What was written beside a region."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})

@@ -78,7 +78,7 @@ def own_region(model: BlendingModel, layer: Edit, cameras: Cameras) -> OwnRegion
     scene = FrozenScene(model.base, cameras.to(model.device), model.config.eval_num_rays_per_chunk)
     shares, silhouettes = [], []
     for i in tqdm(range(len(cameras)), desc="Region", dynamic_ncols=True):
-        view = overlay_view(scene, layer.region, scene.cameras, i)
+        view = overlay_view(scene, layer.region, scene.cameras[i : i + 1], 0, model.seen)
         shares.append(view["region"][..., 0].cpu())
         silhouettes.append(view["silhouette"][..., 0].cpu())
     return OwnRegion(torch.stack(shares), torch.stack(silhouettes))
