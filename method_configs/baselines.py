@@ -25,9 +25,9 @@ FINETUNE_RATE = 1e-3
 """Of the fine-tuned copy: a tenth of what its training began with, as it ended."""
 
 
-def _shared(source, target: type) -> dict:
-    """The values of one configuration that another has too; each its own copy."""
-    names = {item.name for item in fields(target)} - {"_target"}
+def _shared(source, target: type, own: tuple[str, ...] = ()) -> dict:
+    """The values of one configuration that another has too, but for its own; each its own copy."""
+    names = {item.name for item in fields(target)} - {"_target", *own}
     return {name: copy.deepcopy(value) for name, value in vars(source).items() if name in names}
 
 
@@ -44,7 +44,10 @@ def _finetuned(ours: MethodSpecification, name: str, description: str) -> Method
             **{
                 **_shared(pipeline, FinetunePipelineConfig),
                 "model": FinetunedModelConfig(**_shared(pipeline.model, FinetunedModelConfig)),
-                "guidance": FinetuneGuidanceConfig(**_shared(pipeline.guidance, FinetuneGuidanceConfig)),
+                # a view in one chunk: in two, its small nets would be evaluated twice for memory that nobody lacks
+                "guidance": FinetuneGuidanceConfig(
+                    **_shared(pipeline.guidance, FinetuneGuidanceConfig, ("rays_per_chunk",))
+                ),
             }
         ),
     }
