@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Optional
 
 import torch
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
-from torch import Tensor
 
 from blending_nerf_ns.beginning import choose_start
 from blending_nerf_ns.checking import check_region
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region
-from blending_nerf_ns.localization.keeping import keep_region
+from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.loss_record import rewind
 from blending_nerf_ns.model import BlendingModel
@@ -49,35 +48,49 @@ class Preparation:
         self._guide: Optional[ClipGuide] = None
 
     def find_region(self) -> float:
-        """Find the region of the edit in work and spread its field over it; seconds that it took, or had taken an earlier run."""
+        """Find the region of the edit in work and spread its field over it.
+
+        Returns:
+            Seconds that it took, now or when it was found.
+        """
         config, model = self._config, self._model
         check_region(config)
         started = time.perf_counter()
-        cameras, resolution = self._photos.cameras.to(self._device), model.config.region_resolution
-        scene = FrozenScene(model.beneath, cameras, model.config.eval_num_rays_per_chunk)
+        search = self.search()
+        scene = FrozenScene(model.beneath, search.cameras, model.config.eval_num_rays_per_chunk)
         found = keep_region(
             config.region,
-            *self._looked_at(),
-            cameras,
+            search,
             lambda: build_region(
-                config.region, scene, config.source_text, resolution, self._load_guide, self._photos.image_filenames
+                config.region, scene, config.source_text, search.resolution, self._load_guide, search.images
             ),
         )
         model.edit.region.load_state_dict(found.region.state_dict())
         model.edit.fit_field_to_region()
         model.edit_ready.fill_(True)
         model.version += 1
-        return time.perf_counter() - started + found.earlier
+        return found.seconds_before or time.perf_counter() - started
 
-    def _looked_at(self) -> Tuple[List[Any], Dict[str, Tensor]]:
-        """All that a region depends on beside its own options: words and models' names, and the weights of what it lies in."""
+    def search(self) -> Search:
+        """What the region of the edit in work depends on."""
         config, model = self._config, self._model
         under = model.layers.beneath()
-        state = dict(model.base.state_dict())
+        weights = dict(model.scene.state_dict())
         for number, (edit, _) in enumerate(under):
-            state |= {f"{number}.{name}": value for name, value in edit.state_dict().items()}
-        told = [config.source_text, config.guidance.model, config.guidance.pretrained, model.config.region_resolution]
-        return [*told, repr(model.config.base), *(repr(strengths) for _, strengths in under)], state
+            weights |= {f"{number}.{name}": value for name, value in edit.state_dict().items()}
+        rendering = [model.config.base]
+        if under:
+            rendering += [model.config.edit_samples_per_ray, *(strengths for _, strengths in under)]
+        return Search(
+            config.source_text,
+            config.guidance.model,
+            config.guidance.pretrained,
+            model.config.region_resolution,
+            repr(rendering),
+            weights,
+            self._photos.cameras.to(self._device),
+            self._photos.image_filenames,
+        )
 
     def training(self, done: int) -> EditTraining:
         """The training of the edit in work, whose region is there.

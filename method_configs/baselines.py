@@ -44,7 +44,7 @@ def _finetuned(ours: MethodSpecification, name: str, description: str) -> Method
             **{
                 **_shared(pipeline, FinetunePipelineConfig),
                 "model": FinetunedModelConfig(**_shared(pipeline.model, FinetunedModelConfig)),
-                # a view in one chunk: in two, its small nets would be evaluated twice for memory that nobody lacks
+                # its own default: on a CPU a view in one chunk, which is not rendered twice
                 "guidance": FinetuneGuidanceConfig(
                     **_shared(pipeline.guidance, FinetuneGuidanceConfig, ("rays_per_chunk",))
                 ),

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import runpy
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -232,15 +233,17 @@ def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path,
     assert attempt() == attempts / "seed0.3" and len(commands) == 4
 
 
+@pytest.mark.slow
 def test_a_forked_command_says_how_it_ended(tmp_path: Path) -> None:
-    log, env = tmp_path / "logs" / "run.log", {**os.environ, "COLUMNS": "100"}
+    before = dict(os.environ)
+    log, env = tmp_path / "logs" / "run.log", {**before, "COLUMNS": "100"}
     run_logged(["blending-nerf", "--help"], log, env)
     assert log.read_text().startswith("\n$ blending-nerf --help\n") and "evaluate" in log.read_text()
     with pytest.raises(BlendingNerfError, match=r"(?s)blending-nerf ended with status [12].*run\.log:.*is no run"):
         run_logged(["blending-nerf", "evaluate", str(tmp_path / "nowhere")], log, env)
     with pytest.raises(BlendingNerfError, match="no-such-command is no command of this environment"):
         run_logged(["no-such-command"], log, env)
-    assert "COLUMNS" not in os.environ or os.environ["COLUMNS"] != "100"
+    assert dict(os.environ) == before and sys.modules["__main__"].__name__ == "__main__"
 
 
 # -- the table ------------------------------------------------------------------------------------------------------

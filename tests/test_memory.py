@@ -9,6 +9,7 @@ from nerfstudio.model_components.renderers import background_color_override_cont
 from tiny_run import tiny_model
 
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.reporting.pictures import own_region, render_pictures
 
 SIZE = 12
 
@@ -98,12 +99,23 @@ def test_other_chunks_and_a_base_in_training_are_rendered(model: BlendingModel, 
 
 
 def test_who_looks_again_and_again_gets_more_memory_for_a_while(model: BlendingModel, rendered: list[int]) -> None:
-    views = [camera(1.0 + 0.1 * number, size=6) for number in range(6)]
-    with model.seen.remembering(1 << 26, len(views)):
+    cameras = [camera(1.0 + 0.1 * number, size=6) for number in range(6)]
+    views = Cameras(torch.cat([one.camera_to_worlds for one in cameras]), 6.0, 6.0, 3.0, 3.0, 6, 6)
+    with model.seen.remembering(1 << 26):
         for change in (1.0, 0.5):
-            for view in views:
-                picture(at_strength(model, change), view)
+            pictures = render_pictures(at_strength(model, change), views, "", bar=False)
+        own = own_region(model, model.edit, views)
         assert rendered == [36] * 6, "each view once"
-    assert model.seen._held == 0 and (model.seen.most_bytes, model.seen.most_pictures) == (0, 4)
-    picture(model, views[0])
-    assert rendered == [36] * 7
+        of_six = model.seen._held
+    again = own_region(model, model.edit, views)
+    assert torch.equal(own.share, again.share) and torch.equal(own.silhouette, again.silhouette)
+    assert torch.equal(pictures.original, render_pictures(model, views, "", bar=False).original)
+    assert model.seen._held == model.seen.most_bytes == 0
+
+    rendered.clear()
+    with model.seen.remembering(
+        of_six // 2
+    ):  # what came first stays: of views that come round, none would meet itself else
+        for _ in range(3):
+            render_pictures(model, views, "", bar=False)
+    assert rendered == [36] * (6 + 3 + 3)

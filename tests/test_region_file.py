@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
 from safetensors.torch import save_file
+from tiny_run import tiny_model
 
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
@@ -17,7 +22,10 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import FoundRegion
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region, save_region
-from blending_nerf_ns.localization.keeping import keep_region, region_key
+from blending_nerf_ns.localization.keeping import Search, keep_region
+from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.preparing import Preparation
+from blending_nerf_ns.team import present_team
 
 
 def some_region() -> Region:
@@ -54,41 +62,68 @@ def test_no_file_and_another_file(tmp_path: Path) -> None:
 # -- kept for the next edit ------------------------------------------------------------------------------------------
 
 
+def a_search(text: str = "a ball", weight: float = 0.0, focal: float = 8.0, guide: str = "embedded") -> Search:
+    cameras = Cameras(torch.eye(4)[None, :3], focal, focal, 4.0, 4.0, 8, 8)
+    return Search(text, guide, None, 16, "a scene", {"weight": torch.tensor([weight])}, cameras, [Path("photos/a.png")])
+
+
 def test_what_was_looked_for_before_is_taken_and_anything_else_is_looked_for(tmp_path: Path) -> None:
     searches = []
 
-    def look(config: RegionConfig, text: str = "a ball", weight: float = 0.0, focal: float = 8.0) -> FoundRegion:
+    def look(config: RegionConfig, search: Search) -> FoundRegion:
         def find() -> FoundRegion:
-            searches.append(text)
+            searches.append(search.text)
+            time.sleep(0.01)
             return FoundRegion(some_region(), 0.9, 0.1, {"render": 2.0})
 
-        cameras = Cameras(torch.eye(4)[None, :3], focal, focal, 4.0, 4.0, 8, 8)
-        return keep_region(config, [text, 16], {"weight": torch.tensor([weight])}, cameras, find)
+        return keep_region(config, search, find)
 
     config = RegionConfig(kept=tmp_path / "kept")
-    first, again = look(config), look(config)
-    assert len(searches) == 1 and first.earlier == 0.0 < again.earlier < 5.0
+    first, again = look(config, a_search()), look(config, a_search())
+    assert len(searches) == 1 and first.seconds_before == 0.0 and again.seconds_before >= 0.01
     assert (again.highest, again.covered, again.seconds) == (0.9, 0.1, {"render": 2.0})
     for name, value in first.region.state_dict().items():
         assert torch.equal(again.region.state_dict()[name], value), name
-    look(config, text="a cube")
-    look(config, weight=1.0)
-    look(config, focal=9.0)
-    look(replace(config, threshold=0.3))
-    assert len(searches) == 5
-    look(replace(config, kept=None))
-    look(replace(config, source="box"))
-    look(replace(config, source="box"))
-    assert len(searches) == 8, "not kept: no folder, and solids"
+    for other in (a_search(text="a cube"), a_search(weight=1.0), a_search(focal=9.0), a_search(guide="ViT-B-16")):
+        look(config, other)
+    look(replace(config, threshold=0.3), a_search())
+    assert len(searches) == 6
+    look(replace(config, kept=None), a_search())
+    look(replace(config, source="box"), a_search())
+    look(replace(config, source="box"), a_search())
+    assert len(searches) == 9, "not kept: no folder, and solids"
 
 
-def test_other_masks_are_looked_at(tmp_path: Path) -> None:
-    cameras = Cameras(torch.eye(4)[None, :3], 8.0, 8.0, 4.0, 4.0, 8, 8)
+def test_other_masks_and_other_weights_in_a_file_are_looked_at(tmp_path: Path) -> None:
     config = RegionConfig(source="masks", masks=tmp_path)
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
-    before = region_key(config, [], {}, cameras)
-    assert region_key(config, [], {}, cameras) == before
+    before = a_search().key(config)
+    assert a_search().key(config) == a_search().key(replace(config, kept=tmp_path)) == before
     Image.new("L", (16, 8)).save(tmp_path / "b.png")
-    assert region_key(config, [], {}, cameras) != before
+    assert a_search().key(config) != before
     with pytest.raises(BlendingNerfError, match="there is no mask folder"):
-        region_key(replace(config, masks=tmp_path / "none"), [], {}, cameras)
+        a_search().key(replace(config, masks=tmp_path / "none"))
+
+    weights = tmp_path / "clip.pt"
+    weights.write_bytes(b"some")
+    before = replace(a_search(), pretrained=str(weights)).key(config)
+    weights.write_bytes(b"other")
+    assert replace(a_search(), pretrained=str(weights)).key(config) != before
+
+
+def test_a_region_depends_on_the_edits_beneath_it(tmp_path: Path) -> None:
+    model = tiny_model()
+    config = BlendingPipelineConfig(source_text="a ball", region=RegionConfig(kept=tmp_path))
+    photos = SimpleNamespace(cameras=a_search().cameras, image_filenames=[Path("a.png")])
+    preparation = Preparation(config, model, cast(InputDataset, photos), present_team(), torch.device("cpu"))
+
+    def key() -> str:
+        return preparation.search().key(config.region)
+
+    alone = key()
+    assert key() == alone
+    model.layers.freeze_copy()
+    under = key()
+    assert under != alone, "a layer lies beneath now"
+    model.layers.all()[0].info = model.layers.all()[0].info.with_strengths(change=0.5)
+    assert key() not in (alone, under)

@@ -45,20 +45,20 @@ class RenderMemory:
     """
 
     def __init__(self, base: Base, most_bytes: int = 0) -> None:
-        self._base, self.most_bytes, self.most_pictures = base, most_bytes, MOST_PICTURES
+        self._base, self.most_bytes, self._drops_oldest = base, most_bytes, True
         self._pictures: List[_Picture] = []
         self._current: Optional[_Picture] = None
         self._place = 0
 
     @contextmanager
-    def remembering(self, most_bytes: int, most_pictures: int) -> Iterator[None]:
-        """Inside, more is remembered, for who looks at the same views again and again; afterwards as before."""
-        before = self.most_bytes, self.most_pictures
-        self.most_bytes, self.most_pictures = most_bytes, most_pictures
+    def remembering(self, most_bytes: int) -> Iterator[None]:
+        """Inside, any number of pictures is remembered, the first ones for good, until that much memory is full: for who looks at
+        the same views again and again. Afterwards as before, and nothing is."""
+        before, self.most_bytes, self._drops_oldest = self.most_bytes, most_bytes, False
         try:
             yield
         finally:
-            self.most_bytes, self.most_pictures = before
+            self.most_bytes, self._drops_oldest, self._current = before, True, None
             self._pictures.clear()
 
     def begin(self, picture: RayBundle) -> None:
@@ -68,7 +68,9 @@ class RenderMemory:
         rays = (picture.origins, picture.directions, picture.camera_indices, picture.nears, picture.fars)
         background = renderers.BACKGROUND_COLOR_OVERRIDE
         found = next((one for one in self._pictures if one.shows(rays, background)), None) or _Picture(rays, background)
-        self._pictures = [found, *(one for one in self._pictures if one is not found)][: self.most_pictures]
+        self._pictures = [found, *(one for one in self._pictures if one is not found)]
+        if self._drops_oldest:
+            del self._pictures[MOST_PICTURES:]
         self._current, self._place = found, 0
 
     def end(self) -> None:
@@ -87,7 +89,7 @@ class RenderMemory:
             return render
         render = self._base.render(ray_bundle)
         size = sum(tensor.nbytes for tensor in _tensors(render))
-        while len(self._pictures) > 1 and self._held + size > self.most_bytes:
+        while self._drops_oldest and len(self._pictures) > 1 and self._held + size > self.most_bytes:
             self._pictures.pop()
         if self._held + size <= self.most_bytes:
             picture.chunks[place] = (render, ray_bundle.nears, ray_bundle.fars)

@@ -13,22 +13,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
+from importlib.util import find_spec
+from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import ModuleType
 from typing import Dict
 
 from blending_nerf_ns.errors import BlendingNerfError
 
-IMPORTED = (
-    "nerfstudio.scripts.train",
-    "blending_nerf_ns.reporting.build",
-    "blending_nerf_ns.reporting.page",
-    "blending_nerf_ns.preparing",
-    "blending_nerf_ns.guidance.clip",
-    "open_clip",
-    "transformers.models.clipseg.modeling_clipseg",
-)
-"""Imported once, before the first fork. One that cannot be imported is left to the command, which says why."""
-OUT, ERR = 1, 2
+IMPORTED = "blending_nerf_ns.comparing.imported"
+"""Imports everything; once, before the first fork."""
 SHOWN_LINES = 12
 """Of a command that failed."""
 
@@ -39,8 +33,8 @@ def run_logged(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
     Args:
         command: its name ("ns-train") and what it is told.
         log: the file; its folder is made.
-        env: the command's environment. What is read when a process begins (MALLOC_*, OMP_NUM_THREADS) counts as it is for the
-            first command.
+        env: the command's environment. What is read when a process begins (MALLOC_*, OMP_NUM_THREADS) or when a module is
+            imported (HF_HOME, NERFSTUDIO_METHOD_CONFIGS) counts as it is for the first command.
 
     Raises:
         BlendingNerfError: it did not end well; with its last lines.
@@ -48,40 +42,53 @@ def run_logged(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         print(f"\n$ {shlex.join(command)}", file=file)
-    forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload(list(IMPORTED))
-    process = forking.Process(target=_begin, args=(list(command), log, env), name=command[0])
-    with _environment(env):
+    process = _forking().Process(target=_become, args=(list(command), log, env), name=command[0])  # type: ignore[attr-defined]
+    with _alone(env):
         process.start()
-    process.join()
+    try:
+        process.join()
+    except BaseException:  # whoever stops the table stops its command
+        process.terminate()
+        process.join()
+        raise
     if process.exitcode != 0:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
         raise BlendingNerfError(f"{command[0]} ended with status {process.exitcode}; the end of {log}:\n{last}")
 
 
+def _forking() -> BaseContext:
+    """How processes begin: forked from one that has imported everything, where that can be."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # tinycudann asks for the GPU as it is imported, and no fork can use a GPU that was asked for before
+    context.set_forkserver_preload([] if find_spec("tinycudann") else [IMPORTED])
+    return context
+
+
 @contextmanager
-def _environment(env: Dict[str, str]) -> Iterator[None]:
-    """Another environment, which a process that begins meanwhile takes over."""
-    own = dict(os.environ)
-    os.environ.update(env)
+def _alone(env: Dict[str, str]) -> Iterator[None]:
+    """Inside, a process that begins has that environment, and does not run this program's main module again."""
+    main, own = sys.modules["__main__"], dict(os.environ)
+    sys.modules["__main__"] = ModuleType("__main__")
+    os.environ.update(env, TERM="dumb")  # a console that is made meanwhile writes plain text
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         os.environ.clear()
         os.environ.update(own)
 
 
-def _begin(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
-    """Become a command (in the forked process)."""
+def _become(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
+    """Be a command from here on (in the new process)."""
     os.environ.clear()
     os.environ.update(env)
     with log.open("a") as file:
-        os.dup2(file.fileno(), OUT)
-        os.dup2(file.fileno(), ERR)
+        for output in (1, 2):
+            os.dup2(file.fileno(), output)
     found = list(entry_points(group="console_scripts", name=command[0]))
     if not found:
-        raise BlendingNerfError(
-            f"{command[0]} is no command of this environment: install this package and nerfstudio here"
-        )
+        raise BlendingNerfError(f"{command[0]} is no command of this environment: install its package here")
     sys.argv = list(command)
     sys.exit(found[0].load()())

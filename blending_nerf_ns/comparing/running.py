@@ -139,7 +139,7 @@ def train_base(scene: SceneCase, capture: Path, place: Workplace, env: Dict[str,
 
 
 def kept_regions(cell: Cell, place: Workplace) -> List[str]:
-    """Seeds and methods share what is found of an edit: it depends on neither."""
+    """Seeds share what is found of an edit, and so do methods, unless their own flags say where it is."""
     folder = (place.work / "regions" / cell.scene.name).resolve()
     return ["--pipeline.region.kept", str(folder)] if cell.method.has_region else []
 

@@ -39,8 +39,8 @@ class FoundRegion:
     """Share of what the views show that lies in the region, in [0, 1]."""
     seconds: Dict[str, float]
     """Time by part: render, localize, fuse, parts."""
-    earlier: float = 0.0
-    """Seconds that an earlier run took to find it, where that one kept it."""
+    seconds_before: float = 0.0
+    """That it took in all when it was found, where it was kept; 0: it is found just now."""
 
 
 @torch.no_grad()
@@ -120,10 +120,19 @@ def covered_by_views(region: Region, scene: FrozenScene, config: RegionConfig) -
     return covered_light(region.to(evidence.points.device), evidence, scene.base.grid_box)
 
 
-def _checked(region: Region, highest: float, covered: float, scene: FrozenScene) -> FoundRegion:
+def warn_global(covered: float) -> None:
+    """Say that a region covers nearly all of the scene, where it does.
+
+    Args:
+        covered: share of what the views show, in [0, 1].
+    """
     if covered > GLOBAL_EDIT:
         CONSOLE.print(
             f"[bold yellow]The region covers {100 * covered:.0f} % of the scene: this is a global edit. Raise the "
             "threshold, name the object more closely, or give a box.[/bold yellow]"
         )
+
+
+def _checked(region: Region, highest: float, covered: float, scene: FrozenScene) -> FoundRegion:
+    warn_global(covered)
     return FoundRegion(region, highest, covered, dict(scene.seconds))

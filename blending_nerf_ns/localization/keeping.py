@@ -5,68 +5,101 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, List, Optional
 
+from filelock import FileLock
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.bases.weights import fingerprint
-from blending_nerf_ns.localization.build import FoundRegion
+from blending_nerf_ns.guidance import embedded
+from blending_nerf_ns.localization.build import FoundRegion, warn_global
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region, read_metadata, save_region
 from blending_nerf_ns.localization.masks import mask_files
 
+SEARCH = 1
+"""Raise it where the search itself is changed: what an earlier version kept is then not taken any more."""
 FOUND = "found"
 """Of a kept file's metadata: how its region was found."""
+VIEW = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "camera_type", "distortion_params")
 
 
-def keep_region(
-    config: RegionConfig,
-    told: Sequence[Any],
-    state: Mapping[str, Tensor],
-    cameras: Cameras,
-    find: Callable[[], FoundRegion],
-) -> FoundRegion:
+@dataclass(frozen=True)
+class Search:
+    """All that a region depends on, beside its own options."""
+
+    text: str
+    """The source text."""
+    guide: str
+    """open_clip model that decides between parts, a name or a local path."""
+    pretrained: Optional[str]
+    """Its pretrained tag, or a local path."""
+    resolution: int
+    """Voxels along each side of the grid."""
+    scene: str
+    """How it renders: its options, as text."""
+    weights: Mapping[str, Tensor]
+    """Of the scene, with all edits that the region lies on."""
+    cameras: Cameras
+    """Training cameras."""
+    images: Sequence[Path]
+    """Their photos; only the names count."""
+
+    def key(self, config: RegionConfig) -> str:
+        """A few letters that are others where anything else is looked for. Of models on a hub only the names are known."""
+        options = {name: value for name, value in asdict(config).items() if name != "kept"}
+        views = {name: getattr(self.cameras, name) for name in VIEW if getattr(self.cameras, name) is not None}
+        masks = mask_files(config.masks) if config.masks is not None and config.reads("masks") else []
+        models = [_files(name) for name in (config.localizer, self.guide, self.pretrained) if name]
+        said = [SEARCH, options, self.text, self.guide, self.pretrained, self.resolution, self.scene, models]
+        said += [fingerprint(self.weights), fingerprint(views), [image.name for image in self.images], _stamps(masks)]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def keep_region(config: RegionConfig, search: Search, find: Callable[[], FoundRegion]) -> FoundRegion:
     """A region from `config.kept`, if the same was looked for before; else it is found, and kept there.
+
+    Processes that look for the same wait for the first of them.
 
     Args:
         config: of the region; nothing is kept where it names no folder, nor solids and files, which take no time.
-        told: what else it depends on, as plain values: source text, resolution, guide.
-        state: the base's weights.
-        cameras: training cameras.
+        search: what else the region depends on.
         find: finds it.
 
     Returns:
-        The region, on the CPU where it was kept, with the seconds that finding it had taken (`earlier`).
+        The region (on the CPU where it was kept), with the seconds that finding it had taken.
     """
     if config.kept is None or not any(config.reads(source) for source in ("text", "masks")):
         return find()
-    started = time.perf_counter()
-    path = config.kept / f"{region_key(config, told, state, cameras)}.safetensors"
-    if path.is_file():
-        CONSOLE.print(f"The region was found before and is taken from {path}.")
-        return FoundRegion(load_region(path), **json.loads(read_metadata(path)[FOUND]))
-    found = find()
-    said = {"highest": found.highest, "covered": found.covered, "seconds": found.seconds}
-    said["earlier"] = time.perf_counter() - started
-    with replacing(path) as partial:
-        save_region(found.region, partial, {FOUND: json.dumps(said)})
-    return found
+    path = config.kept / f"{search.key(config)}.safetensors"
+    config.kept.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if path.is_file():
+            CONSOLE.print(f"The region was found before and is taken from {path}.")
+            found = FoundRegion(load_region(path), **json.loads(read_metadata(path)[FOUND]))
+            warn_global(found.covered)
+            return found
+        started = time.perf_counter()
+        found = find()
+        said = {"highest": found.highest, "covered": found.covered, "seconds": found.seconds}
+        said["seconds_before"] = time.perf_counter() - started
+        with replacing(path) as partial:
+            save_region(found.region, partial, {FOUND: json.dumps(said)})
+        return found
 
 
-def region_key(config: RegionConfig, told: Sequence[Any], state: Mapping[str, Tensor], cameras: Cameras) -> str:
-    """A few letters for everything that a region depends on; of the localiser and the guide only the names are read.
+def _files(name: str) -> List[Any]:
+    """What tells a model on this disk from another of its name."""
+    place = Path(embedded.__file__).parent if name == "embedded" else Path(name)
+    files = [place] if place.is_file() else place.rglob("*") if place.is_dir() else []
+    return _stamps(file for file in files if file.is_file() and file.suffix != ".pyc")
 
-    Args: see `keep_region`.
-    """
-    values = {name: value for name, value in asdict(config).items() if name != "kept"}
-    masks: list[tuple[str, int, int]] = []
-    if config.masks is not None and config.reads("masks"):
-        masks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in mask_files(config.masks)]
-    views = {name: getattr(cameras, name) for name in ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height")}
-    said = json.dumps([values, list(told), masks, fingerprint(state), fingerprint(views)], sort_keys=True, default=str)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+def _stamps(files: Iterable[Path]) -> List[Any]:
+    return sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)

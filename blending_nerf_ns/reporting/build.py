@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.evaluation.masks import Room, with_room
@@ -26,7 +25,7 @@ from blending_nerf_ns.reporting.judge import Judge, load_judge, same_model
 from blending_nerf_ns.reporting.layers import ANYTHING, only, shown_as, unedited
 from blending_nerf_ns.reporting.lpips import find_lpips
 from blending_nerf_ns.reporting.measuring import Figure, Yardstick, mean_figures
-from blending_nerf_ns.reporting.opening import FinishedRun, open_finished
+from blending_nerf_ns.reporting.opening import FinishedRun, ReportedModel, open_finished
 from blending_nerf_ns.reporting.options import ReportOptions
 from blending_nerf_ns.reporting.pictures import OwnRegion, Pictures, render_pictures
 from blending_nerf_ns.reporting.subject import (
@@ -45,8 +44,8 @@ from blending_nerf_ns.reporting.views import Views, novel_views, photo_views, sp
 from blending_nerf_ns.reporting.workbench import IN_REGION, MOST_POINTS, Bench, Measured, every_nth, read_prompts
 
 FORMAT = "blending-nerf report 1"
-MOST_BYTES = 2 << 30
-"""Of the base's renders of all views: twelve of 192 x 192 pixels take 0.8 GB."""
+REPORT_MEMORY = 2 << 30
+"""Bytes for the base's renders of all views: twelve of 192 x 192 pixels take 0.8 GB."""
 NO_MASK = "no mask was given (--masks); our own region does not stand in for one"
 
 
@@ -88,7 +87,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     yardstick = Yardstick(options.mask_dilation, options.change_threshold, judge.missing, no_mask, *find_lpips())
     clock.lap("opening")
 
-    with remembering(model, len(views.names)):
+    with rendered_once(model):
         with unedited(model):
             plain = render_pictures(model, views.cameras, "Originals")
         bench = Bench(found, views, plain, judge, yardstick, masks, prompts)
@@ -136,9 +135,9 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     return Report(content, views, pictures, region, masks and masks.room)
 
 
-def remembering(model: Union[BlendingModel, FinetunedModel], pictures: int) -> AbstractContextManager[None]:
-    """Inside, a frozen base is rendered once for each view, however often its edits are looked at."""
-    return model.seen.remembering(MOST_BYTES, pictures) if isinstance(model, BlendingModel) else nullcontext()
+def rendered_once(model: ReportedModel) -> AbstractContextManager[None]:
+    """Inside, a frozen base is rendered once for each view that has room, however often its edits are looked at."""
+    return model.seen.remembering(REPORT_MEMORY) if isinstance(model, BlendingModel) else nullcontext()
 
 
 class Clock:
