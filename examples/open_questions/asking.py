@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -27,7 +27,10 @@ class Asking:
     work: Path = Path("outputs/table")
     """Captures, bases and runs: those of `blending-nerf compare` are taken where they fit."""
     output: Path = Path("outputs/open_questions")
-    """Results, tables and plots."""
+    """Tables and plots."""
+    results: Optional[Path] = None
+    """One small JSON file for each run; `results/` in the output folder if none is named. A table's may be shared where the question
+    asks what it has: `--results docs/table`."""
     seeds: Tuple[int, ...] = (0,)
     """Of each run."""
     train_flags: str = ""
@@ -40,7 +43,7 @@ class Asking:
     def place(self) -> Workplace:
         """For the runner."""
         flags = (tuple(shlex.split(text)) for text in (self.train_flags, self.base_flags, self.evaluate_flags))
-        return Workplace(self.work, self.output / "results", "blending-nerf-cpu", *flags)
+        return Workplace(self.work, self.results or self.output / "results", "blending-nerf-cpu", *flags)
 
 
 def ask(asking: Asking, name: str, cells: Sequence[Cell], columns: Mapping[str, str] = COLUMNS) -> List[Result]:
