@@ -64,6 +64,19 @@ def test_the_first_ball_is_on_top() -> None:
         assert float(center[2]) > 0.3 and center[:2].abs().max() <= 0.11, "above the middle of the cube"
 
 
+def test_the_first_ball_is_on_the_head_and_not_on_an_ear() -> None:
+    probability, state = torch.zeros(SIDE, SIDE, SIDE), torch.full((SIDE, SIDE, SIDE), FREE, dtype=torch.uint8)
+    for part in (
+        (slice(6, 12), slice(9, 15), slice(9, 15)),
+        (slice(12, 15), slice(9, 10), slice(9, 10)),
+    ):  # cube and ear
+        probability[part], state[part] = 1.0, SEEN
+    shape = RegionShape(threshold=0.5, soft_edge=0.0, margin=0.0, margin_distance=0.6, grow="up")
+    region = region_from_probability(probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), shape)
+    for center, _, _ in seeds_beside(region)[::3]:
+        assert float(center[2]) > 0.0 and center[:2].norm() < 0.35, "the ear is 0.25 away on both axes"
+
+
 def test_without_free_room_there_is_no_ball() -> None:
     assert seeds_beside(cube_on_a_grid(margin=0.0)) == []
 

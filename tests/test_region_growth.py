@@ -41,6 +41,15 @@ class TestUpwards:
         np.testing.assert_array_equal(upwards, np.where(upwards > 0, everywhere, 0))
         assert not upwards[:6].any() and 0 < upwards.sum() < 0.5 * everywhere.sum()
 
+    def test_over_a_head_there_is_room_beside_an_ear(self):
+        core = np.zeros((15, 15, 15), dtype=bool)
+        core[3:6, 4:11, 4:11] = True  # a head whose top is layer 5, and on its left an ear of five layers
+        core[6:11, 7, 4] = True
+        shape = RegionShape(margin=0.0, soft_edge=0.0, margin_distance=4.0, grow="up")
+        weight = grow(body_around(core, np.zeros_like(core), np.zeros_like(core), VOXELS), shape)
+        assert (weight[6:9, 7, 5:11] == 1).all(), "the ear is nearer than the head there, and not below"
+        assert (weight[7, 7, :4] == 0).all(), "beyond the ear there is nothing below"
+
     @settings(max_examples=30, deadline=None)
     @given(SEEDS, st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 3), st.booleans())
     def test_never_more_than_in_all_directions(self, seed, margin, soft, distance, over):

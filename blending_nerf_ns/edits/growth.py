@@ -36,7 +36,8 @@ class Body(NamedTuple):
     distance: Float[ndarray, "z y x"]
     """To the nearest core voxel, in grid units between voxel centres; 0 on the core."""
     above: Bool[ndarray, "z y x"]
-    """Whether the nearest core voxel lies below, within 60 degrees of straight down; true on the core."""
+    """Whether the nearest core voxel lies below, within 60 degrees of straight down, or any straight below: over a head it may be
+    the ear beside that is nearest. True on the core."""
     blocked: Bool[ndarray, "z y x"]
     """Where a margin that spares other surfaces may not grow."""
     barred: Bool[ndarray, "z y x"]
@@ -105,7 +106,8 @@ def body_around(
     layers, rows, columns = core.shape
     below = nearest.index // np.int32(rows * columns)
     rise = (np.arange(layers, dtype=np.int32)[:, None, None] - below) * np.float32(spacing[0])
-    return Body(nearest.distance, rise >= UPWARD * nearest.distance, blocked, barred, diagonal(core, spacing))
+    above = (rise >= UPWARD * nearest.distance) | np.logical_or.accumulate(core, axis=0)
+    return Body(nearest.distance, above, blocked, barred, diagonal(core, spacing))
 
 
 def grow(body: Body, shape: RegionShape) -> Float[ndarray, "z y x"]:

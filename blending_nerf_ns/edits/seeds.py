@@ -17,8 +17,10 @@ from blending_nerf_ns.edits.shape import FREE
 
 SIZES = (0.5, 0.3)
 """Radii of the balls, as shares of the object's mean side."""
+NEARLY = 0.85
+"""Share of its size that a ball may do without: the one place where the largest fits may be anywhere."""
 PLACES = 3
-"""Balls of each size: one as far up as can be, the others away from it and each other."""
+"""Balls of each size: one above the middle of the object, the others away from it and each other."""
 
 
 def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0)) -> List[Seed]:
@@ -29,7 +31,7 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
         up: direction of grid coordinates that is up.
 
     Returns:
-        balls in grid coordinates; the first of each size is the uppermost.
+        balls in grid coordinates; the first of each size is high above the object's middle: on a head, not on an ear.
     """
     spacing = region.voxel_size.flip(0).cpu().tolist()
     core, room = _core(region), _room(region)
@@ -37,15 +39,19 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
         return []
     deep = np.asarray(ndimage.distance_transform_edt(room, spacing))
     away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
-    side = 2.0 * float(_box(region, core)[1].mean())
+    middle, half = (corner.cpu() for corner in _box(region, core))
+    side = 2.0 * float(half.mean())
     found = []
-    for radius in dict.fromkeys(min(share * side, float(deep.max())) for share in SIZES):
-        fits = np.argwhere(deep >= radius * 0.999)
-        distances = away[tuple(fits.T)]
-        near = fits[distances <= distances.min() + max(spacing)]
-        centers = region.lower.cpu() + torch.from_numpy((near + 0.5) * np.array(spacing)).float().flip(-1)
-        for center in _apart(centers, torch.tensor(up), max(spacing)):
-            found.append(Seed(center.to(region.lower), region.lower.new_full((3,), radius)))
+    large, small = (min(share * side, float(deep.max())) for share in SIZES)
+    for radius in (large, small) if small < NEARLY * large else (large,):
+        fits = np.argwhere(deep >= NEARLY * radius)
+        radii = np.minimum(deep[tuple(fits.T)], radius)
+        gaps = away[tuple(fits.T)] - radii
+        near = gaps <= gaps.min() + max(spacing)
+        centers = region.lower.cpu() + torch.from_numpy((fits[near] + 0.5) * np.array(spacing)).float().flip(-1)
+        for number in _apart(centers, middle, torch.tensor(up)):
+            ball = region.lower.new_full((3,), float(radii[near][number]))
+            found.append(Seed(centers[number].to(region.lower), ball))
     return found
 
 
@@ -74,12 +80,14 @@ def _box(region: Region, core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3
     return region.lower + 0.5 * (low + high) * region.voxel_size, 0.5 * (high - low) * region.voxel_size
 
 
-def _apart(centers: Float[Tensor, "n 3"], up: Float[Tensor, "3"], step: float) -> List[Float[Tensor, "3"]]:
-    """The middle of the uppermost, then whichever is farthest from those that were taken."""
-    height = centers @ up
-    top = centers[height >= height.max() - step]
-    taken = [top[(top - top.mean(0)).norm(dim=-1).argmin()]]
+def _apart(centers: Float[Tensor, "n 3"], middle: Float[Tensor, "3"], up: Float[Tensor, "3"]) -> List[int]:
+    """The one that lies highest above a place, each step aside counting as two steps down; then whichever is farthest from those
+    that were taken."""
+    rise = centers - middle
+    height = rise @ up
+    aside = (rise - height[:, None] * up).norm(dim=-1)
+    taken = [int((height - 2.0 * aside).argmax())]
     while len(taken) < min(PLACES, len(centers)):
-        gaps = torch.cdist(centers, torch.stack(taken)).amin(dim=-1)
-        taken.append(centers[gaps.argmax()])
+        gaps = torch.cdist(centers, centers[taken]).amin(dim=-1)
+        taken.append(int(gaps.argmax()))
     return taken
