@@ -82,14 +82,14 @@ class Preparation:
         if under:
             rendering += [model.config.edit_samples_per_ray, *(strengths for _, strengths in under)]
         return Search(
-            config.source_text,
-            config.guidance.model,
-            config.guidance.pretrained,
-            model.config.region_resolution,
-            repr(rendering),
-            weights,
-            self._photos.cameras.to(self._device),
-            self._photos.image_filenames,
+            text=config.source_text,
+            guide=config.guidance.model,
+            pretrained=config.guidance.pretrained,
+            resolution=model.config.region_resolution,
+            scene=repr(rendering),
+            weights=weights,
+            cameras=self._photos.cameras.to(self._device),
+            images=self._photos.image_filenames,
         )
 
     def training(self, done: int) -> EditTraining:

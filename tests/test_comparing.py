@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import runpy
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from tiny_run import ring, run, write_tiny_capture
 
 from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
-from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
 from blending_nerf_ns.comparing.results import compact, settings, training_fingerprint
@@ -231,19 +228,6 @@ def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path,
     assert resumed == [None, None, second, second], "the newest attempt that saved something"
     assert commands[0][-1] == "--flag" and str(tmp_path / "runs") in commands[0] and "experiment" in commands[0]
     assert attempt() == attempts / "seed0.3" and len(commands) == 4
-
-
-@pytest.mark.slow
-def test_a_forked_command_says_how_it_ended(tmp_path: Path) -> None:
-    before = dict(os.environ)
-    log, env = tmp_path / "logs" / "run.log", {**before, "COLUMNS": "100"}
-    run_logged(["blending-nerf", "--help"], log, env)
-    assert log.read_text().startswith("\n$ blending-nerf --help\n") and "evaluate" in log.read_text()
-    with pytest.raises(BlendingNerfError, match=r"(?s)blending-nerf ended with status [12].*run\.log:.*is no run"):
-        run_logged(["blending-nerf", "evaluate", str(tmp_path / "nowhere")], log, env)
-    with pytest.raises(BlendingNerfError, match="no-such-command is no command of this environment"):
-        run_logged(["no-such-command"], log, env)
-    assert dict(os.environ) == before and sys.modules["__main__"].__name__ == "__main__"
 
 
 # -- the table ------------------------------------------------------------------------------------------------------

@@ -113,9 +113,7 @@ def test_who_looks_again_and_again_gets_more_memory_for_a_while(model: BlendingM
     assert model.seen._held == model.seen.most_bytes == 0
 
     rendered.clear()
-    with model.seen.remembering(
-        of_six // 2
-    ):  # what came first stays: of views that come round, none would meet itself else
+    with model.seen.remembering(of_six // 2):
         for _ in range(3):
             render_pictures(model, views, "", bar=False)
-    assert rendered == [36] * (6 + 3 + 3)
+    assert rendered == [36] * (6 + 3 + 3), "what came first stays"

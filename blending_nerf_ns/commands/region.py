@@ -66,16 +66,14 @@ def show_region(
     scene, images = open_scene(run, data, device)
     base = cast(NerfactoBase, scene.base)
     searched = Search(
-        *(
-            source_text,
-            guide,
-            guide_pretrained,
-            resolution,
-            repr([base.config]),
-            base.state_dict(),
-            scene.cameras,
-            images,
-        )
+        text=source_text,
+        guide=guide,
+        pretrained=guide_pretrained,
+        resolution=resolution,
+        scene=repr([base.config]),
+        weights=base.state_dict(),
+        cameras=scene.cameras,
+        images=images,
     )
     found = keep_region(
         region,
