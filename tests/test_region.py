@@ -11,7 +11,7 @@ from torch import nn
 
 from blending_nerf_ns.edits.growth import body_around, grow, region_weight
 from blending_nerf_ns.edits.region import Region, region_from_probability
-from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape, find_core, keep_parts, nearest_voxel
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, SHADE, RegionShape, find_core, keep_parts, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError
 
 UNIT = torch.zeros(3), torch.ones(3)
@@ -214,6 +214,55 @@ class TestCore:
         core = core_of(probability, state)
         assert ["".join(row) for row in np.where(core[::-1, 1], "#", " ")] == expected
 
+    def test_a_shaded_underside_is_the_objects_and_the_floor_below_it_is_not(self):
+        # 9: sure. 3: enough of it for what the object roofs. 1: too little. h: hidden. At the left the localiser is as
+        # unsure of the floor, at the right a thing hangs under the roof that it is sure not to be meant
+        picture = [
+            "...............",
+            "..999999999....",
+            "..9hhhhhhh9....",
+            "..3hhhhhhh3....",
+            "...33333111....",
+            "...............",
+            "333333333111111",
+            "hhhhhhhhhhhhhhh",
+        ]
+        expected = [
+            "               ",
+            "  #########    ",
+            "  #########    ",
+            "  #########    ",
+            "   #####       ",
+            "               ",
+            "               ",
+            "               ",
+        ]
+        letters = np.array([list(row) for row in picture[::-1]])
+        state = np.select([letters == "h", letters == "."], [HIDDEN, FREE], SEEN).astype(np.uint8)
+        probability = np.select([letters == "9", letters == "3", letters == "1"], [0.9, 0.3, 0.1], 0.0)
+        state, probability = (np.repeat(grid[:, None], 3, axis=1) for grid in (state, probability))
+        core = core_of(probability, state)
+        assert ["".join(row) for row in np.where(core[::-1, 1], "#", " ")] == expected
+
+    def test_a_doubt_among_the_objects_surfaces_is_the_objects(self):
+        # a wall one voxel thick, 5 x 5: around the doubt in the middle 5 of 9 are sure, around those to the right of it 3
+        state = np.full((5, 5, 3), FREE, dtype=np.uint8)
+        state[:, :, 1] = SEEN
+        probability = np.full((5, 5, 3), 0.9)
+        probability[2, 2] = 0.0
+        probability[:, 3:] = 0.0
+        core = core_of(probability, state)
+        expected = np.ones((5, 5), dtype=bool)
+        expected[:, 3:] = False
+        assert np.array_equal(core[:, :, 1], expected)
+
+    def test_only_near_what_is_sure(self):
+        state = np.full((20, 1, 1), SEEN, dtype=np.uint8)
+        probability = np.full((20, 1, 1), 0.3)
+        probability[15] = 0.9
+        core = core_of(probability, state)[:, 0, 0]
+        assert core.tolist() == [15 - SHADE <= z <= 15 for z in range(20)]
+
     def test_free_voxels_are_never_core(self):
         probability, state = (grid.numpy() for grid in seen_block())
         probability[:] = 1.0
@@ -221,13 +270,13 @@ class TestCore:
         assert np.array_equal(core, state == SEEN)
 
     def test_a_hidden_voxel_near_another_surface_is_not_the_objects(self):
-        probability = np.zeros((1, 2, 12), dtype=np.float32)
-        state = np.full((1, 2, 12), HIDDEN, dtype=np.uint8)
-        state[0, 1, [0, 10]] = SEEN  # the object at both ends of its bounding box
-        state[0, 1, 5] = SEEN  # another surface between them
+        probability = np.zeros((1, 3, 12), dtype=np.float32)
+        state = np.full((1, 3, 12), HIDDEN, dtype=np.uint8)
+        state[0, 2, [0, 10]] = SEEN  # the object at both ends of its bounding box
+        state[0, 2, 5] = SEEN  # another surface between them
         state[0, 0, :11] = SEEN  # far away, and what makes the two ends one object
-        probability[0, 1, [0, 10]] = probability[0, 0, :11] = 1
-        line = core_of(probability, state, (1.0, 100.0, 1.0))[0, 1]
+        probability[0, 2, [0, 10]] = probability[0, 0, :11] = 1
+        line = core_of(probability, state, (1.0, 100.0, 1.0))[0, 2]
         # from the left: 1, 2, 3, 4 away from the object and 4, 3, 2, 1 from the other surface; up to 2 : 1 is the object's
         assert line.tolist() == [True, True, True, True, False, False, False, True, True, True, True, False]
 

@@ -31,6 +31,11 @@ HIDDEN_CLAIM = 2.0
 """Inside a part's bounding box a hidden voxel is the part's, up to this many times as far from it as from the nearest
 other surface. At 1 the lowest part of a solid, nearer to the ground than to those of its sides that a view saw, would
 be the ground's."""
+UNSURE = 0.4
+"""A surface that the rest of the object roofs belongs to it from this share of the threshold: of what stands in its own
+shade, a ball's underside, a localiser is half as sure."""
+SHADE = 5
+"""At most so many voxels from what reaches the threshold itself."""
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 """Voxels that share a face, an edge or a corner."""
 
@@ -129,6 +134,7 @@ def find_core(
 ) -> Bool[ndarray, "z y x"]:
     """The solid object: its visible shell and the hidden voxels that it encloses, not empty.
 
+    What reaches the threshold is its shell, and so are its own shaded underside and single doubts (`with_doubtful`).
     Of the hidden voxels in the bounding box of one of its parts those are the object's that lie under its surface, with
     nothing but hidden ones between, or near enough to it (HIDDEN_CLAIM). So the inside of a ball is the ball's, down to
     where it touches the ground, and the ground below it is not. Free voxels never belong to the core.
@@ -145,13 +151,14 @@ def find_core(
         NothingFound: no surface reaches the threshold.
     """
     seen = state == SEEN
-    shell = seen & (probability >= threshold)
-    if not shell.any():
+    sure = seen & (probability >= threshold)
+    if not sure.any():
         highest = float(probability[seen].max()) if seen.any() else 0.0
         raise NothingFound(
             f"nothing reaches the threshold of {threshold:.3g}: the highest probability is {highest:.3g}. "
             "Lower the threshold, describe the object in other words, or give a box"
         )
+    shell = with_doubtful(sure, seen & (probability >= UNSURE * threshold), state)
     crop = around(shell, below=SAME_PART)
     own, hidden = shell[crop], state[crop] == HIDDEN
     to_own = nearest_voxel(own, spacing)
@@ -169,10 +176,39 @@ def find_core(
     return core
 
 
-def _under(roof: Bool[ndarray, "z y x"], hidden: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
-    """Above which voxels the first one that is not hidden is the roof's."""
-    top = len(hidden) - 1
-    level = np.where(hidden, top, np.arange(top + 1)[:, None, None])
+def with_doubtful(
+    sure: Bool[ndarray, "z y x"], unsure: Bool[ndarray, "z y x"], state: UInt8[ndarray, "z y x"]
+) -> Bool[ndarray, "z y x"]:
+    """The sure surfaces, the unsure ones that they roof, and then single voxels among these.
+
+    - Roofed: straight up from there nothing is free before the object begins. So a ball's underside is the ball's, for above
+      it is the inside of the ball, which no view saw. The floor beneath is not: views see it through the gap between the two.
+    - Among them: of the surfaces in the 27 voxels around it at least half are the object's, whatever is thought of itself.
+
+    Args:
+        sure: surfaces that reach the threshold.
+        unsure: surfaces that reach a share of it.
+        state: HIDDEN, FREE or SEEN.
+    """
+    near = ndimage.maximum_filter(sure.view(np.uint8), size=2 * SHADE + 1).view(bool)
+    own = sure | (near & unsure & _under(sure, (state != FREE) & ~sure))
+    seen = state == SEEN
+    votes, voters = (_count_around(mask) for mask in (own, seen))
+    return own | (seen & (2 * votes >= voters))
+
+
+def _count_around(mask: Bool[ndarray, "z y x"]) -> UInt8[ndarray, "z y x"]:
+    """Voxels of a mask among the 27 around each, itself included; outside of the grid there are none."""
+    counts = mask.view(np.uint8)
+    for axis in range(3):
+        counts = ndimage.correlate1d(counts, [1, 1, 1], axis=axis, mode="constant")
+    return counts
+
+
+def _under(roof: Bool[ndarray, "z y x"], passed: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
+    """Above which voxels, or where, the first one that is not passed over is the roof's."""
+    top = len(passed) - 1
+    level = np.where(passed, top, np.arange(top + 1)[:, None, None])
     return np.take_along_axis(roof, np.minimum.accumulate(level[::-1])[::-1], axis=0)
 
 
