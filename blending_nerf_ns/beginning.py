@@ -28,10 +28,6 @@ START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
 BALL_VIEWS = 3
 """The same for balls and boxes, of which there are several."""
-REMOVAL = 0.999
-"""Share of the density that the trial of a removal takes away: of 0.97 a dense surface left a glassy rim."""
-NOTHING = 0.0
-"""The same where nothing is taken away."""
 
 
 class Beginning(NamedTuple):
@@ -67,17 +63,17 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
         yield Beginning(loss, f"one colour, {_said(color)}", partial(field.start_from_color, color, STRENGTH))
     kept = copy.deepcopy(field.state_dict())
     if "remove" in operations:
-        field.start_from_removal(REMOVAL)
+        field.start_from_removal()
         loss = views.loss(editing.guide.encode_images(views.crops(map(editing.picture, views.views))))
         field.load_state_dict(kept)
-        yield Beginning(loss, "the object taken away", partial(field.start_from_removal, REMOVAL))
+        yield Beginning(loss, "the object taken away", field.start_from_removal)
     if "add" in operations:
         few = _Views(editing, BALL_VIEWS)
-        places = [("beside the object", NOTHING, seed) for seed in seeds_beside(editing.model.edit.region)]
+        places = [("beside the object", False, seed) for seed in seeds_beside(editing.model.edit.region)]
         if "remove" in operations:
-            places += [("in its place", REMOVAL, seed) for seed in seeds_in_place(editing.model.edit.region)]
-        for where, removal, seed in places:
-            begin = partial(_start_from_solid, field, seed, removal)
+            places += [("in its place", True, seed) for seed in seeds_in_place(editing.model.edit.region)]
+        for where, instead, seed in places:
+            begin = partial(_start_from_solid, field, seed, instead)
             begin(color=seed.center.new_full((3,), 0.5))
             pictures = [editing.picture(view) for view in few.views]
             color, loss = few.best_color([editing.added(view) for view in few.views], pictures)
@@ -86,10 +82,10 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
             yield Beginning(loss, f"{solid} {where}, {_said(color)}", partial(begin, color=color))
 
 
-def _start_from_solid(field: EditField, seed: Seed, removal: float, color: Float[Tensor, "3"]) -> None:
+def _start_from_solid(field: EditField, seed: Seed, instead: bool, color: Float[Tensor, "3"]) -> None:
     field.start_from_solid(seed, color)
-    if removal > NOTHING:
-        field.start_from_removal(removal)
+    if instead:
+        field.start_from_removal()
 
 
 def _said(color: Float[Tensor, "3"]) -> str:

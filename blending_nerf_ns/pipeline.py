@@ -20,7 +20,7 @@ from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.checking import check_edit, transparency_hint
 from blending_nerf_ns.checkpoints import load_whole
 from blending_nerf_ns.editing import EditTraining
-from blending_nerf_ns.edits.field import with_seeds
+from blending_nerf_ns.edits.field import of_any_age
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.guidance.config import GuidanceConfig
@@ -373,7 +373,7 @@ class BlendingPipeline(VanillaPipeline):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: Optional[bool] = None):  # type: ignore[override]
         """Take everything that a checkpoint holds, layers included, or say what does not fit; then show it as it was left."""
         self.model.layers.make_room(state_dict, "_model.layers.")
-        load_whole(self, with_seeds(self.settling.made_up_for(state_dict, "settling.")))
+        load_whole(self, of_any_age(self.settling.made_up_for(state_dict, "settling.")))
         if bool(self.model.base_frozen):
             self.model.freeze_base()
         if self.test_mode == "val":  # a resume may have been given other words

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_run import ring, tiny_model
 
-from blending_nerf_ns.beginning import REMOVAL, beginnings, choose_start
+from blending_nerf_ns.beginning import beginnings, choose_start
 from blending_nerf_ns.editing import EditTraining
-from blending_nerf_ns.edits.field import EditField, EditFieldConfig, Seed, with_seeds
+from blending_nerf_ns.edits.field import ALL_REMOVED, EditField, EditFieldConfig, Seed, of_any_age
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
@@ -140,11 +140,35 @@ def test_a_seed_is_lit_from_above_as_far_as_it_reaches_and_a_field_without_one_h
         assert field.untouched and not field.has_seed
 
 
-def test_a_field_of_before_there_were_seeds_has_none() -> None:
-    old = {f"layer.{name}": value for name, value in small_field().state_dict().items() if name != "seed"}
-    assert with_seeds(old)["layer.seed"].tolist() == [0.0] * 7
-    new = {**old, "layer.seed": torch.ones(7)}
-    assert with_seeds(new)["layer.seed"].tolist() == [1.0] * 7
+def test_a_field_of_before_there_were_seeds_has_none_and_its_removals_are_not_stretched() -> None:
+    state = small_field().state_dict()
+    old = {f"layer.{name}": value for name, value in state.items() if name not in ("seed", "stretch")}
+    assert of_any_age(old)["layer.seed"].tolist() == [0.0] * 7
+    assert float(of_any_age(old)["layer.stretch"]) == 1.0
+    new = {**old, "layer.seed": torch.ones(7), "layer.stretch": torch.tensor(1.1)}
+    assert of_any_age(new)["layer.seed"].tolist() == [1.0] * 7
+    assert float(of_any_age(new)["layer.stretch"]) == pytest.approx(1.1)
+
+
+def test_what_is_taken_away_is_gone_altogether_and_stays_so() -> None:
+    field = small_field()
+    points = torch.rand(100, 3) - 0.5
+    field.start_from_removal()
+    ratio = field.density_ratio(points)
+    assert torch.equal(ratio, torch.ones(100))
+    ratio.sum().backward()
+    gradient = field.shape_head.bias.grad
+    assert gradient is not None and float(gradient[1]) == 0.0
+    # half of it is still learned: 1.1 sigmoid(x) = 0.55 at x = 0, with a slope of 1.1 / 4 at each point
+    field.zero_grad()
+    with torch.no_grad():
+        field.shape_head.weight.zero_()
+        field.shape_head.bias[1] = 0.0
+    ratio = field.density_ratio(points)
+    assert torch.allclose(ratio, torch.full((100,), 0.55))
+    ratio.sum().backward()
+    slope = field.shape_head.bias.grad
+    assert slope is not None and float(slope[1]) == pytest.approx(100 * 1.1 / 4, rel=1e-4)
 
 
 # -- what is tried --------------------------------------------------------------------------------------------------
@@ -192,7 +216,7 @@ def test_the_best_beginning_is_taken() -> None:
     assert choose_start(editing) == best.words
     bias = editing.model.edit.field.shape_head.bias
     started = {"the original": False, "the object taken away": True}.get(best.words, False)
-    assert (float(torch.sigmoid(bias[1].detach())) == pytest.approx(REMOVAL, abs=1e-4)) is started
+    assert (float(bias[1].detach()) == ALL_REMOVED) is started
     assert editing.model.edit.field.untouched is (best.words == "the original")
 
 

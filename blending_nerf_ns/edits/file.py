@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.edits.edit import Edit, build_edit
-from blending_nerf_ns.edits.field import with_seeds
+from blending_nerf_ns.edits.field import of_any_age
 from blending_nerf_ns.errors import BlendingNerfError
 
 FORMAT = "blending-nerf edit 1"
@@ -31,8 +31,9 @@ EXACT = (
     "field.lower",
     "field.upper",
     "field.seed",
+    "field.stretch",
 )
-"""Kept in full precision: places, not weights."""
+"""Kept in full precision: places and a constant, not weights."""
 
 
 class EditFile(NamedTuple):
@@ -125,7 +126,7 @@ def _header(metadata: Mapping[str, str], path: Path) -> EditFile:
 
 def _with_tensors(edit: Edit, tensors: Mapping[str, Tensor], what: str) -> Edit:
     own = {name: value for name, value in edit.state_dict().items() if not name.endswith(DERIVED)}
-    tensors = with_seeds(tensors)
+    tensors = of_any_age(tensors)
     wrong = sorted(own.keys() ^ tensors.keys()) or [name for name in own if own[name].shape != tensors[name].shape]
     if wrong:
         raise BlendingNerfError(f"{what} does not hold what it describes: {', '.join(wrong[:6])}")
