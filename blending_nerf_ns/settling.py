@@ -104,6 +104,16 @@ class Settling(nn.Module):
         open_from = self._config.coarse_to_fine * steps
         if self.watch.since < patience or done < open_from or done + self._cooldown(steps) >= steps:
             return False
+        return self.settle(done)
+
+    def settle(self, done: int) -> bool:
+        """Take it as settled after so many steps: there is nothing to learn.
+
+        Returns:
+            Whether it may stop, and had not settled before.
+        """
+        if not self._config.stop_when_settled or self.watch.settled != NEVER:
+            return False
         self.watch = self.watch._replace(settled=done)
         return True
 

@@ -59,8 +59,10 @@ def test_balls_touch_the_object_and_fit_into_the_free_part() -> None:
     assert [round(float(ball.radii[0]), 3) for ball in balls[::3]] == pytest.approx([0.25, 0.18], abs=0.08)
 
 
-def test_the_first_ball_is_on_top() -> None:
-    for center, _, _ in seeds_beside(cube_on_a_grid(margin=0.0, margin_distance=0.6, grow="up"))[::3]:
+def test_where_the_room_is_above_balls_are_on_top() -> None:
+    balls = seeds_beside(cube_on_a_grid(margin=0.0, margin_distance=0.6, grow="up"))
+    assert len(balls) == 2, "one of each size"
+    for center, _, _ in balls:
         assert float(center[2]) > 0.3 and center[:2].abs().max() <= 0.11, "above the middle of the cube"
 
 
@@ -73,7 +75,7 @@ def test_the_first_ball_is_on_the_head_and_not_on_an_ear() -> None:
         probability[part], state[part] = 1.0, SEEN
     shape = RegionShape(threshold=0.5, soft_edge=0.0, margin=0.0, margin_distance=0.6, grow="up")
     region = region_from_probability(probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), shape)
-    for center, _, _ in seeds_beside(region)[::3]:
+    for center, _, _ in seeds_beside(region):
         assert float(center[2]) > 0.0 and center[:2].norm() < 0.35, "the ear is 0.25 away on both axes"
 
 
@@ -218,6 +220,14 @@ def test_the_best_beginning_is_taken() -> None:
     started = {"the original": False, "the object taken away": True}.get(best.words, False)
     assert (float(bias[1].detach()) == ALL_REMOVED) is started
     assert editing.model.edit.field.untouched is (best.words == "the original")
+
+
+def test_an_edit_that_may_only_remove_and_has_removed_all_is_done() -> None:
+    for operations, done in ((("remove",), True), (("remove", "change"), False)):
+        edit = guiding(operations).model.edit
+        assert not edit.is_all_removed
+        edit.field.start_from_removal()
+        assert edit.is_all_removed is done
 
 
 # -- losses ---------------------------------------------------------------------------------------------------------

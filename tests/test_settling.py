@@ -58,6 +58,16 @@ def test_noise_neither_stops_an_edit_that_improves_nor_keeps_one_that_does_not()
     assert settled_after([0.2 + noise[step] for step in range(400)], 400) < 400
 
 
+def test_where_there_is_nothing_to_learn_only_the_schedule_is_run_through() -> None:
+    settling = Settling(GuidanceConfig())
+    assert settling.settle(0) and settling.end(400) == 40
+    assert not settling.settle(7) and settling.end(400) == 40, "it says so once"
+    settling.restart()
+    assert settling.end(400) == 400
+    patient = Settling(GuidanceConfig(stop_when_settled=False))
+    assert not patient.settle(0) and patient.end(400) == 400
+
+
 def test_what_it_knows_travels_with_a_checkpoint() -> None:
     settling = Settling(GuidanceConfig())
     for done in range(1, 230):

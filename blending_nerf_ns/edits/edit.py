@@ -58,6 +58,11 @@ class Edit(nn.Module):
         """The inverse; the sizes were used before, to build this."""
         self.info = LayerInfo.from_dict(unpack(state)["info"])
 
+    @property
+    def is_all_removed(self) -> bool:
+        """Whether all that the edit may do is to remove, and all is removed: no gradient brings any of it back."""
+        return tuple(self.info.operations) == ("remove",) and self.field.starts_removed
+
     def fit_field_to_region(self) -> None:
         """Spend the field's resolution on the region: call when the region was made or reshaped before training."""
         self.field.set_box(*self.region.bounds())

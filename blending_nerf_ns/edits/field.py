@@ -176,6 +176,11 @@ class EditField(nn.Module):
         """Let the field start by taking the original's density away, everywhere in the region."""
         self.shape_head.bias[1] = ALL_REMOVED
 
+    @property
+    def starts_removed(self) -> bool:
+        """Whether it started by taking the original's density away."""
+        return float(self.shape_head.bias[1].detach()) == ALL_REMOVED
+
     def _load_from_state_dict(self, *arguments: Any) -> None:
         self._seeded = None
         super()._load_from_state_dict(*arguments)

@@ -20,7 +20,8 @@ SIZES = (0.5, 0.3)
 NEARLY = 0.85
 """Share of its size that a ball may do without: the one place where the largest fits may be anywhere."""
 PLACES = 3
-"""Balls of each size: one above the middle of the object, the others away from it and each other."""
+"""Balls of each size: one above the middle of the object, the others away from it and each other. Where a region grows only
+upwards there is the first alone: a guide was seen to be as glad of a ball that hangs over an edge."""
 
 
 def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0)) -> List[Seed]:
@@ -31,7 +32,8 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
         up: direction of grid coordinates that is up.
 
     Returns:
-        balls in grid coordinates; the first of each size is high above the object's middle: on a head, not on an ear.
+        balls in grid coordinates; the first of each size is high above the object's middle: on a head, not on an ear. Of a
+        region that grows upwards it is the only one.
     """
     spacing = region.voxel_size.flip(0).cpu().tolist()
     core, room = _core(region), _room(region)
@@ -49,7 +51,8 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
         gaps = away[tuple(fits.T)] - radii
         near = gaps <= gaps.min() + max(spacing)
         centers = region.lower.cpu() + torch.from_numpy((fits[near] + 0.5) * np.array(spacing)).float().flip(-1)
-        for number in _apart(centers, middle, torch.tensor(up)):
+        most = 1 if region.shape.grow == "up" else PLACES
+        for number in _apart(centers, middle, torch.tensor(up), most):
             ball = region.lower.new_full((3,), float(radii[near][number]))
             found.append(Seed(centers[number].to(region.lower), ball))
     return found
@@ -80,14 +83,14 @@ def _box(region: Region, core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3
     return region.lower + 0.5 * (low + high) * region.voxel_size, 0.5 * (high - low) * region.voxel_size
 
 
-def _apart(centers: Float[Tensor, "n 3"], middle: Float[Tensor, "3"], up: Float[Tensor, "3"]) -> List[int]:
+def _apart(centers: Float[Tensor, "n 3"], middle: Float[Tensor, "3"], up: Float[Tensor, "3"], most: int) -> List[int]:
     """The one that lies highest above a place, each step aside counting as two steps down; then whichever is farthest from those
     that were taken."""
     rise = centers - middle
     height = rise @ up
     aside = (rise - height[:, None] * up).norm(dim=-1)
     taken = [int((height - 2.0 * aside).argmax())]
-    while len(taken) < min(PLACES, len(centers)):
+    while len(taken) < min(most, len(centers)):
         gaps = torch.cdist(centers, centers[taken]).amin(dim=-1)
         taken.append(int(gaps.argmax()))
     return taken
