@@ -190,11 +190,14 @@ def with_doubtful(
         unsure: surfaces that reach a share of it.
         state: HIDDEN, FREE or SEEN.
     """
+    crop = around(sure, wider=SHADE + 2)  # nothing changes beyond
+    whole, sure, unsure, state = sure.copy(), sure[crop], unsure[crop], state[crop]
     near = ndimage.maximum_filter(sure.view(np.uint8), size=2 * SHADE + 1).view(bool)
     own = sure | (near & unsure & _under(sure, (state != FREE) & ~sure))
     seen = state == SEEN
     votes, voters = (_count_around(mask) for mask in (own, seen))
-    return own | (seen & (2 * votes >= voters))
+    whole[crop] = own | (seen & (2 * votes >= voters))
+    return whole
 
 
 def _count_around(mask: Bool[ndarray, "z y x"]) -> UInt8[ndarray, "z y x"]:
@@ -245,12 +248,12 @@ def bounding_box(mask: Bool[ndarray, "z y x"]) -> Optional[Int[ndarray, "2 3"]]:
     return np.array([[axis[0] for axis in axes], [axis[-1] for axis in axes]])
 
 
-def around(mask: Bool[ndarray, "z y x"], below: int = 0) -> Tuple[slice, ...]:
-    """The bounding box of a mask that is not empty, to index with; and so many layers below it."""
+def around(mask: Bool[ndarray, "z y x"], below: int = 0, wider: int = 0) -> Tuple[slice, ...]:
+    """The bounding box of a mask that is not empty, to index with; so many layers more below it, and on all sides."""
     box = bounding_box(mask)
     assert box is not None
-    box[0, 0] = max(box[0, 0] - below, 0)
-    return tuple(slice(int(first), int(last) + 1) for first, last in box.T)
+    first, last = np.maximum(box[0] - wider - [below, 0, 0], 0), box[1] + wider
+    return tuple(slice(int(start), int(end) + 1) for start, end in zip(first, last, strict=True))
 
 
 def _label_loosely(mask: Bool[ndarray, "z y x"]) -> Int[ndarray, "z y x"]:
