@@ -171,6 +171,11 @@ class BlendingModel(Model):
         self.base.freeze()
         self.base_frozen = torch.ones_like(self.base_frozen)
 
+    @property
+    def nothing_to_learn(self) -> bool:
+        """Whether no further step can change the edit in work."""
+        return self.edit.is_all_removed
+
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         """The base's groups, and the edit's; the groups never change, so that checkpoints always fit."""
         return {**self.base.get_param_groups(), "edit_field": list(self.edit.field.parameters())}

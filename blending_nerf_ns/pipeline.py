@@ -348,7 +348,7 @@ class BlendingPipeline(VanillaPipeline):
         editing = self._preparation.training(int(self.progress[1]))
         editing.timed = self.profile or editing.timed
         self.editing = editing
-        if self.model.edit.is_all_removed and self.settling.settle(int(self.progress[1])):
+        if self.model.nothing_to_learn and self.settling.settle(int(self.progress[1])):
             self._say(f"All is removed, which is all that this edit may do: it ends after {self.edit_end} steps.")
 
     def _say(self, text: str) -> None:

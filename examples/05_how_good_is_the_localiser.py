@@ -56,7 +56,7 @@ class Settings:
     """Scenes of the main table."""
     first: int = 200
     """Number of the first scene: other numbers are other scenes. Those below 200, 300 to 319 and 500 to 619 were looked at while
-    the localiser was made; 200 to 219, 400 to 419 and 700 to 739 only measured."""
+    the localiser was made; 200 to 219, 400 to 419, 700 to 739 and 743 to 782 only measured."""
     sweep_scenes: int = 10
     """Scenes for each wording and each number of views; 0 leaves these tables out."""
     views: int = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import pytest
@@ -141,6 +141,13 @@ def test_an_unfrozen_base_starts_as_ours_and_its_original_stays() -> None:
     assert float((after["rgb"] - after["original"])[missed].abs().max()) > 1e-4, "it leaks, which is what it shows"
     model.set_strengths(0.0, 0.0, 0.0)
     assert torch.equal(model.get_outputs(rays)["rgb"], expected["original"])
+
+
+def test_an_unfrozen_base_has_something_to_learn_where_all_is_removed() -> None:
+    for model in like_ours(UnfrozenModel, UnfrozenModelConfig):
+        model.edit.info = replace(model.edit.info, operations=("remove",))
+        model.edit.field.start_from_removal()
+        assert model.nothing_to_learn is not isinstance(model, UnfrozenModel)
 
 
 def test_an_unfrozen_base_learns_from_the_rays_of_the_region() -> None:

@@ -51,6 +51,11 @@ class UnfrozenModel(BlendingModel):
         """The copy that learns; the base itself where nothing is shown of the edit."""
         return self.base if self.edit.info.shown.all_off else self.moving
 
+    @property
+    def nothing_to_learn(self) -> bool:
+        """The copy always has something to learn."""
+        return False
+
     def render_scene(self, ray_bundle: RayBundle) -> BaseRender:
         """Anew each time: it changes with every step."""
         return self.scene.render(ray_bundle)
