@@ -33,6 +33,15 @@ def core_of(probability, state, spacing=VOXELS):
     return find_core(probability, state, nearest_voxel(state == SEEN, spacing), spacing, 0.5, "all")
 
 
+def drawn_core(picture, surfaces):
+    """The core (#) of a drawn section, three voxels thick and the lowest row last; h: hidden, .: free, else a surface's letter."""
+    letters = np.array([list(row) for row in picture[::-1]])
+    state = np.select([letters == "h", letters == "."], [HIDDEN, FREE], SEEN).astype(np.uint8)
+    probability = np.select([letters == letter for letter in surfaces], list(surfaces.values()), 0.0)
+    core = core_of(*(np.repeat(grid[:, None], 3, axis=1) for grid in (probability, state)))
+    return ["".join(row) for row in np.where(core[::-1, 1], "#", " ")]
+
+
 def one_voxel(z, y, x, resolution=10):
     """A region over [0, 1]^3 whose weight is 1 at one voxel."""
     probability = torch.zeros(resolution, resolution, resolution)
@@ -208,11 +217,7 @@ class TestCore:
             "               ",
             "               ",
         ]
-        letters = np.array([list(row) for row in picture[::-1]])
-        state = np.select([letters == "h", letters == "."], [HIDDEN, FREE], SEEN).astype(np.uint8)
-        state, probability = (np.repeat(grid[:, None], 3, axis=1) for grid in (state, (letters == "O").astype(float)))
-        core = core_of(probability, state)
-        assert ["".join(row) for row in np.where(core[::-1, 1], "#", " ")] == expected
+        assert drawn_core(picture, {"O": 1.0, "F": 0.0}) == expected
 
     def test_a_shaded_underside_is_the_objects_and_the_floor_below_it_is_not(self):
         # 9: sure. 3: enough of it for what the object roofs. 1: too little. h: hidden. At the left the localiser is as
@@ -237,12 +242,7 @@ class TestCore:
             "               ",
             "               ",
         ]
-        letters = np.array([list(row) for row in picture[::-1]])
-        state = np.select([letters == "h", letters == "."], [HIDDEN, FREE], SEEN).astype(np.uint8)
-        probability = np.select([letters == "9", letters == "3", letters == "1"], [0.9, 0.3, 0.1], 0.0)
-        state, probability = (np.repeat(grid[:, None], 3, axis=1) for grid in (state, probability))
-        core = core_of(probability, state)
-        assert ["".join(row) for row in np.where(core[::-1, 1], "#", " ")] == expected
+        assert drawn_core(picture, {"9": 0.9, "3": 0.3, "1": 0.1}) == expected
 
     def test_a_doubt_among_the_objects_surfaces_is_the_objects(self):
         # a wall one voxel thick, 5 x 5: around the doubt in the middle 5 of 9 are sure, around those to the right of it 3

@@ -22,8 +22,8 @@ NO_EDIT_COLOR_RATIO = -2.0
 """Biases before the activations: training starts at the original, and a colour moves first."""
 STRETCH = 1.1
 """A removed share is a sigmoid times this, and 1 at most: the upper half of a hard concrete (Louizos et al., ICLR 2018, arXiv
-1712.01312, section 2.2). What is dense is gone only where it is gone altogether: of a ball that a sigmoid had taken away, 2 to 5 %
-of its density came back while training, here and there, and stood there as specks."""
+1712.01312, section 2.2). What is dense is gone only where it is gone altogether: of a ball that a sigmoid had taken away, a
+little of the density came back in training, here and there, and stood there as specks; at three times the strength none was left."""
 ALL_REMOVED = 7.0
 """Bias from which all is removed, far in the flat part, where no gradient brings a share of it back."""
 SOFTNESS = 0.3

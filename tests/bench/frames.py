@@ -24,8 +24,6 @@ SHARES = (0.05, 0.10, 0.25, 0.50)
 """Edit-field evaluations per base-field evaluation."""
 LAYERED_SHARE = 0.10
 LAYERS = 4
-CERTAIN_REMOVAL = 4.0
-"""Bias before the sigmoid of the removed share: 98 % goes."""
 
 
 def measure_frames(scene: BenchScene, size: int, rounds: int, shares: Tuple[float, ...] = SHARES) -> List[Figure]:
@@ -85,7 +83,7 @@ def _behind(scene: BenchScene, size: int, rounds: int) -> Figure:
     edit = scene.model.edit
     info, bias = edit.info, edit.field.shape_head.bias.clone()
     edit.info = replace(info, operations=OPERATIONS)
-    edit.field.shape_head.bias[1] = CERTAIN_REMOVAL
+    edit.field.start_from_removal()
     times = in_turns("Frames, behind a removal", _calls(scene, size), rounds, scene.device)
     outputs = scene.model.get_outputs_for_camera(scene.camera(size))
     bared = float((outputs["removed"] > SECOND_SAMPLES_ABOVE).float().mean())
