@@ -322,6 +322,7 @@ class BlendingPipeline(VanillaPipeline):
         self.settling.restart()
         if self.editing is not None:
             self.editing.set_texts(source, target)
+            self._settle_where_nothing_is_left()
         if self.trainer is not None:
             self.trainer.save_config()
 
@@ -348,6 +349,9 @@ class BlendingPipeline(VanillaPipeline):
         editing = self._preparation.training(int(self.progress[1]))
         editing.timed = self.profile or editing.timed
         self.editing = editing
+        self._settle_where_nothing_is_left()
+
+    def _settle_where_nothing_is_left(self) -> None:
         if self.model.nothing_to_learn and self.settling.settle(int(self.progress[1])):
             self._say(f"All is removed, which is all that this edit may do: it ends after {self.edit_end} steps.")
 
