@@ -1,5 +1,6 @@
 """nerfstudio's pipeline: stages (base, region, edit), checkpoints, and the panel that the viewer shows."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
@@ -346,7 +347,9 @@ class BlendingPipeline(VanillaPipeline):
             if self.team.leads:
                 self.find_region()
             self._preparation.follow_leader()
+        started = time.perf_counter()
         editing = self._preparation.training(int(self.progress[1]))
+        self._times["start_seconds"] = time.perf_counter() - started
         editing.timed = self.profile or editing.timed
         self.editing = editing
         self._settle_where_nothing_is_left()

@@ -53,7 +53,8 @@ def main(measurement: Measurement) -> None:
         for name in ("original", "edited", "overlay", "added", "removed", "changed"):
             shown[name].append(outputs[names.get(name, name)].cpu().numpy())
         shown["grown"].append(outputs["region"][..., 0].cpu().numpy() > 0)
-        shown["photo"].append(data[index]["image"][..., :3].cpu().numpy())
+        photo = model.base.renderer_rgb.blend_background(data[index]["image"].to(model.device))
+        shown["photo"].append(photo.cpu().numpy())
     before = model.edit.region.shape
     model.edit.region.reshape(margin=0.0, soft_edge=0.0)
     model.set_strengths(0.0, 0.0, 0.0)

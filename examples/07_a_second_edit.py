@@ -22,7 +22,7 @@ from blending_nerf_ns.demo.capture import demo_capture_scene, find_subject
 from blending_nerf_ns.demo.commands import environment, program, run
 from blending_nerf_ns.demo.measure import hue_fraction, hue_of_text, psnr_outside
 from blending_nerf_ns.demo.report import PICTURES, HeldOut, clip_figures, masks, picture_figures, read_held_out
-from blending_nerf_ns.demo.run import operations
+from blending_nerf_ns.demo.run import operations, start_afresh
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.sheet import contact_sheet
 
@@ -90,7 +90,7 @@ def main(edit: SecondEdit) -> dict[str, object]:
     if not (edit.demo / "report.json").exists():
         raise BlendingNerfError(f"{edit.demo} holds no finished demo: run `make demo` first, or name one with --demo")
     demo = json.loads((edit.demo / "report.json").read_text())
-    shutil.rmtree(edit.output, ignore_errors=True)
+    start_afresh(edit.output)
     env, scene = environment(edit.output / "bin"), demo_capture_scene()
     layers = [(demo["source"], demo["target"]), (edit.source, edit.target)]
     subjects = [find_subject(scene, source) for source, _ in layers]

@@ -16,7 +16,7 @@ from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
-from blending_nerf_ns.comparing.results import compact, settings, training_fingerprint
+from blending_nerf_ns.comparing.results import compact, read_result, settings, training_fingerprint
 from blending_nerf_ns.comparing.running import edit_flags, only_here, run_cells, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, rows_of, spread_of
@@ -39,6 +39,7 @@ def result_of(cell: Cell, place: Workplace, **metrics: float | None) -> dict[str
         "judge": "judge",
         "guide": "guide",
         "mask_dilation": 5,
+        "prompt_pool": ["a blue ball", "a red ball"],
         "warnings": [],
         "seconds": {"base": 100.0, "region": 2.0, "edit": 3.0},
         "edit_steps": 240,
@@ -102,6 +103,8 @@ def test_methods_are_chosen_by_name() -> None:
         choose_methods(["theirs"])
     with pytest.raises(BlendingNerfError, match="no method 'resampled' of size gpu"):
         choose_methods(["resampled"], "gpu")
+    there = [name for name in ABLATIONS if name in methods("gpu")]
+    assert there and [m.name for m in choose_methods(["ablations"], "gpu")] == there
 
 
 def test_a_region_of_everything_lies_where_the_cameras_look() -> None:
@@ -175,6 +178,25 @@ def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(p
     assert len(results) == 3 and ran == [cells[3].key]
     with pytest.raises(BlendingNerfError, match=r"other settings .*evaluate_flags was .*'2'.*is .*'4'"):
         run_cells(cells, replace(place, evaluate_flags=("--num-views", "4")))
+
+
+def test_files_that_changed_under_their_name_are_other_settings(place, tmp_path) -> None:
+    outlines = tmp_path / "outlines.json"
+    outlines.write_text("{}")
+    cell = Cell(replace(SCENE, masks=("polygons", str(outlines))), EDIT, OURS, 0)
+    before, trained = settings(cell, place), training_fingerprint(cell, place)
+    place.results.mkdir()
+    path = place.results / f"{cell.key}.json"
+    path.write_text(json.dumps(result_of(cell, place)))
+    assert read_result(cell, place) is not None
+    outlines.write_text('{"a": 1}')
+    assert settings(cell, place) != before and training_fingerprint(cell, place) == trained, "measured otherwise"
+    with pytest.raises(BlendingNerfError, match=r"other settings .*contents was"):
+        read_result(cell, place)
+    old = json.loads(path.read_text())
+    del old["settings"]["contents"]
+    path.write_text(json.dumps(old))
+    assert read_result(cell, place) == old, "of before contents were kept"
 
 
 def test_what_another_process_is_at_comes_last_and_is_taken_from_it(place, monkeypatch) -> None:

@@ -15,7 +15,7 @@ from blending_nerf_ns.comparing.cases import EditCase, SceneCase, Workplace, tab
 from blending_nerf_ns.comparing.drawing import Drawing
 from blending_nerf_ns.comparing.methods import DRAWN, choose_methods
 from blending_nerf_ns.comparing.perfect import draw_views, parse_options, score_perfect
-from blending_nerf_ns.comparing.results import settings
+from blending_nerf_ns.comparing.results import settings, training_fingerprint
 from blending_nerf_ns.comparing.running import run_cells
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, demo_edited
 from blending_nerf_ns.comparing.table import markdown
@@ -77,7 +77,9 @@ def drawing() -> Drawing:
 
 @pytest.fixture(scope="module")
 def scores(drawing: Drawing) -> dict[str, dict]:
-    return {edit.name: score_perfect(drawing, edit, OPTIONS)["metrics"] for edit in DEMO_EDITS}
+    return {
+        edit.name: score_perfect(drawing, edit, replace(OPTIONS, mask_room=edit.room))["metrics"] for edit in DEMO_EDITS
+    }
 
 
 @pytest.mark.parametrize("edit", DEMO_EDITS, ids=lambda edit: edit.name)
@@ -100,7 +102,7 @@ def test_what_stands_in_its_own_place_changes_nothing_outside(scores: dict[str, 
 
 def test_room_is_of_leakage_and_close_ups_are_of_the_subject(drawing: Drawing, scores: dict[str, dict]) -> None:
     (added,) = [edit for edit in DEMO_EDITS if edit.name == "add"]
-    tight = score_perfect(drawing, replace(added, room="none"), OPTIONS)["metrics"]
+    tight = score_perfect(drawing, added, OPTIONS)["metrics"]
     name = "close_up_direction_similarity"
     assert tight[name]["value"] == scores["add"][name]["value"]
     assert tight["leaked_change"]["value"] > 0.03 > scores["add"]["leaked_change"]["value"]
@@ -125,6 +127,7 @@ def test_flags_that_nobody_understands_stop_a_table_at_once(tmp_path: Path) -> N
     for flags, message in (
         (("--num-veiws", "3"), "does not understand --num-veiws 3"),
         (("--mask-dilation", "-1"), "is -1"),
+        (("--output", "elsewhere"), "reports lie in their runs' folders"),
     ):
         with pytest.raises(BlendingNerfError, match=message):
             run_cells(cells, Workplace(tmp_path / "work", tmp_path / "results", evaluate_flags=flags))
@@ -143,6 +146,11 @@ def test_another_drawing_is_another_setting(tmp_path: Path) -> None:
     again = replace(cell, scene=demo_case())
     assert settings(cell, place) == settings(again, replace(place, train_flags=("--pipeline.edit-steps", "9")))
     assert settings(cell, place) != settings(other, place)
+    moved = replace(case.drawing, scene=replace(case.drawing.scene, things=case.drawing.scene.things[::-1]))
+    (ours,) = table_cells([case], ["replace"], choose_methods(["ours"]), [0])
+    elsewhere = replace(ours, scene=replace(case, drawing=moved))
+    assert settings(ours, place) != settings(elsewhere, place)
+    assert training_fingerprint(ours, place) != training_fingerprint(elsewhere, place), "other photos"
 
 
 def test_it_stands_in_the_table(tmp_path: Path) -> None:

@@ -52,7 +52,10 @@ def test_training_ends_with_its_stages(folder: Path) -> None:
     assert state["progress"].tolist() == [BASE_STEPS, EDIT_STEPS]
     assert bool(state["_model.base_frozen"]) and bool(state["_model.edit_ready"])
     times = json.loads((run_of(folder, "whole") / "stages.json").read_text())
-    assert set(times) == {"base_seconds", "region_seconds", "edit_seconds", "edit_steps"} and min(times.values()) > 0
+    assert (
+        set(times) == {"base_seconds", "region_seconds", "start_seconds", "edit_seconds", "edit_steps"}
+        and min(times.values()) > 0
+    )
     assert times["edit_steps"] == EDIT_STEPS
 
 

@@ -70,6 +70,8 @@ def test_rivals_are_false_where_the_text_is_true() -> None:
     shape = rivals("a sphere", embedded=True)
     assert "a red cube" in shape and "a red ball" not in shape and "a red toy" not in shape
     assert rivals("a thing", embedded=True) == ["an empty floor"]
+    nothing = rivals("an empty background", embedded=True)
+    assert "a red ball" in nothing and "a gray toy" in nothing and "an empty floor" not in nothing
     assert "a blue chair" in rivals("a red chair", embedded=False) and "an object" in rivals("a fox", embedded=False)
 
 

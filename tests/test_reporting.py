@@ -148,6 +148,13 @@ def test_polygons_are_drawn_in_pixels_of_the_full_photo(tmp_path: Path) -> None:
     (mask,) = polygon_masks(view, read_polygons(drawn))
     assert mask[:4, :4].all() and mask[12:, 12:].all() and int(mask.sum()) == 32
 
+    # nerfstudio takes large photos from a folder of smaller copies: outlines are those of the photos all the same
+    for folder, size in (("images", 64), ("images_4", 16)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (size, size)).save(tmp_path / folder / "photo.png")
+    (again,) = polygon_masks(photo_view(tmp_path / "images_4" / "photo.png"), read_polygons(drawn))
+    assert torch.equal(again, mask)
+
     with pytest.raises(BlendingNerfError, match=r"corner at \(90, 0\), outside its photo of 64 x 64"):
         polygon_masks(view, {"photo.png": [[(0.0, 0.0), (90.0, 0.0), (3.0, 3.0)]]})
     with pytest.raises(BlendingNerfError, match="photo has no polygon"):
@@ -311,6 +318,15 @@ def test_own_region_is_what_the_model_says_it_is() -> None:
     pictures = render_pictures(model, cameras, "", bar=False)
     missed = found.silhouette == 0
     assert float((pictures.original - pictures.edited)[missed].abs().max()) <= 1e-5
+
+
+def test_a_sweep_by_a_judge_that_cannot_tell_the_texts_apart_has_the_other_figures() -> None:
+    model, cameras = tiny_model(), ring(2, size=16)
+    judge = load_judge(JudgeConfig("embedded"), JudgeConfig("embedded"), torch.device("cpu"))
+    same = judge.read("a wolf")  # read as nothing that it knows, like "a fox"
+    (off, on) = sweep_strengths(model, ("change",), (0.0, 1.0), SweepCase(cameras, judge, same, same, None, 0))["all"]
+    assert off["clip_direction_similarity"] is on["clip_direction_similarity"] is None
+    assert on["clip_similarity"] is not None and on["psnr"] < off["psnr"] == 99.0 and on["psnr_outside"] is None
 
 
 def test_sweep_starts_from_nothing_and_passes_through_what_is_shown() -> None:

@@ -64,6 +64,11 @@ class SceneCase:
     development: bool = False
     """Whether it was looked at while the method was made: its figures are then not those of an unseen scene."""
 
+    @property
+    def masks_path(self) -> Optional[Path]:
+        """The file or folder of the masks; none where they are drawn, or lie in the photos."""
+        return Path(self.masks[1]) if len(self.masks) > 1 and self.drawing is None else None
+
     def find(self, name: str) -> EditCase:
         """An edit by its name; raises BlendingNerfError where there is none."""
         found = [edit for edit in self.edits if edit.name == name]

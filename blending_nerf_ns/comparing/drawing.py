@@ -29,7 +29,8 @@ class Drawing:
         """Photograph it into a folder."""
         write_capture(folder, self.scene, self.subject, self.shape)
 
-    def fingerprint(self, edit: str) -> str:
-        """Tells the drawings of an edit, before and after, from others."""
+    def fingerprint(self, edit: str | None = None) -> str:
+        """Tells what is drawn from other drawings: the photos, and an edit of them where one is named."""
+        drawn = (self.scene, self.shape, *((self.subject,) if edit is None else (self.perfect[edit],)))
         with np.printoptions(threshold=sys.maxsize, precision=6, suppress=True):
-            return hashlib.sha256(repr((self.scene, self.shape, self.perfect[edit])).encode()).hexdigest()[:12]
+            return hashlib.sha256(repr(drawn).encode()).hexdigest()[:12]

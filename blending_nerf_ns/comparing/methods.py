@@ -48,13 +48,14 @@ ABLATIONS = tuple(name for name in methods() if name not in (OURS, FINETUNED, DR
 
 
 def choose_methods(names: Sequence[str], size: str = "cpu") -> List[Method]:
-    """Methods by their names; "ablations" stands for all of these.
+    """Methods by their names; "ablations" stands for all of these that there are of a size.
 
     Raises:
         BlendingNerfError: a name that there is not.
     """
     known = methods(size)
-    wanted = [one for name in names for one in ((*ABLATIONS,) if name == "ablations" else (name,))]
+    ablations = [name for name in ABLATIONS if name in known]
+    wanted = [one for name in names for one in (ablations if name == "ablations" else [name])]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise BlendingNerfError(

@@ -59,6 +59,8 @@ def parse_options(flags: Sequence[str]) -> ReportOptions:
     except SystemExit as error:
         raise BlendingNerfError(f"blending-nerf evaluate does not understand {' '.join(flags)}") from error
     options.check()
+    if options.output is not None:
+        raise BlendingNerfError(f"--output {options.output}: of a table, reports lie in their runs' folders")
     return options
 
 
@@ -68,8 +70,8 @@ def score_perfect(drawing: Drawing, edit: EditCase, options: ReportOptions) -> D
 
     Args:
         drawing: of the scene; the edit must be among `drawing.perfect`.
-        edit: its texts, subject and room.
-        options: judge, pool, number and size of the views, dilation.
+        edit: its texts and subject.
+        options: judge, pool, number and size of the views, room, dilation.
 
     Raises:
         BlendingNerfError: other views, texts or masks are asked for.
@@ -102,7 +104,7 @@ def score_perfect(drawing: Drawing, edit: EditCase, options: ReportOptions) -> D
         pool=None if features is None else features[1:],
         original_points=None,
         edited_points=None,
-        mask=check_not_empty(with_room(mask, edit.room), "demo"),
+        mask=check_not_empty(with_room(mask, options.mask_room), "demo"),
         close_before=look_close(judge, before.pictures, mask, options.mask_dilation),
         close_after=look_close(judge, after.pictures, mask, options.mask_dilation),
         own=None,

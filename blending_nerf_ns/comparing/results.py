@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Dict, Optional
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, Workplace
+from blending_nerf_ns.comparing.perfect import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
 
 FORMAT = "blending-nerf table 1"
@@ -26,6 +28,8 @@ def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
     if not path.exists():
         return None
     result, wanted = json.loads(path.read_text()), settings(cell, place)
+    if "contents" not in result["settings"]:  # results of before they were kept
+        del wanted["contents"]
     other = sorted(name for name, value in wanted.items() if result["settings"].get(name) != value)
     if other:
         told = "; ".join(f"{name} was {result['settings'].get(name)}, is {wanted[name]}" for name in other)
@@ -38,16 +42,36 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
     flags = {name: list(getattr(place, name)) for name in ("train_flags", "base_flags", "evaluate_flags")}
     if not cell.method.trained and cell.scene.drawing is not None:
         drawn = cell.scene.drawing.fingerprint(cell.edit.name)
-        return {**cell.settings, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
-    return {**cell.settings, "base_config": place.base_config, **flags}
+        said = {**cell.settings, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
+    else:
+        said = {**cell.settings, "base_config": place.base_config, **flags}
+    return {**said, "contents": contents(cell, place)}
+
+
+def contents(cell: Cell, place: Workplace) -> Dict[str, str]:
+    """What is in the files that a cell is measured by, and in the scene that is drawn for it: a name alone does not tell."""
+    prompts = parse_options(place.evaluate_flags).prompts_file
+    files = {"masks": cell.scene.masks_path, "prompts": prompts}
+    found = {name: hash_of(path) for name, path in files.items() if path is not None and path.exists()}
+    return found if cell.scene.drawing is None else {**found, "drawing": cell.scene.drawing.fingerprint()}
+
+
+def hash_of(path: Path) -> str:
+    """A few letters for a file, or for all files of a folder and their names."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    told = hashlib.sha256()
+    for file in files:
+        told.update(file.relative_to(path).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return told.hexdigest()[:12]
 
 
 def training_fingerprint(cell: Cell, place: Workplace) -> str:
     """Tells runs apart that were trained otherwise, so that none is taken for another."""
     said = settings(cell, place)
-    measured = ("masks", "development", "evaluate_flags")
+    measured = ("masks", "development", "evaluate_flags", "contents")
     edit = {name: value for name, value in said["edit"].items() if name not in ("room", "subject")}
-    return fingerprint({name: value for name, value in said.items() if name not in measured} | {"edit": edit})
+    trained = {name: value for name, value in said.items() if name not in measured}
+    return fingerprint(trained | {"edit": edit, "drawing": said["contents"].get("drawing")})
 
 
 def fingerprint(values: Any) -> str:

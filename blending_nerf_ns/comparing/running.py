@@ -115,7 +115,7 @@ def find_capture(scene: SceneCase, place: Workplace) -> Path:
         if scene.capture is None:
             raise BlendingNerfError(f"the scene {scene.name} has neither a capture nor a way to draw one")
         return scene.capture
-    folder = (place.work / "captures" / scene.name).resolve()
+    folder = (place.work / "captures" / f"{scene.name}-{scene.drawing.fingerprint()}").resolve()
     with only_here(place, f"{scene.name}__capture"):
         if not (folder / "transforms.json").exists():  # it is written last
             scene.drawing.write(folder)
@@ -131,7 +131,7 @@ def train_base(scene: SceneCase, capture: Path, place: Workplace, env: Dict[str,
         [place.base_config],
         capture,
         attempts,
-        f"base-{fingerprint(flags)}",
+        f"base-{fingerprint([*flags, scene.drawing.fingerprint()] if scene.drawing else flags)}",
         [*flags, "--pipeline.edit-steps", "0"],
         log,
         env,

@@ -20,7 +20,7 @@ COLUMNS: Dict[str, str] = {
 }
 """Figures of the table by their names in a report, and what stands above them."""
 SECONDS = "seconds"
-STAGES = ("region", "edit")
+STAGES = ("region", "start", "edit")
 """Of a run, that count as its seconds: the base is the scene's."""
 PERFECT = (
     f"{DRAWN}: the scene drawn again with the edit made, in one of the ways that its text allows: what this judge gives a right edit. "
@@ -123,12 +123,16 @@ def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
 
     views = all_of(f"{len(r['views']['names'])} {r['views']['kind']}" for r in results)
     drawn = any(r["settings"]["method"] == DRAWN for r in results)
+    pools: Dict[str, List[str]] = {}
+    for scene, edit, size in dict.fromkeys((*row_of(r)[:2], len(r["prompt_pool"])) for r in results):
+        pools.setdefault(str(size), []).append(f"{scene} {edit}")
+    prompts = "; ".join(f"{size} prompts ({', '.join(edits)})" for size, edits in pools.items())
     guides = all_of(r["guide"] for r in results if r["guide"]) or "none"
     said = [
         f"Mean ± standard deviation of the sample over seeds. Judge: {all_of(r['judge'] for r in results)}; guide: "
         f"{guides}. Views: {views}. Masks grown by "
         f"{all_of(str(r['mask_dilation']) for r in results)} pixels. A method that does nothing preserves best: read "
-        "direction and PSNR together.",
+        f"direction and PSNR together. R-precision by chance is one in the pool's size: {prompts}.",
         *([PERFECT] if drawn else []),
     ]
     warned = all_of(warning for result in results for warning in result["warnings"])

@@ -51,6 +51,8 @@ LOOKS = 6
 """Views of each part that the guide is shown."""
 CERTAINTY, UNLIKELIEST = 100.0, -9.0
 """Inverse temperature of CLIP's own training; and the lowest log-likelihood that counts, so that no view decides alone."""
+EMPTY = "empty"
+"""The embedded models' word for where nothing is."""
 ROOM = 1.5
 """Voxels around a part that belong to its box: surfaces lie between voxels."""
 
@@ -175,8 +177,9 @@ def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text:
 def rivals(text: str, embedded: bool) -> List[str]:
     """Texts that a picture may fit better, and that are false where the text is true.
 
-    Of the embedded models' few words all pairs that differ in a colour or shape that the text names; else what is in every
-    scene (the canonical phrases of LERF, arXiv 2303.09553, section 3.3) and the text in other colours.
+    Of the embedded models' few words all pairs that differ in a colour or shape that the text names, and all pairs where it says
+    that something is empty; else what is in every scene (the canonical phrases of LERF, arXiv 2303.09553, section 3.3) and the
+    text in other colours.
 
     Example:
         >>> rivals("a red chair", embedded=False)[3:6]
@@ -192,6 +195,8 @@ def rivals(text: str, embedded: bool) -> List[str]:
     words = {meaning.get(word, word) for word in said}
     colours, shapes = words & set(COLOUR_NAMES), words & set(PRIMITIVES)
     pairs = [(colour, shape) for colour in COLOUR_NAMES for shape in (*PRIMITIVES, "toy")]
+    if EMPTY in words:
+        return [f"a {colour} {shape}" for colour, shape in pairs]
     different = [(c, s) for c, s in pairs if (colours and c not in colours) or (shapes and s not in (*shapes, "toy"))]
     return [*(f"a {colour} {shape}" for colour, shape in different), "an empty floor"]
 

@@ -18,6 +18,7 @@ from blending_nerf_ns.evaluation.directions import (
     view_change_consistency,
 )
 from blending_nerf_ns.evaluation.geometry import chamfer_distance, chamfer_inside_outside
+from blending_nerf_ns.evaluation.inputs import ROUNDING
 from blending_nerf_ns.evaluation.preservation import lpips_outside, psnr, psnr_outside, ssim, ssim_outside
 from blending_nerf_ns.evaluation.text import clip_similarity, manipulative_precision, r_precision
 from blending_nerf_ns.model import AMOUNTS
@@ -203,7 +204,8 @@ def _share_inside(original: Tensor, edited: Tensor, own: Bool[Tensor, "views hei
 
 
 def _still(original: Tensor, edited: Tensor) -> Optional[str]:
-    return "nothing has changed, so no share of it lies anywhere" if torch.equal(original, edited) else None
+    still = float((original - edited).abs().max()) <= ROUNDING
+    return "nothing has changed, so no share of it lies anywhere" if still else None
 
 
 def _known(distance: Optional[float]) -> float:

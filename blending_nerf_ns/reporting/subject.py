@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
@@ -164,10 +165,17 @@ def polygon_masks(views: Views, polygons: Mapping[str, List[Polygon]]) -> Bool[T
     for i, file in enumerate(files):
         if i not in by_view:
             raise BlendingNerfError(f"the view {file.stem} has no polygon; there are polygons of {', '.join(polygons)}")
-        with Image.open(file) as photo:
-            size = photo.size
-        masks.append(_fit(_draw(by_view[i], size, file.name), views.size, f"the polygon of {file.name}"))
+        masks.append(_fit(_draw(by_view[i], full_size(file), file.name), views.size, f"the polygon of {file.name}"))
     return torch.from_numpy(np.stack(masks))
+
+
+def full_size(file: Path) -> tuple[int, int]:
+    """Width and height of a photo; of a smaller copy (nerfstudio takes large photos from `images_4/`) those of the photo itself,
+    where that is there too (`images/`)."""
+    copied = re.fullmatch(r"(.+)_\d+", file.parent.name)
+    photo = file.parent.with_name(copied[1]) / file.name if copied else file
+    with Image.open(photo if photo.is_file() else file) as picture:
+        return picture.size
 
 
 def check_not_empty(masks: Bool[Tensor, "views height width"], kind: str) -> Bool[Tensor, "views height width"]:

@@ -5,7 +5,8 @@ A method that does nothing preserves best, so neither number stands alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr, psnr_outside, ssim, ssim_outside
 from blending_nerf_ns.evaluation.text import clip_similarity
@@ -75,19 +77,23 @@ def sweep_strengths(
 def _measure(pictures: Pictures, before: Optional[Tensor], case: SweepCase) -> Dict[str, Optional[float]]:
     original, edited, mask = pictures.original, pictures.edited, case.mask
     after = case.judge.look(edited)
-    judged: Dict[str, Optional[float]] = {"clip_direction_similarity": None, "clip_similarity": None}
-    if before is not None and after is not None and case.source is not None and case.target is not None:
-        judged["clip_direction_similarity"] = clip_direction_similarity(before, after, case.source, case.target)
-        judged["clip_similarity"] = clip_similarity(after, case.target)
-    outside: Dict[str, Optional[float]] = {"psnr_outside": None, "ssim_outside": None}
-    if mask is not None:
-        outside["psnr_outside"] = psnr_outside(original, edited, mask, dilation=case.dilation)
-        outside["ssim_outside"] = ssim_outside(original, edited, mask, dilation=case.dilation)
+    source, target, dilation = case.source, case.target, case.dilation
+    figures: Dict[str, Optional[float]] = {}
+
+    def put(name: str, compute: Callable[..., float], *told: Any, **more: Any) -> None:
+        figures[name] = None
+        if all(one is not None for one in told):
+            with suppress(BlendingNerfError):  # why is said beside the figure of the whole edit
+                figures[name] = compute(*told, **more)
+
+    put("clip_direction_similarity", clip_direction_similarity, before, after, source, target)
+    put("clip_similarity", clip_similarity, after, target)
+    put("psnr", psnr, original, edited)
+    put("ssim", ssim, original, edited)
+    put("psnr_outside", psnr_outside, original, edited, mask, dilation=dilation)
+    put("ssim_outside", ssim_outside, original, edited, mask, dilation=dilation)
     return {
-        **judged,
-        "psnr": psnr(original, edited),
-        "ssim": ssim(original, edited),
-        **outside,
+        **figures,
         "largest_difference": float((edited - original).abs().max()),
         **{f"mean_{name}": float(torch.mean(getattr(pictures, name))) for name in AMOUNTS},
     }
