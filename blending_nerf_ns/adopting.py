@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Sequence, Union, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Sequence, Union, cast, get_type_hints
 
 import tyro
 import yaml
@@ -13,7 +13,9 @@ from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.bases.loading import BaseRun
+from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.config import RegionConfig
 
 if TYPE_CHECKING:
     from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
@@ -44,6 +46,31 @@ def flags_given(arguments: Sequence[str]) -> FrozenSet[str]:
     names = [word[len(FLAG) :].split("=")[0].replace("-", "_") for word in arguments if word.startswith(FLAG)]
     split = [name.rpartition(".") for name in names]
     return frozenset(f"{group}{dot}{name.removeprefix('no_')}" for group, dot, name in split)
+
+
+def without_effect(given: FrozenSet[str], region: RegionConfig, has_layers: bool, has_region: bool) -> List[str]:
+    """What to tell a user of flags that change nothing.
+
+    Args:
+        given: fields that the command line names (`flags_given`).
+        region: as it is configured.
+        has_layers, has_region: whether the run is resumed with its layers, and with the region of its edit.
+
+    Example:
+        >>> without_effect(frozenset({"edits"}), RegionConfig(), True, False)
+        ['--pipeline.edits: the run that is resumed has its layers; load more in the viewer or by `blending-nerf edits apply`.']
+    """
+    told, cut = {}, [f"region.{field}" for field in RegionShape._fields]
+    for name in sorted(given):
+        if has_layers and name == "edits":
+            told[name] = (
+                "the run that is resumed has its layers; load more in the viewer or by `blending-nerf edits apply`."
+            )
+        elif has_region and name.startswith("region."):
+            told[name] = "the run that is resumed has its region; this counts where it is found again."
+        elif region.source.strip() == "file" and name in cut:
+            told[name] = "a region from a file is cut as the file says; give this to `blending-nerf region`."
+    return [f"--pipeline.{name.replace('_', '-')}: {why}" for name, why in told.items()]
 
 
 def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] = frozenset()) -> None:

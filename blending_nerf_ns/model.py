@@ -37,6 +37,7 @@ from blending_nerf_ns.edits.stack import (
     own_intervals,
     sample_edit,
 )
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.overlay import region_overlay, wipe
 from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.rendering.blending import Strengths
@@ -147,22 +148,25 @@ class BlendingModel(Model):
         for name, value in changes.items():
             self.wishes.ask(f"region's {name}", lambda name=name, value=value: self._reshape(name, value))
 
-    def want_crop_box(self) -> None:
-        """Ask for the viewer's crop box as the region; done as soon as a picture is made with one."""
-        self.wishes.ask("crop box", self._take_crop_box)
-
     def _reshape(self, name: str, value: float) -> None:
         if bool(self.edit_ready):
             self.edit.region.reshape(**{name: value})
             self.version += 1
 
-    def _take_crop_box(self) -> Optional[bool]:
+    def take_crop_box(self) -> None:
+        """Make the viewer's crop box the region; where there is none yet, it is the first.
+
+        Raises:
+            BlendingNerfError: no picture was made with one, the base is not done, or the box lies outside the scene or where the
+                edit's field is not.
+        """
         if self.crop_box is None:
-            return False
-        if bool(self.edit_ready):
-            move_region_to(self.edit, self.crop_box, self.base)
-            self.version += 1
-        return None
+            raise BlendingNerfError("the viewer's crop is off: switch it on, place its box, and press again")
+        if not bool(self.base_frozen):
+            raise BlendingNerfError("the base is still being trained: wait for it")
+        move_region_to(self.edit, self.crop_box, self.base, fresh=not bool(self.edit_ready))
+        self.edit_ready.fill_(True)
+        self.version += 1
 
     # -- stages -------------------------------------------------------------------------------------------------
 

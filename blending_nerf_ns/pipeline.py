@@ -161,13 +161,22 @@ class BlendingPipeline(VanillaPipeline):
         """What the next training step works on."""
         if not bool(self.model.base_frozen):
             return "base"
-        left = int(self.progress[1]) < self.edit_end
-        return "edit" if left and self.session.running else "done"
+        return "edit" if not self.edit_done and self.session.running else "done"
 
     @property
     def edit_end(self) -> int:
         """Steps after which the edit is done: all of its stage, or fewer where it has settled."""
         return self.settling.end(self.config.edit_steps)
+
+    @property
+    def edit_done(self) -> bool:
+        """Whether all of the edit's steps are behind."""
+        return int(self.progress[1]) >= self.edit_end
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to train now: the edit is done, stands, or could not be prepared."""
+        return self.stage != "base" and (self.stage == "done" or self.editing is None)
 
     @property
     def steps_left(self) -> int:
@@ -176,14 +185,13 @@ class BlendingPipeline(VanillaPipeline):
         return max(0, base) + max(0, self.edit_end - int(self.progress[1]))
 
     def get_train_loss_dict(self, step: int) -> Tuple[Any, Dict[str, Tensor], Dict[str, Tensor]]:
-        """One step of the stage that is on."""
+        """One step of the stage that is on; where there is one: not while it is `idle`."""
         if self.stage == "base":
             ray_bundle, batch = self.datamanager.next_train(step)
             outputs = self.model.base(ray_bundle)
             metrics = self.model.base.get_metrics_dict(outputs, batch)
             return outputs, self.model.base.get_loss_dict(outputs, batch, metrics), metrics
-        if self.stage == "done" or self.editing is None:  # nothing moves: this loss reaches no parameter
-            return {}, {"nothing": torch.zeros((), device=self.device, requires_grad=True)}, {}  # type: ignore[return-value]
+        assert self.editing is not None
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
         with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
             done, steps = int(self.progress[1]), self.config.edit_steps
@@ -247,7 +255,7 @@ class BlendingPipeline(VanillaPipeline):
             self._bar.step(self.edit_end, similarity=self.editing.shown["similarity"])
             if self.profile is not None:
                 self.profile.end_step()
-            if int(self.progress[1]) >= self.edit_end:
+            if self.edit_done:
                 self._end_stage("edit")
                 self.trainer.stop_training = not self.session.waits  # nerfstudio's loop would go on to the last step
             elif int(self.progress[1]) % SAVE_EVERY == 0:
@@ -317,13 +325,15 @@ class BlendingPipeline(VanillaPipeline):
         return self.config.source_text, self.config.target_text
 
     def take_texts(self, source: str, target: str) -> None:
-        """Guide towards other words from the next step on."""
+        """Guide towards other words from the next step on; an edit that is done stays so until it is started again."""
         self.config.source_text, self.config.target_text = source, target
         self.model.describe(source, target, self.config.operations)
-        self.settling.restart()
         if self.editing is not None:
             self.editing.set_texts(source, target)
-            self._settle_where_nothing_is_left()
+        if not self.edit_done:
+            self.settling.restart()
+            if self.editing is not None:
+                self._settle_where_nothing_is_left()
         if self.trainer is not None:
             self.trainer.save_config()
 
@@ -332,6 +342,9 @@ class BlendingPipeline(VanillaPipeline):
         self.progress[1] = at
         self.editing = None
         self.settling.restart()
+        if self._bar is not None and bool(self.model.base_frozen):
+            self._bar.close()
+            self._bar = None
         self.model.version += 1
         if self.trainer is not None:
             self.trainer.optimizers.optimizers["edit_field"].state.clear()
@@ -357,6 +370,18 @@ class BlendingPipeline(VanillaPipeline):
     def _settle_where_nothing_is_left(self) -> None:
         if self.model.nothing_to_learn and self.settling.settle(int(self.progress[1])):
             self._say(f"All is removed, which is all that this edit may do: it ends after {self.edit_end} steps.")
+
+    def _take_resumed(self) -> None:
+        """A resume may have been given other words: an edit that was done by the old ones is not done by these."""
+        info, config = self.model.edit.info, self.config
+        was = (info.source_text, info.target_text, set(info.operations))
+        self.model.describe(*self.texts, config.operations)
+        if not bool(self.model.edit_ready) or was == (*self.texts, set(config.operations)):
+            return
+        if self.edit_done:
+            self.progress[1] = 0
+            self._say("The edit was done, by other words: it is trained another round, in the region that it has.")
+        self.settling.restart()
 
     def _say(self, text: str) -> None:
         """Print what all processes know, once."""
@@ -385,8 +410,8 @@ class BlendingPipeline(VanillaPipeline):
         load_whole(self, of_any_age(self.settling.made_up_for(state_dict, "settling.")))
         if bool(self.model.base_frozen):
             self.model.freeze_base()
-        if self.test_mode == "val":  # a resume may have been given other words
-            self.model.describe(*self.texts, self.config.operations)
+        if self.test_mode == "val":
+            self._take_resumed()
             return
         look = read_look(self.config.run_dir)
         if look is not None:

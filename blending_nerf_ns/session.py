@@ -20,6 +20,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.look import look_of, write_look
+from blending_nerf_ns.rendering.blending import AS_TRAINED
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -125,7 +126,7 @@ class Session:
 
         def do() -> None:
             self.running = True
-            if int(self._pipeline.progress[1]) >= self._pipeline.edit_end:
+            if self._pipeline.edit_done:
                 self._remember("another round")
                 self._pipeline.restart_edit()
             self._wake()
@@ -145,8 +146,12 @@ class Session:
 
         Where nothing is found the edit stays as it is.
         """
-        self._errand = self._find_region
-        self._wake()
+
+        def do() -> None:
+            self._errand = self._find_region
+            self._wake()
+
+        self._ask("find the region", do)
 
     def set_texts(self, source: str, target: str, new_region: bool = False, restart: bool = False) -> None:
         """Other prompts.
@@ -187,7 +192,13 @@ class Session:
 
     def take_crop_box(self) -> None:
         """The viewer's crop box becomes the region."""
-        self._model.want_crop_box()
+
+        def do() -> None:
+            before = self._snapshot("crop box")
+            self._model.take_crop_box()
+            self.history.remember(before)
+
+        self._ask_each("crop box", do)
 
     def compare_at(self, position: float) -> None:
         """Where the output `compare` passes from the original to the edited picture, as a share of its width."""
@@ -201,23 +212,22 @@ class Session:
             self.running = False
             self._restart(keep_region=True)
 
-        self._ask("reset", do)
+        self._ask_each("reset", do)
 
     # -- steps back ---------------------------------------------------------------------------------------------
 
     def undo(self) -> None:
-        """Take back the last reset, change of prompts or training."""
-        self._ask("undo", lambda: self._restore(self.history.undo(self._snapshot("")), "nothing to undo"))
+        """Take back the last reset, change of prompts or training; what is restored is not trained until it is started."""
+        self._ask_each("undo", lambda: self._restore(self.history.undo(self._snapshot("")), "nothing to undo"))
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        self._ask("redo", lambda: self._restore(self.history.redo(self._snapshot("")), "nothing to redo"))
+        self._ask_each("redo", lambda: self._restore(self.history.redo(self._snapshot("")), "nothing to redo"))
 
     def _snapshot(self, label: str) -> Snapshot:
-        pipeline = self._pipeline
-        return Snapshot(
-            label, edit_bytes(self._model.edit, ""), int(pipeline.progress[1]), bool(self._model.edit_ready)
-        )
+        pipeline, model = self._pipeline, self._model
+        step, ready = int(pipeline.progress[1]), bool(model.edit_ready)
+        return Snapshot(label, edit_bytes(model.edit, ""), step, ready, pipeline.settling.watch)
 
     def _remember(self, label: str) -> None:
         self.history.remember(self._snapshot(label))
@@ -225,6 +235,7 @@ class Session:
     def _restore(self, snapshot: Optional[Snapshot], otherwise: str) -> None:
         if snapshot is None:
             raise BlendingNerfError(otherwise)
+        self.running = False
         edit = self._model.edit
         place = edit.info.id
         edit.load_state_dict(edit_from_bytes(snapshot.content).to(edit.region.lower.device).state_dict())
@@ -233,6 +244,8 @@ class Session:
         self._pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
         self._pipeline.config.operations = edit.info.operations  # type: ignore[assignment]
         self._pipeline.take_texts(edit.info.source_text, edit.info.target_text)
+        if snapshot.watch is not None:
+            self._pipeline.settling.watch = snapshot.watch
 
     def _restart(self, keep_region: bool) -> None:
         model = self._model
@@ -254,13 +267,14 @@ class Session:
             if not bool(self._model.edit_ready):
                 raise BlendingNerfError("the edit in work is empty: use it, instead of another on top")
             kept = self._model.layers.freeze_copy()
-            self._restart(keep_region=False)
-            self.history.clear()
             self.running = False
+            self._restart(keep_region=False)
+            self._pipeline.take_texts("", "")  # a resume would go on to make the same again, on top
+            self.history.clear()
             self._pipeline.save()
             self.say(f"Layer {kept.info.name!r} is kept; the next edit is made on top of it.")
 
-        self._ask("new layer", do)
+        self._ask_each("new layer", do)
 
     def change_layer(self, id: str, **changes: object) -> None:
         """Set `name` or `visible` of a layer, or its strengths `add`, `remove`, `change`."""
@@ -281,20 +295,23 @@ class Session:
             self._model.layers.move(id, by)
             self._model.version += 1
 
-        self._ask("order of layers", do)
+        self._ask_each("order of layers", do)
 
     def delete_layer(self, id: str) -> None:
         """Take a frozen layer out; the edit in work is reset instead."""
 
         def do() -> None:
-            if id == self._model.edit.info.id:
+            edit = self._model.edit
+            if id == edit.info.id:
                 self._remember("deletion")
+                self.running = False
                 self._restart(keep_region=False)
+                edit.info = replace(edit.info, strengths=AS_TRAINED, visible=True)
                 return
             self._model.layers.remove(id)
             self._model.version += 1
 
-        self._ask("deletion", do)
+        self._ask_each("deletion", do)
 
     def save_edit(self, id: str, path: Optional[Path] = None) -> None:
         """Write a layer as an edit file: by default `edits/NAME.edit.safetensors` in the run's folder."""
@@ -306,7 +323,7 @@ class Session:
             save_edit(edit, self._base, file)
             self.say(f"Saved {file} ({file.stat().st_size / 1e6:.1f} MB).")
 
-        self._ask("saving an edit", do)
+        self._model.wishes.ask("saving an edit", do, each=True)
 
     def load_edit(self, path: Path, any_base: bool = False) -> None:
         """Put an edit file on as a layer under the edit in work."""
@@ -317,7 +334,7 @@ class Session:
             self._model.version += 1
             self.say(f"Loaded layer {edit.info.name!r}.")
 
-        self._ask("loading an edit", do)
+        self._ask_each("loading an edit", do)
 
     def save_look(self) -> None:
         """Keep order, switches and strengths beside config.yml: every ns-* command shows the run so."""
@@ -354,7 +371,7 @@ class Session:
         """
         try:
             do()
-        except BlendingNerfError as error:
+        except (BlendingNerfError, OSError) as error:
             if not self.waits:
                 raise
             self.running = False
@@ -372,6 +389,15 @@ class Session:
 
     def _ask(self, name: str, do: Callable[[], Optional[bool]]) -> None:
         self._model.wishes.ask(name, do)
+
+    def _ask_each(self, name: str, do: Callable[[], None]) -> None:
+        """Ask for something that comes on top of what was asked before. A run that sleeps wakes for it, and saves it."""
+
+        def done() -> None:
+            do()
+            self._wake()
+
+        self._model.wishes.ask(name, done, each=True)
 
     def _wake(self) -> None:
         trainer = self._pipeline.trainer

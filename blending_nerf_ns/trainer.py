@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Type, cast
 
+import torch
 from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
+from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.adopting import adopt_resumed_run, flags_given
+from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, without_effect
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.loss_record import inherit
@@ -61,6 +63,12 @@ class BlendingTrainer(Trainer):
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         if self.local_rank == 0:
             self.config.save_config()
+            pipeline = cast(BlendingPipeline, self.pipeline)
+            frozen, ready = (
+                bool(flag) and bool(resumed) for flag in (pipeline.model.base_frozen, pipeline.model.edit_ready)
+            )
+            for line in without_effect(flags_given(sys.argv[1:]), pipeline.config.region, frozen, ready):
+                CONSOLE.print(f"[yellow]{line}")
 
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's, of all processes together."""
@@ -80,7 +88,19 @@ class BlendingTrainer(Trainer):
         else:
             self.config.max_num_iterations = min(self.config.max_num_iterations, pipeline.steps_left)
         self.step = max(self._start_step - 1, 0)
-        super().train()
+        try:
+            super().train()
+        except KeyboardInterrupt:
+            if pipeline.session.waits:  # what was moved while it slept would be lost
+                pipeline.save()
+            raise
+
+    def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
+        """nerfstudio's; where there is nothing to train nothing moves, and a GPU's gradient scaler is not asked what it has seen."""
+        if cast(BlendingPipeline, self.pipeline).idle:
+            nothing = torch.zeros(())
+            return nothing, {"nothing": nothing}, {}
+        return super().train_iteration(step)
 
     def _after_train(self) -> None:
         """nerfstudio's loop, told to stop, has counted a step that it did not take: its checkpoint has the name of the last."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -17,7 +17,8 @@ Wish = Callable[[], Optional[bool]]
 
 
 class Wishes:
-    """Things to do, by name; asking again under a name replaces what was asked before, so that a storm costs one of each.
+    """Things to do, by name; asking again under a name replaces what was asked before, so that a storm costs one of each. What
+    does not say where it leads, such as an undo, is asked for with `each`: two are two.
 
     Example:
         >>> wishes = Wishes()
@@ -29,16 +30,25 @@ class Wishes:
     """
 
     def __init__(self) -> None:
-        self._wanted: Dict[str, Wish] = {}
+        self._wanted: Dict[Tuple[str, int], Wish] = {}
+        self._count = 0
         self._lock = Lock()
         self.on_error: Callable[[str], None] = lambda message: CONSOLE.print(f"[yellow]{message}")
         """Is told why a wish was not granted."""
 
-    def ask(self, name: str, do: Wish) -> None:
-        """Want something done, from any thread; a BlendingNerfError is said and ends the wish."""
+    def ask(self, name: str, do: Wish, each: bool = False) -> None:
+        """Want something done, from any thread; an error (a BlendingNerfError, or one of the disk) is said and ends the wish.
+
+        Args:
+            name: of what is done, for people, too.
+            do: does it.
+            each: whether it comes on top of what was asked for under the same name, instead of in its place.
+        """
         with self._lock:
-            self._wanted.pop(name, None)  # the last thing asked for is done last
-            self._wanted[name] = do
+            self._count += each
+            key = (name, self._count if each else 0)
+            self._wanted.pop(key, None)  # the last thing asked for is done last
+            self._wanted[key] = do
 
     def grant(self) -> None:
         """Do what was asked, in order. Call it where nothing else renders or trains."""
@@ -47,13 +57,13 @@ class Wishes:
         with _uninterrupted():
             with self._lock:
                 wanted, self._wanted = self._wanted, {}
-            for name, do in wanted.items():
+            for key, do in wanted.items():
                 try:
                     if do() is False:
                         with self._lock:
-                            self._wanted.setdefault(name, do)
-                except BlendingNerfError as error:
-                    self.on_error(f"{name}: {error}")
+                            self._wanted.setdefault(key, do)
+                except (BlendingNerfError, OSError) as error:
+                    self.on_error(f"{key[0]}: {error}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.edits.intersection import intersect_region, ray_box, ray_contracted_box
 from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.solids import region_from_box
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.view_pool import ViewPool
 
@@ -190,10 +191,11 @@ def test_the_next_picture_takes_over_how_the_user_wants_the_region_cut(capsys: p
 def test_the_viewers_crop_box_becomes_the_region() -> None:
     model = tiny_model()
     box = OrientedBox.from_params((0.3, 0.1, -0.2), (0.4, 0.2, 0.7), (0.3, 0.5, 0.2))
-    model.want_crop_box()
-    model.get_outputs_for_camera(one_camera())
-    assert model.version == 0, "the crop box is off"
+    with pytest.raises(BlendingNerfError, match="crop is off"):
+        model.take_crop_box()
     model.get_outputs_for_camera(one_camera(), box)
+    assert model.version == 0
+    model.take_crop_box()
     region = model.edit.region
     assert model.version == 1
     region.reshape(margin=0.0, soft_edge=0.0)

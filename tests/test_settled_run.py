@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ import torch
 from tiny_run import run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.loss_record import read_losses
-from method_configs.blending_nerf import blending_nerf_cpu
 
 STEPS = 240
 
@@ -42,22 +39,3 @@ def test_a_settled_edit_ends_before_its_last_step(tmp_path: Path) -> None:
         "--data", "capture", "--load-dir", folder / "nerfstudio_models", cwd=tmp_path,
     )  # fmt: skip
     assert again.returncode == 0 and len(read_losses(run_of(tmp_path, "again"))) == done, "it was done"
-
-
-def test_a_removal_that_is_done_stays_done_under_other_words(tmp_path: Path) -> None:
-    config = deepcopy(blending_nerf_cpu.config.pipeline)
-    config.datamanager.data = write_tiny_capture(tmp_path / "capture")
-    config.datamanager.train_num_rays_per_batch = 64
-    config.source_text, config.target_text, config.operations = "a red ball", "an empty floor", ("remove",)
-    config.region = replace(config.region, source="box", box_size=(0.5, 0.5, 0.5))
-    config.guidance = replace(config.guidance, views=2, image_size=24, crops=2)
-    config.model.region_resolution = 24
-    pipeline = config.setup(device="cpu", test_mode="val")
-    pipeline.model.freeze_base()
-    pipeline.find_region()
-    pipeline.model.edit.field.start_from_removal()
-    pipeline.prepare_edit()
-    pipeline.progress[1] = 10
-    ends = pipeline.edit_end
-    pipeline.take_texts("a ball", "an empty floor")
-    assert ends < pipeline.edit_end < config.edit_steps / 2, "from now on: not all of its steps"

@@ -16,6 +16,8 @@ import torch
 from tiny_run import BIN, TINY_FLAGS, run, run_of, write_tiny_capture
 from viser_client import ViserClient, free_port
 
+from blending_nerf_ns.edits.layer import LayerInfo, unpack
+
 pytestmark = pytest.mark.slow
 
 RATIOS = ("Blend ratio: add", "Blend ratio: remove", "Blend ratio: change")
@@ -148,3 +150,41 @@ def test_a_killed_run_is_resumed_with_both_layers(editor) -> None:
     assert len(frozen) == 1 and resumed["progress"].tolist()[1] == STEPS
     key = f"_model.layers.frozen.{frozen.pop()}.field.shape_head.bias"
     assert torch.equal(resumed[key], state[key]), "the first layer is as it was, bit for bit"
+
+
+def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
+    folder, _, _ = editor
+    port, log = free_port(), folder / "sleeping.log"
+    command = [
+        str(BIN / "ns-train"), "blending-nerf-cpu", "--data", "capture", "--output-dir", "out", "--experiment-name", "tiny",
+        "--timestamp", "sleeping", "--load-dir", str(run_of(folder, "again") / "nerfstudio_models"), "--vis", "viewer",
+        "--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1", "--machine.device-type", "cpu",
+    ]  # fmt: skip
+    models = run_of(folder, "sleeping") / "nerfstudio_models"
+
+    def saved() -> dict:
+        return torch.load(max(models.glob("*.ckpt")), weights_only=True)["pipeline"]
+
+    def layers() -> int:
+        return len({key.split(".")[3] for key in saved() if key.startswith("_model.layers.frozen.")})
+
+    with log.open("w") as out:
+        training = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
+    try:
+        client = ViserClient(port)
+        assert client.listen(lambda: client.says("The edit is done"), 240), log.read_text()[-3000:]
+        client.look((0.5, 0.3, 0.3))
+        client.listen(lambda: client.pictures > 0)
+        file = run_of(folder, "live") / "edits" / "a_yellow_donut.edit.safetensors"
+        client.move("Edit file", str(file))
+        client.click("Load as a layer")
+        assert client.listen(lambda: len(client.elements["Layer"]["options"]) == 3)
+        assert client.listen(lambda: any(models.glob("*.ckpt")) and layers() == 2, 60), "it is saved at once"
+        client.move("Blend ratio: change", 0.25)
+        client.settle()
+        training.send_signal(signal.SIGINT)
+        training.wait(60)
+    finally:
+        training.kill()
+    info = LayerInfo.from_dict(unpack(saved()["_model.edit._extra_state"])["info"])
+    assert info.strengths.change == 0.25, "and what a slider said with the interrupt"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.settling import Watch
 
 DEPTH = 12
 """Steps that can be taken back; a snapshot is as large as an edit's file."""
@@ -19,6 +22,8 @@ class Snapshot(NamedTuple):
     """Training steps that it had."""
     ready: bool
     """Whether it had a region."""
+    watch: Optional[Watch] = None
+    """How far it had settled; None: not at all."""
 
 
 class History:

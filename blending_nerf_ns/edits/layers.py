@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from blending_nerf_ns.edits.edit import Edit, build_edit
 from blending_nerf_ns.edits.layer import find_layer, pack, unpack
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.rendering.blending import Strengths
+from blending_nerf_ns.rendering.blending import AS_TRAINED, Strengths
 
 
 def new_id() -> str:
@@ -87,7 +87,7 @@ class Layers(nn.Module):
         copy = build_edit(done.description, self._use_cuda).to(done.region.lower.device)
         copy.load_state_dict(done.state_dict())
         self.frozen[done.info.id] = copy
-        done.info = replace(done.info, id=new_id(), name="")
+        done.info = replace(done.info, id=new_id(), name="", strengths=AS_TRAINED, visible=True)
         self.order.append(done.info.id)
         return copy
 

@@ -11,8 +11,8 @@ from blending_nerf_ns.edits.solids import region_from_solid, solid_box
 from blending_nerf_ns.errors import BlendingNerfError
 
 
-def move_region_to(edit: Edit, box: OrientedBox, base: Base) -> None:
-    """Let an edit act in the viewer's crop box; its field stays where it is.
+def move_region_to(edit: Edit, box: OrientedBox, base: Base, fresh: bool = False) -> None:
+    """Let an edit act in the viewer's crop box; its field stays where it is, unless it is fresh: then it is spread over the box.
 
     Raises:
         BlendingNerfError: the box lies outside the scene, or where the edit's field is not.
@@ -21,6 +21,8 @@ def move_region_to(edit: Edit, box: OrientedBox, base: Base) -> None:
     solid = solid_box("the crop box", box.T.float().cpu(), box.S.float().cpu(), box.R.float().cpu())
     made = region_from_solid(solid, base.grid_box, base.contracted, region.resolution, region.shape)
     lower, upper = (corner.to(region.lower) for corner in made.bounds())
-    if bool((torch.minimum(upper, field.upper) <= torch.maximum(lower, field.lower)).any()):
+    if not fresh and bool((torch.minimum(upper, field.upper) <= torch.maximum(lower, field.lower)).any()):
         raise BlendingNerfError("the crop box lies beside what this edit was made for; start another edit in it")
     region.load_state_dict(made.state_dict())
+    if fresh:
+        edit.fit_field_to_region()

@@ -60,7 +60,7 @@ class RegionConfig:
     sphere_radius: float = 0.5
     """Its radius."""
     file: Optional[Path] = None
-    """The region.safetensors of `blending-nerf region`."""
+    """The region.safetensors of `blending-nerf region`, cut as it was written: threshold and margins are that command's to take."""
     kept: Optional[Path] = None
     """Folder where regions are kept that took a search; where the same was looked for in the same base before, its region is
     taken from there. For several edits of one thing."""
