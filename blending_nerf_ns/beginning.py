@@ -63,9 +63,11 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
         yield Beginning(loss, f"one colour, {_said(color)}", partial(field.start_from_color, color, STRENGTH))
     kept = copy.deepcopy(field.state_dict())
     if "remove" in operations:
-        field.start_from_removal()
-        loss = views.loss(editing.guide.encode_images(views.crops(map(editing.picture, views.views))))
-        field.load_state_dict(kept)
+        try:
+            field.start_from_removal()
+            loss = views.loss(editing.guide.encode_images(views.crops(map(editing.picture, views.views))))
+        finally:  # an interrupt saves the run
+            field.load_state_dict(kept)
         yield Beginning(loss, "the object taken away", field.start_from_removal)
     if "add" in operations:
         few = _Views(editing, BALL_VIEWS)
@@ -74,10 +76,12 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
             places += [("in its place", True, seed) for seed in seeds_in_place(editing.model.edit.region)]
         for where, instead, seed in places:
             begin = partial(_start_from_solid, field, seed, instead)
-            begin(color=seed.center.new_full((3,), 0.5))
-            pictures = [editing.picture(view) for view in few.views]
-            color, loss = few.best_color([editing.added(view) for view in few.views], pictures)
-            field.load_state_dict(kept)
+            try:
+                begin(color=seed.center.new_full((3,), 0.5))
+                pictures = [editing.picture(view) for view in few.views]
+                color, loss = few.best_color([editing.added(view) for view in few.views], pictures)
+            finally:
+                field.load_state_dict(kept)
             solid = "a ball" if seed.power == 2.0 else "a box"
             yield Beginning(loss, f"{solid} {where}, {_said(color)}", partial(begin, color=color))
 

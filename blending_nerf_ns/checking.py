@@ -25,13 +25,14 @@ def check_edit(config: BlendingPipelineConfig) -> None:
     if config.edit_steps > 0 and not (config.interactive and not config.target_text.strip()):
         if not config.target_text.strip():
             raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
-        check_region(config)
+        if not config.resumed:  # a checkpoint has its region and its layers, wherever their files went
+            check_region(config)
     unknown = sorted(set(config.operations) - set(OPERATIONS))
     if unknown or not config.operations:
         raise BlendingNerfError(f"--pipeline.operations {tuple(config.operations)}: choose among {OPERATIONS}")
     if config.guidance.views_per_step < 1:
         raise BlendingNerfError(f"--pipeline.guidance.views-per-step {config.guidance.views_per_step}: at least 1")
-    for path in config.edits:
+    for path in () if config.resumed else config.edits:
         read_edit_header(path)
 
 

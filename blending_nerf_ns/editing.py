@@ -68,8 +68,8 @@ class EditTraining:
 
     def set_texts(self, source_text: str, target_text: str) -> None:
         """Guide towards other words from the next step on; without a source, "object" stands for it."""
-        self.source = self.guide.encode_prompt(source_text or "an object")
-        self.target = self.guide.encode_prompt(target_text)
+        source, target = self.guide.encode_prompt(source_text or "an object"), self.guide.encode_prompt(target_text)
+        self.source, self.target = source, target
 
     @torch.no_grad()
     def picture(self, view: GuidanceView) -> Float[Tensor, "height width 3"]:

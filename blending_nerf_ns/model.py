@@ -28,6 +28,7 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import Layers, new_id
 from blending_nerf_ns.edits.placing import move_region_to
 from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.stack import (
     EditedBase,
     Meeting,
@@ -153,8 +154,11 @@ class BlendingModel(Model):
             self.edit.region.reshape(**{name: value})
             self.version += 1
 
-    def take_crop_box(self) -> None:
+    def take_crop_box(self, shape: RegionShape) -> None:
         """Make the viewer's crop box the region; where there is none yet, it is the first.
+
+        Args:
+            shape: how the first one is cut; another one is cut as the one before.
 
         Raises:
             BlendingNerfError: no picture was made with one, the base is not done, or the box lies outside the scene or where the
@@ -164,7 +168,7 @@ class BlendingModel(Model):
             raise BlendingNerfError("the viewer's crop is off: switch it on, place its box, and press again")
         if not bool(self.base_frozen):
             raise BlendingNerfError("the base is still being trained: wait for it")
-        move_region_to(self.edit, self.crop_box, self.base, fresh=not bool(self.edit_ready))
+        move_region_to(self.edit, self.crop_box, self.base, None if bool(self.edit_ready) else shape)
         self.edit_ready.fill_(True)
         self.version += 1
 

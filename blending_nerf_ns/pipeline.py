@@ -88,6 +88,8 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """Seed of the edit's views, crops and backgrounds."""
     run_dir: Annotated[Optional[Path], tyro.conf.Suppress] = None
     """The run's folder; set by the trainer's configuration."""
+    resumed: Annotated[bool, tyro.conf.Suppress] = False
+    """Whether a checkpoint is about to be loaded; set by the trainer."""
     interactive: Annotated[bool, tyro.conf.Suppress] = False
     """Whether a viewer is there to start an edit, and the run waits for it; set by the trainer."""
 
@@ -113,7 +115,7 @@ class BlendingPipeline(VanillaPipeline):
             check_edit(config)
         if run is not None:
             adopt_base(config, run)
-        if test_mode == "val" and config.region.source.strip() == "file":
+        if test_mode == "val" and config.region.source.strip() == "file" and not config.resumed:
             config.model.region_resolution = load_region(config.region.file).resolution
         self.team = present_team()
         super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)  # of one: nothing is wrapped in DDP
@@ -264,8 +266,9 @@ class BlendingPipeline(VanillaPipeline):
             self._rest()
 
     def save(self) -> None:
-        """Write a checkpoint now, where there is a trainer to write one."""
+        """Write a checkpoint now, where there is a trainer to write one, and what was moved in the panel."""
         if self.trainer is not None:
+            self.trainer.save_config()
             self.trainer.save_checkpoint(self.trainer.step)
 
     def _rest(self) -> None:
@@ -326,10 +329,10 @@ class BlendingPipeline(VanillaPipeline):
 
     def take_texts(self, source: str, target: str) -> None:
         """Guide towards other words from the next step on; an edit that is done stays so until it is started again."""
-        self.config.source_text, self.config.target_text = source, target
-        self.model.describe(source, target, self.config.operations)
         if self.editing is not None:
             self.editing.set_texts(source, target)
+        self.config.source_text, self.config.target_text = source, target
+        self.model.describe(source, target, self.config.operations)
         if not self.edit_done:
             self.settling.restart()
             if self.editing is not None:

@@ -164,12 +164,14 @@ class Session:
         """
 
         def take() -> None:
-            self._remember("prompts")
+            before = self._snapshot("prompts")
             self._pipeline.take_texts(source, target)
+            self.history.remember(before)
             if restart or new_region:
                 self._restart(keep_region=not new_region)
             if new_region and self.running:
                 self._wake()
+            self._keep()
 
         self._ask("prompts", take)
 
@@ -181,6 +183,7 @@ class Session:
                 raise BlendingNerfError("choose at least one of add, remove and change")
             self._pipeline.config.operations = operations  # type: ignore[assignment]
             self._pipeline.take_texts(*self._pipeline.texts)
+            self._keep()
 
         self._ask("operations", take)
 
@@ -195,7 +198,7 @@ class Session:
 
         def do() -> None:
             before = self._snapshot("crop box")
-            self._model.take_crop_box()
+            self._model.take_crop_box(self.region.shape())
             self.history.remember(before)
 
         self._ask_each("crop box", do)
@@ -271,7 +274,6 @@ class Session:
             self._restart(keep_region=False)
             self._pipeline.take_texts("", "")  # a resume would go on to make the same again, on top
             self.history.clear()
-            self._pipeline.save()
             self.say(f"Layer {kept.info.name!r} is kept; the next edit is made on top of it.")
 
         self._ask_each("new layer", do)
@@ -306,6 +308,7 @@ class Session:
                 self._remember("deletion")
                 self.running = False
                 self._restart(keep_region=False)
+                self._pipeline.take_texts("", "")
                 edit.info = replace(edit.info, strengths=AS_TRAINED, visible=True)
                 return
             self._model.layers.remove(id)
@@ -391,13 +394,18 @@ class Session:
         self._model.wishes.ask(name, do)
 
     def _ask_each(self, name: str, do: Callable[[], None]) -> None:
-        """Ask for something that comes on top of what was asked before. A run that sleeps wakes for it, and saves it."""
+        """Ask for something that comes on top of what was asked before, and is kept."""
 
         def done() -> None:
             do()
-            self._wake()
+            self._keep()
 
         self._model.wishes.ask(name, done, each=True)
+
+    def _keep(self) -> None:
+        """A run that sleeps because there is nothing to train wakes, and saves itself before it sleeps again."""
+        if self._pipeline.stage == "done":
+            self._wake()
 
     def _wake(self) -> None:
         trainer = self._pipeline.trainer

@@ -50,6 +50,7 @@ class BlendingTrainer(Trainer):
     def setup(self, test_mode="val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
+        cast(BlendingPipelineConfig, self.config.pipeline).resumed = bool(resumed)
         if resumed:
             adopt_resumed_run(self.config, Path(resumed).parent / "config.yml", flags_given(sys.argv[1:]))
             if self.local_rank == 0:

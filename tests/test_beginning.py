@@ -197,6 +197,20 @@ def test_only_what_the_edit_may_do_is_tried_and_the_field_is_left_alone(
     assert all(math.isfinite(one.loss) for one in tried)
 
 
+def test_an_interrupt_leaves_the_field_alone_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for operations in (("remove",), ("add",)):
+        editing = guiding(operations, "a green ball on top of a red ball")
+        before = {name: value.clone() for name, value in editing.model.edit.field.state_dict().items()}
+        monkeypatch.setattr(editing, "picture", interrupt)
+        with pytest.raises(KeyboardInterrupt), torch.no_grad():
+            list(beginnings(editing))
+        after = editing.model.edit.field.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before), operations
+
+
 def test_balls_are_tried_where_something_may_be_added() -> None:
     editing = guiding(("add",), "a green ball on top of a red ball")
     with torch.no_grad():

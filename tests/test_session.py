@@ -143,6 +143,13 @@ def test_what_a_user_holds_is_not_written_back_until_it_had_time_to_be_taken_ove
     assert handle.value == 0.4
     panel.write(slider, value=1.0)  # something else than the hand moved it: an undo
     assert handle.value == 1.0
+    handle.value = 0.0  # and what is refused
+    panel.moved(slider)
+    panel.write(slider, value=1.0)
+    assert handle.value == 0.0
+    now[0] += module.HAND_SECONDS + 1
+    panel.write(slider, value=1.0)
+    assert handle.value == 1.0, "shows as it is again"
 
 
 def test_what_is_typed_and_not_applied_stands_until_it_is(monkeypatch) -> None:

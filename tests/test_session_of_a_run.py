@@ -20,6 +20,7 @@ from blending_nerf_ns.progress import StageBar
 from blending_nerf_ns.rendering.blending import AS_TRAINED
 from blending_nerf_ns.settling import Watch
 from blending_nerf_ns.trainer import BlendingTrainer
+from blending_nerf_ns.viewer.stack_folder import StackFolder
 from method_configs.blending_nerf import blending_nerf_cpu
 
 STEPS = 40
@@ -31,14 +32,19 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_pipeline(
-    capture: Path, target: str = "a blue ball", operations: tuple[str, ...] = ("change",)
+    capture: Path,
+    target: str = "a blue ball",
+    operations: tuple[str, ...] = ("change",),
+    resumed: bool = False,
+    file: Path | None = None,
 ) -> BlendingPipeline:
     """With an untrained, frozen base, and no region yet; its session waits for a user."""
     config = cast(BlendingPipelineConfig, deepcopy(blending_nerf_cpu.config.pipeline))
     cast(Any, config.datamanager).data = capture
     cast(Any, config.datamanager).train_num_rays_per_batch = 64
     config.source_text, config.target_text, config.operations = "a red ball", target, cast(Any, operations)
-    config.region = RegionConfig(source="box", box_size=(0.5, 0.5, 0.5))
+    config.region = RegionConfig(source="file" if file else "box", box_size=(0.5, 0.5, 0.5), file=file)
+    config.resumed = resumed
     config.guidance = replace(config.guidance, views=2, image_size=24, crops=2)
     config.model.region_resolution, config.edit_steps = 24, STEPS
     pipeline = config.setup(device="cpu", test_mode="val")
@@ -127,10 +133,13 @@ def test_the_edit_in_work_is_deleted_and_not_trained_again(done: BlendingPipelin
     grant(done)
     info = done.model.edit.info
     assert done.stage == "done" and not bool(done.model.edit_ready) and done._bar is None
-    assert info.visible and info.strengths == AS_TRAINED
+    assert info.visible and info.strengths == AS_TRAINED and done.texts == ("", ""), (
+        "nothing for a resume to make again"
+    )
     done.session.undo()
     grant(done)
     assert int(done.progress[1]) == 5 and done.stage == "done" and done.model.edit.info.strengths.change == 0.3
+    assert done.texts == ("a red ball", "a blue ball")
 
 
 def test_a_new_layer_is_shown_as_it_is_trained_and_has_no_words_yet(done: BlendingPipeline) -> None:
@@ -143,6 +152,30 @@ def test_a_new_layer_is_shown_as_it_is_trained_and_has_no_words_yet(done: Blendi
     assert done.texts == ("", "") and done.stage == "done", "nothing for a resume to go on with"
 
 
+def test_a_second_click_on_delete_takes_no_other_layer(done: BlendingPipeline) -> None:
+    first = done.model.layers.freeze_copy()
+    second = done.model.layers.freeze_copy()
+    second.info = replace(second.info, name=first.info.name)
+    folder = StackFolder(done.session, True)
+    folder._list.default_value = next(label for label, id in folder._shown_labels.items() if id == first.info.id)
+    (delete,) = [hook for element, hook in folder.hooks if element.name == "Layer: delete"]
+    for _ in range(2):  # faster than the panel writes its list anew
+        delete(None)
+        grant(done)
+    assert [edit.info.id for edit in done.model.layers.all()] == [second.info.id, done.model.edit.info.id]
+
+
+def test_an_empty_target_is_refused_whole(capture: Path) -> None:
+    pipeline = open_pipeline(capture, "an empty floor", ("remove",))
+    pipeline.find_region()
+    pipeline.model.edit.field.start_from_removal()
+    pipeline.prepare_edit()
+    pipeline.session.set_texts("a red ball", " ")
+    assert "prompts: " in grant(pipeline)
+    assert pipeline.texts == ("a red ball", "an empty floor") and pipeline.session.history.last is None
+    assert pipeline.model.edit.info.target_text == "an empty floor"
+
+
 def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     done.session.save_edit(done.model.edit.info.id, tmp_path / "taken")
@@ -152,6 +185,7 @@ def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -
 
 def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_back(capture: Path) -> None:
     pipeline = open_pipeline(capture)
+    pipeline.config.region.grow = "up"
     model, session = pipeline.model, pipeline.session
     session.take_crop_box()
     assert "crop is off" in grant(pipeline) and not bool(model.edit_ready)
@@ -164,6 +198,7 @@ def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_b
         assert float(places[-1].mean(0)[0]) == pytest.approx(middle, abs=0.05)
     field = torch.stack([model.edit.field.lower, model.edit.field.upper])
     assert torch.equal(field, places[0]), "spread over the first, and it stays where it is"
+    assert model.edit.region.shape.grow == "up", "as it is configured"
     session.undo()
     grant(pipeline)
     assert torch.allclose(torch.stack(model.edit.region.bounds()), places[0], atol=1e-3)
@@ -192,6 +227,9 @@ def test_a_resume_by_other_words_is_trained_by_them(done: BlendingPipeline, capt
     other = open_pipeline(capture, "a green ball")
     other.load_state_dict(state)
     assert (int(other.progress[1]), other.edit_end) == (0, STEPS) and bool(other.model.edit_ready)
+    moved = open_pipeline(capture, resumed=True, file=capture / "region_that_has_gone.safetensors")
+    moved.load_state_dict(state)
+    assert moved.edit_done, "the checkpoint has its region"
     state["progress"] = torch.tensor([0, 7])
     half = open_pipeline(capture, "a green ball")
     half.load_state_dict(state)

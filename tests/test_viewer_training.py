@@ -181,10 +181,12 @@ def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
         assert client.listen(lambda: len(client.elements["Layer"]["options"]) == 3)
         assert client.listen(lambda: any(models.glob("*.ckpt")) and layers() == 2, 60), "it is saved at once"
         client.move("Blend ratio: change", 0.25)
+        client.move("Budget: add", 0.35)
         client.settle()
         training.send_signal(signal.SIGINT)
         training.wait(60)
     finally:
         training.kill()
     info = LayerInfo.from_dict(unpack(saved()["_model.edit._extra_state"])["info"])
-    assert info.strengths.change == 0.25, "and what a slider said with the interrupt"
+    assert info.strengths.change == 0.25, "and what sliders said with the interrupt"
+    assert "budget_add: 0.35" in (run_of(folder, "sleeping") / "config.yml").read_text()

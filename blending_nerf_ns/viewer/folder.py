@@ -67,6 +67,8 @@ class Folder(nn.Module):
         waits = isinstance(element, ViewerText) or time.monotonic() - moved < HAND_SECONDS
         if taken_over or not waits:
             self._in_hand.pop(id(element), None)
+        if not (taken_over or waits):  # what the user set was refused: the widget shows it all the same
+            self._written.pop((id(element), "value"), None)
         return taken_over or waits
 
     def refresh(self) -> None:

@@ -89,7 +89,8 @@ class PanelControl(ViewerControl):
             self._show_training_state()
             if self._session.picture != shown:
                 shown = self._session.picture
-                self.viewer._trigger_rerender()
+                with suppress(KeyError, RuntimeError):  # a page was closed just now
+                    self.viewer._trigger_rerender()
             time.sleep(REFRESH_SECONDS)
 
     def refresh(self) -> None:

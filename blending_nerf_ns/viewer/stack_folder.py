@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from collections.abc import Callable
+from typing import Dict, Optional
 
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerDropdown, ViewerSlider, ViewerText
 
@@ -32,13 +33,15 @@ class StackFolder(Folder):
         self._name = self.put(ViewerText("Layer: name", chosen.info.name))
         self.put(ViewerButton("Layer: rename", cb_hook=lambda _: self._change(name=self._name.value)))
         self._ratios = {name: self.put(self._ratio(name, chosen)) for name in OPERATIONS}
-        self.put(ViewerButton("Layer: up", cb_hook=lambda _: session.move_layer(self._chosen.info.id, +1)))
-        self.put(ViewerButton("Layer: down", cb_hook=lambda _: session.move_layer(self._chosen.info.id, -1)))
-        self.put(ViewerButton("Layer: delete", cb_hook=lambda _: session.delete_layer(self._chosen.info.id)))
+        self.put(ViewerButton("Layer: up", cb_hook=lambda _: self._with_chosen(lambda id: session.move_layer(id, +1))))
+        self.put(
+            ViewerButton("Layer: down", cb_hook=lambda _: self._with_chosen(lambda id: session.move_layer(id, -1)))
+        )
+        self.put(ViewerButton("Layer: delete", cb_hook=lambda _: self._with_chosen(session.delete_layer)))
         if training:
             self._new = self.put(ViewerButton("New layer on top", cb_hook=lambda _: session.new_layer()))
         self._training = training
-        self._shown_labels, self._shown_id, self._shown_in_work = list(names), chosen.info.id, chosen.info.id
+        self._shown_labels, self._shown_id, self._shown_in_work = names, chosen.info.id, chosen.info.id
         self.put(
             ViewerSlider(
                 "Compare at", 0.5, 0.0, 1.0, step=0.01, cb_hook=lambda e: session.compare_at(float(e.value)),
@@ -67,24 +70,31 @@ class StackFolder(Folder):
         }
 
     @property
-    def _chosen(self) -> Edit:
-        id = self._labels().get(self._list.value)
-        edits = self._session.layers()
-        return next((edit for edit in edits if edit.info.id == id), edits[-1])
+    def _chosen(self) -> Optional[Edit]:
+        """The layer that the list shows as chosen, by what it was last written; None where it has gone since."""
+        id = self._shown_labels.get(self._list.value)
+        return next((edit for edit in self._session.layers() if edit.info.id == id), None)
+
+    def _with_chosen(self, do: Callable[[str], None]) -> None:
+        chosen = self._chosen
+        if chosen is not None:
+            do(chosen.info.id)
 
     def _change(self, **changes: object) -> None:
-        self._session.change_layer(self._chosen.info.id, **changes)
+        self._with_chosen(lambda id: self._session.change_layer(id, **changes))
 
     def refresh(self) -> None:
         """Show the chosen layer. Where the list changed it stays chosen, and a new layer is chosen when it begins."""
         labels, handle = self._labels(), self._list.gui_handle
         in_work = self._session.in_work.info.id
-        if list(labels) != self._shown_labels and handle is not None:
+        if labels != self._shown_labels and handle is not None:
             wanted = self._shown_id if in_work == self._shown_in_work else in_work
             handle.options = tuple(labels)  # type: ignore[union-attr]
             handle.value = next((label for label, id in labels.items() if id == wanted), next(iter(labels)))
-            self._shown_labels, self._shown_in_work = list(labels), in_work
+            self._shown_labels, self._shown_in_work = labels, in_work
         chosen = self._chosen
+        if chosen is None:
+            return
         if chosen.info.id != self._shown_id:
             self._shown_id = chosen.info.id
             self.let_go(self._name)  # a name that was typed for another layer
