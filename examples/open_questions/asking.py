@@ -116,6 +116,7 @@ def draw_points(results: Sequence[Result], label: Label, figures: Tuple[str, str
         for text, x, y in known:
             axes.annotate(text, (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
     axes.set(xlabel=figures[0].replace("_", " "), ylabel=figures[1].replace("_", " "))
+    axes.margins(0.12)  # room for what is written beside the points
     axes.legend(fontsize=8)
     _write(drawing, path)
 
