@@ -390,7 +390,7 @@ class Session:
             self.history.remember(before)
         self._restart(keep_region=True)
 
-    def _ask(self, name: str, do: Callable[[], Optional[bool]]) -> None:
+    def _ask(self, name: str, do: Callable[[], None]) -> None:
         self._model.wishes.ask(name, do)
 
     def _ask_each(self, name: str, do: Callable[[], None]) -> None:

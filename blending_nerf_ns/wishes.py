@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Dict, Optional, Tuple
+from typing import Dict, Tuple
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.errors import BlendingNerfError
 
-Wish = Callable[[], Optional[bool]]
-"""Does something; returns False where it cannot be done yet."""
+Wish = Callable[[], None]
+"""Does something."""
 
 
 class Wishes:
@@ -59,9 +59,7 @@ class Wishes:
                 wanted, self._wanted = self._wanted, {}
             for key, do in wanted.items():
                 try:
-                    if do() is False:
-                        with self._lock:
-                            self._wanted.setdefault(key, do)
+                    do()
                 except (BlendingNerfError, OSError) as error:
                     self.on_error(f"{key[0]}: {error}")
 
