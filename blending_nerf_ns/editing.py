@@ -13,7 +13,7 @@ from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.guidance.chunks import bytes_per_ray, free_memory, rays_of_chunk
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.crops import as_image, composite, crop, random_backgrounds
-from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss, solidity_loss
+from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss, shading_loss, solidity_loss
 from blending_nerf_ns.guidance.precision import precision_errors
 from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
@@ -217,6 +217,9 @@ class EditTraining:
             "budget": config.weight_budget * over,
             "solid": config.weight_solid * solidity_loss(pixels[:, 7]),
         }
+        if self.model.edit.info.operations == ("change",):  # the form stays, and with it light and shade
+            before_rgb = view.original.reshape(-1, 3)[index]
+            losses["shading"] = config.weight_shading * shading_loss(before_rgb, pixels[:, :3], covered)
         similar = torch.stack([(after.detach() @ self.target).mean(), (before @ self.target).mean()])
         total = sum(losses.values(), torch.zeros_like(over))
         return total, ({name: value.detach() for name, value in losses.items()}, torch.cat([similar, means.detach()]))

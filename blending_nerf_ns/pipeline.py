@@ -29,12 +29,12 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.look import apply_look, read_look
 from blending_nerf_ns.loss_record import record_step
-from blending_nerf_ns.model import AMOUNTS, BlendingModel, BlendingModelConfig
+from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
 from blending_nerf_ns.preparing import Preparation
 from blending_nerf_ns.profiling import Profile
-from blending_nerf_ns.progress import StageBar, write_stage_times
+from blending_nerf_ns.progress import StageClock
 from blending_nerf_ns.schedule import exponential, set_rate
-from blending_nerf_ns.session import Session, Status
+from blending_nerf_ns.session import Session
 from blending_nerf_ns.settling import Settling
 from blending_nerf_ns.team import present_team
 
@@ -141,12 +141,11 @@ class BlendingPipeline(VanillaPipeline):
         photos = cast(InputDataset, self.datamanager.train_dataset)
         self._preparation = Preparation(config, self.model, photos, self.team, self.model.device)
         self._grad_scaler = grad_scaler
-        self._bar: Optional[StageBar] = None
+        self.clock = StageClock(self.team.leads)
         self.trainer: Any = None
         """Set when training begins; None where there is none, as in ns-viewer."""
         self.last_step: Optional[int] = None
         """The trainer's count of the last step that was taken."""
-        self._times: Dict[str, float] = {}
         self.session = Session(self)
         self.session.waits = config.interactive and test_mode == "val"
         self.session.running = bool(config.target_text.strip())
@@ -222,7 +221,7 @@ class BlendingPipeline(VanillaPipeline):
         optimizers = self.trainer.optimizers.optimizers
         if self.stage == "base":
             done = int(self.progress[0])
-            self._bar = self._bar or StageBar("Base", self.config.base_steps, done, self.team.leads)
+            self.clock.begin("Base", self.config.base_steps, done)
             factor = exponential(done, self.config.base_steps, self.config.base_final_rate)
             for name in optimizers:
                 if name != "edit_field":
@@ -236,7 +235,7 @@ class BlendingPipeline(VanillaPipeline):
                     return
                 self.trainer.save_checkpoint(max(step - 1, 0))
             done = int(self.progress[1])
-            self._bar = self._bar or StageBar("Edit", self.edit_end, done, self.team.leads)
+            self.clock.begin("Edit", self.edit_end, done)
             share = self.settling.share(done, self.config.edit_steps)
             set_rate(optimizers["edit_field"], exponential(share, 1, self.config.edit_final_rate))
             if self.profile is not None:
@@ -246,15 +245,13 @@ class BlendingPipeline(VanillaPipeline):
         self.last_step = step
         if self.stage == "base":
             self.progress[0] += 1
-            assert self._bar is not None
-            self._bar.step()
+            self.clock.step()
             if int(self.progress[0]) >= self.config.base_steps:
                 self._end_stage("base")
                 self._freeze_base()
         elif self.stage == "edit" and self.editing is not None:
             self.progress[1] += 1
-            assert self._bar is not None
-            self._bar.step(self.edit_end, similarity=self.editing.shown["similarity"])
+            self.clock.step(self.edit_end, similarity=self.editing.shown["similarity"])
             if self.profile is not None:
                 self.profile.end_step()
             if self.edit_done:
@@ -273,27 +270,10 @@ class BlendingPipeline(VanillaPipeline):
 
     def _rest(self) -> None:
         """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""
-        if self._bar is not None:
+        if self.clock.runs:
             self._end_stage("edit")
         self.save()
         self.trainer.training_state = "paused"
-
-    def tell(self, status: Status) -> None:
-        """Say what goes on. From any thread: this only reads."""
-        stage, training = self.stage, self.test_mode == "val"
-        done = int(self.progress[0 if stage == "base" else 1])
-        status.steps = self.config.base_steps if stage == "base" else self.edit_end
-        if stage == "done":
-            stage = "done" if done >= status.steps else "paused"
-        elif stage == "edit" and self.trainer is not None and self.trainer.training_state == "paused":
-            stage = "paused"
-        elif stage == "edit" and self.editing is None:
-            stage = "region"
-        status.stage = stage if training else "viewing"
-        status.step, status.seconds_left = done, None if self._bar is None else self._bar.seconds_left
-        shown = self.editing.shown if self.editing is not None else {}
-        status.similarity, status.similarity_start = shown.get("similarity"), shown.get("similarity_before")
-        status.added, status.removed, status.changed = (shown.get(name, 0.0) for name in AMOUNTS)
 
     def _freeze_base(self) -> None:
         """The base is done; what was made on it before, and is asked for, goes on top."""
@@ -306,19 +286,15 @@ class BlendingPipeline(VanillaPipeline):
                 self._say(f"Layer {edit.info.name!r} from {path}.")
 
     def _after_training(self, step: int) -> None:
-        if self._bar is not None:
+        if self.clock.runs:
             self._end_stage(self.stage)
 
     def _end_stage(self, name: str) -> None:
-        if self._bar is not None:
-            self._times[f"{name}_seconds"] = self._bar.close()
-            self._bar = None
         if name == "edit":
-            self._times["edit_steps"] = int(self.progress[1])
-        if self.team.leads:
-            write_stage_times(self.config.run_dir, self._times)
-            if self.profile is not None and self.profile.steps:
-                self.profile.report(self.config.run_dir)
+            self.clock.times["edit_steps"] = int(self.progress[1])
+        self.clock.end(name, self.config.run_dir)
+        if self.team.leads and self.profile is not None and self.profile.steps:
+            self.profile.report(self.config.run_dir)
 
     # -- the edit in work ---------------------------------------------------------------------------------------
 
@@ -345,16 +321,15 @@ class BlendingPipeline(VanillaPipeline):
         self.progress[1] = at
         self.editing = None
         self.settling.restart()
-        if self._bar is not None and bool(self.model.base_frozen):
-            self._bar.close()
-            self._bar = None
+        if bool(self.model.base_frozen):
+            self.clock.drop()
         self.model.version += 1
         if self.trainer is not None:
             self.trainer.optimizers.optimizers["edit_field"].state.clear()
 
     def find_region(self) -> None:
         """Find the region of the edit in work and spread its field over it."""
-        self._times["region_seconds"] = self._preparation.find_region()
+        self.clock.times["region_seconds"] = self._preparation.find_region()
 
     def prepare_edit(self) -> None:
         """Find the region unless there is one, and get the guidance ready."""
@@ -365,7 +340,7 @@ class BlendingPipeline(VanillaPipeline):
             self._preparation.follow_leader()
         started = time.perf_counter()
         editing = self._preparation.training(int(self.progress[1]))
-        self._times["start_seconds"] = time.perf_counter() - started
+        self.clock.times["start_seconds"] = time.perf_counter() - started
         editing.timed = self.profile or editing.timed
         self.editing = editing
         self._settle_where_nothing_is_left()
@@ -419,6 +394,6 @@ class BlendingPipeline(VanillaPipeline):
         look = read_look(self.config.run_dir)
         if look is not None:
             apply_look(look, self.model.layers)
-            self.session.fade = look.fade
+            self.session.layers.fade = look.fade
             # of all commands only `ns-render camera-path` gives frames a time of their own; the viewer's is always 0
             self.model.fades = look.fade and self.test_mode == "inference"

@@ -40,6 +40,53 @@ class StageBar:
         return time.perf_counter() - self.started
 
 
+class StageClock:
+    """The bar of the stage that is on, if one is, and the seconds of those that were.
+
+    Args:
+        leads: whether this is the process that shows bars and writes times.
+    """
+
+    def __init__(self, leads: bool = True) -> None:
+        self.times: Dict[str, float] = {}
+        """What `stages.json` holds, by name."""
+        self._leads = leads
+        self._bar: Optional[StageBar] = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a stage is on."""
+        return self._bar is not None
+
+    @property
+    def seconds_left(self) -> Optional[float]:
+        """Of the stage that is on; None where none is, or before it has a pace."""
+        return None if self._bar is None else self._bar.seconds_left
+
+    def begin(self, name: str, total: int, done: int) -> None:
+        """A stage of so many steps is on, with some of them behind; nothing where one is on already."""
+        self._bar = self._bar or StageBar(name, total, done, self._leads)
+
+    def step(self, total: Optional[int] = None, **shown: Any) -> None:
+        """See `StageBar.step`."""
+        assert self._bar is not None, "no stage was begun"
+        self._bar.step(total, **shown)
+
+    def end(self, name: str, folder: Optional[Path]) -> None:
+        """Book the stage that is on, and write all times to a run's folder."""
+        if self._bar is not None:
+            self.times[f"{name}_seconds"] = self._bar.close()
+            self._bar = None
+        if self._leads:
+            write_stage_times(folder, self.times)
+
+    def drop(self) -> None:
+        """Forget the stage that is on."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
 def write_stage_times(folder: Optional[Path], times: Dict[str, float]) -> None:
     """Write `stages.json` beside config.yml, where there is one."""
     if folder is not None and folder.is_dir():

@@ -1,4 +1,4 @@
-"""What a person does with a run while it lives: start, pause, reset, undo, layers, files. Nothing here knows a widget.
+"""What a person does with a run while it lives: start, pause, reset, undo; layers and files too. Nothing here knows a widget.
 
 The viewer's threads call these methods; they only ask (see `wishes`). What takes seconds (finding a region) is an errand for the
 training loop, for a picture can be interrupted and a loop cannot.
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
-from blending_nerf_ns.bases.weights import fingerprint
-from blending_nerf_ns.edits.edit import Edit
-from blending_nerf_ns.edits.file import SUFFIX, edit_bytes, edit_from_bytes, load_edit, save_edit
+from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
 from blending_nerf_ns.edits.history import History, Snapshot
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.look import look_of, write_look
-from blending_nerf_ns.rendering.blending import AS_TRAINED
+from blending_nerf_ns.model import AMOUNTS
+from blending_nerf_ns.session_layers import SessionLayers
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -61,8 +58,7 @@ class Session:
         """Whether the run waits for its user where there is nothing to train, instead of ending."""
         self.running = True
         """Whether the edit may train."""
-        self.fade = False
-        """Whether the look that is saved lets camera paths fade the edits in."""
+        self.layers = SessionLayers(self, pipeline)
         self._errand: Optional[Callable[[], None]] = None
         self._model.wishes.on_error = self.say
 
@@ -101,23 +97,33 @@ class Session:
         """Settings by which the next region is found."""
         return self._pipeline.config.region
 
+    @property
+    def margin(self) -> float:
+        """How far the next region grows, as a share of its diagonal."""
+        return self.region.fit_for(self.operations).shape().margin
+
     def refresh(self) -> None:
-        """Bring the status up to date."""
-        self._pipeline.tell(self.status)
+        """Bring the status up to date. From any thread: this only reads."""
+        pipeline, status, stage = self._pipeline, self.status, self._pipeline.stage
+        done = int(pipeline.progress[0 if stage == "base" else 1])
+        status.steps = pipeline.config.base_steps if stage == "base" else pipeline.edit_end
+        status.step, status.seconds_left = done, pipeline.clock.seconds_left
+        shown = pipeline.editing.shown if pipeline.editing is not None else {}
+        status.similarity, status.similarity_start = shown.get("similarity"), shown.get("similarity_before")
+        status.added, status.removed, status.changed = (shown.get(name, 0.0) for name in AMOUNTS)
+        if pipeline.test_mode != "val":
+            status.stage = "viewing"
+        elif stage == "done":
+            status.stage = "done" if done >= status.steps else "paused"
+        elif stage == "edit" and pipeline.trainer is not None and pipeline.trainer.training_state == "paused":
+            status.stage = "paused"
+        else:
+            status.stage = "region" if stage == "edit" and pipeline.editing is None else stage
 
     @property
     def picture(self) -> Tuple[object, ...]:
         """Changes whenever the picture does for another reason than a widget that was moved."""
         return self.status.stage, self.status.step, self._model.version
-
-    @property
-    def in_work(self) -> Edit:
-        """The layer that trains."""
-        return self._model.edit
-
-    def layers(self) -> List[Edit]:
-        """All layers, the lowest first."""
-        return self._model.layers.all()
 
     # -- training -----------------------------------------------------------------------------------------------
 
@@ -127,7 +133,7 @@ class Session:
         def do() -> None:
             self.running = True
             if self._pipeline.edit_done:
-                self._remember("another round")
+                self.remember("another round")
                 self._pipeline.restart_edit()
             self._wake()
 
@@ -168,7 +174,7 @@ class Session:
             self._pipeline.take_texts(source, target)
             self.history.remember(before)
             if restart or new_region:
-                self._restart(keep_region=not new_region)
+                self.restart(keep_region=not new_region)
             if new_region and self.running:
                 self._wake()
             self._keep()
@@ -183,6 +189,8 @@ class Session:
                 raise BlendingNerfError("choose at least one of add, remove and change")
             self._pipeline.config.operations = operations  # type: ignore[assignment]
             self._pipeline.take_texts(*self._pipeline.texts)
+            if self.region.margin is None and self.region.source.strip() != "file":
+                self._model.want_region(margin=self.margin)
             self._keep()
 
         self._ask("operations", take)
@@ -198,10 +206,10 @@ class Session:
 
         def do() -> None:
             before = self._snapshot("crop box")
-            self._model.take_crop_box(self.region.shape())
+            self._model.take_crop_box(self.region.fit_for(self.operations).shape())
             self.history.remember(before)
 
-        self._ask_each("crop box", do)
+        self.ask_each("crop box", do)
 
     def compare_at(self, position: float) -> None:
         """Where the output `compare` passes from the original to the edited picture, as a share of its width."""
@@ -211,28 +219,28 @@ class Session:
         """Back to no edit, in the same region, until it is started again."""
 
         def do() -> None:
-            self._remember("reset")
+            self.remember("reset")
             self.running = False
-            self._restart(keep_region=True)
+            self.restart(keep_region=True)
 
-        self._ask_each("reset", do)
+        self.ask_each("reset", do)
 
     # -- steps back ---------------------------------------------------------------------------------------------
 
     def undo(self) -> None:
         """Take back the last reset, change of prompts or training; what is restored is not trained until it is started."""
-        self._ask_each("undo", lambda: self._restore(self.history.undo(self._snapshot("")), "nothing to undo"))
+        self.ask_each("undo", lambda: self._restore(self.history.undo(self._snapshot("")), "nothing to undo"))
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        self._ask_each("redo", lambda: self._restore(self.history.redo(self._snapshot("")), "nothing to redo"))
+        self.ask_each("redo", lambda: self._restore(self.history.redo(self._snapshot("")), "nothing to redo"))
 
     def _snapshot(self, label: str) -> Snapshot:
         pipeline, model = self._pipeline, self._model
         step, ready = int(pipeline.progress[1]), bool(model.edit_ready)
         return Snapshot(label, edit_bytes(model.edit, ""), step, ready, pipeline.settling.watch)
 
-    def _remember(self, label: str) -> None:
+    def remember(self, label: str) -> None:
         self.history.remember(self._snapshot(label))
 
     def _restore(self, snapshot: Optional[Snapshot], otherwise: str) -> None:
@@ -250,7 +258,7 @@ class Session:
         if snapshot.watch is not None:
             self._pipeline.settling.watch = snapshot.watch
 
-    def _restart(self, keep_region: bool) -> None:
+    def restart(self, keep_region: bool) -> None:
         model = self._model
         region = {name: value.clone() for name, value in model.edit.region.state_dict().items()}
         clear(model.edit)
@@ -260,103 +268,6 @@ class Session:
             model.edit.fit_field_to_region()
         model.edit_ready.fill_(keep_region)
         self._pipeline.restart_edit()
-
-    # -- layers and files ---------------------------------------------------------------------------------------
-
-    def new_layer(self) -> None:
-        """Keep the edit in work as a layer and begin another on top of it."""
-
-        def do() -> None:
-            if not bool(self._model.edit_ready):
-                raise BlendingNerfError("the edit in work is empty: use it, instead of another on top")
-            kept = self._model.layers.freeze_copy()
-            self.running = False
-            self._restart(keep_region=False)
-            self._pipeline.take_texts("", "")  # a resume would go on to make the same again, on top
-            self.history.clear()
-            self.say(f"Layer {kept.info.name!r} is kept; the next edit is made on top of it.")
-
-        self._ask_each("new layer", do)
-
-    def change_layer(self, id: str, **changes: object) -> None:
-        """Set `name` or `visible` of a layer, or its strengths `add`, `remove`, `change`."""
-
-        def do() -> None:
-            edit = self._model.layers[id]
-            said = {name: value for name, value in changes.items() if name in ("name", "visible")}
-            strengths = {name: float(value) for name, value in changes.items() if name not in said}  # type: ignore[arg-type]
-            edit.info = replace(edit.info, **said).with_strengths(**strengths)  # type: ignore[arg-type]
-            self._model.version += edit is not self._model.edit
-
-        self._ask(f"layer {id} {'/'.join(changes)}", do)
-
-    def move_layer(self, id: str, by: int) -> None:
-        """Move a layer up or down."""
-
-        def do() -> None:
-            self._model.layers.move(id, by)
-            self._model.version += 1
-
-        self._ask_each("order of layers", do)
-
-    def delete_layer(self, id: str) -> None:
-        """Take a frozen layer out; the edit in work is reset instead."""
-
-        def do() -> None:
-            edit = self._model.edit
-            if id == edit.info.id:
-                self._remember("deletion")
-                self.running = False
-                self._restart(keep_region=False)
-                self._pipeline.take_texts("", "")
-                edit.info = replace(edit.info, strengths=AS_TRAINED, visible=True)
-                return
-            self._model.layers.remove(id)
-            self._model.version += 1
-
-        self._ask_each("deletion", do)
-
-    def save_edit(self, id: str, path: Optional[Path] = None) -> None:
-        """Write a layer as an edit file: by default `edits/NAME.edit.safetensors` in the run's folder."""
-
-        def do() -> None:
-            edit = self._model.layers[id]
-            name = "_".join((edit.info.name or edit.info.id).split())
-            file = path or self._folder / "edits" / f"{name}{SUFFIX}"
-            save_edit(edit, self._base, file)
-            self.say(f"Saved {file} ({file.stat().st_size / 1e6:.1f} MB).")
-
-        self._model.wishes.ask("saving an edit", do, each=True)
-
-    def load_edit(self, path: Path, any_base: bool = False) -> None:
-        """Put an edit file on as a layer under the edit in work."""
-
-        def do() -> None:
-            edit = load_edit(path, self._base, any_base, self._model.device.type == "cuda")
-            self._model.layers.add(edit)
-            self._model.version += 1
-            self.say(f"Loaded layer {edit.info.name!r}.")
-
-        self._ask_each("loading an edit", do)
-
-    def save_look(self) -> None:
-        """Keep order, switches and strengths beside config.yml: every ns-* command shows the run so."""
-
-        def do() -> None:
-            self.say(f"Saved {write_look(look_of(self._model.layers, self.fade), self._folder)}.")
-
-        self._ask("saving the look", do)
-
-    @property
-    def _folder(self) -> Path:
-        folder = self._pipeline.config.run_dir
-        if folder is None:
-            raise BlendingNerfError("this run has no folder to save to")
-        return folder
-
-    @property
-    def _base(self) -> str:
-        return fingerprint(self._model.base.state_dict())
 
     # -- the training loop's side -------------------------------------------------------------------------------
 
@@ -388,12 +299,12 @@ class Session:
         self._pipeline.find_region()
         if before is not None:
             self.history.remember(before)
-        self._restart(keep_region=True)
+        self.restart(keep_region=True)
 
     def _ask(self, name: str, do: Callable[[], None]) -> None:
         self._model.wishes.ask(name, do)
 
-    def _ask_each(self, name: str, do: Callable[[], None]) -> None:
+    def ask_each(self, name: str, do: Callable[[], None]) -> None:
         """Ask for something that comes on top of what was asked before, and is kept."""
 
         def done() -> None:

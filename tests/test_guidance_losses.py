@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.guidance.losses import (
+    DARKEST,
     SMALLEST_STEP,
     budget_loss,
     directional_loss,
     global_loss,
     prompt_contrast_loss,
+    shading_loss,
     soft_direction,
 )
 
@@ -80,6 +82,34 @@ def test_prompt_contrast_by_hand():
     middle = functional.normalize(X + Y + Z, dim=0)[None]
     assert prompt_contrast_loss(middle, X, torch.stack([Y, Z])).item() == pytest.approx(math.log(3), abs=1e-5)
     assert prompt_contrast_loss(X[None], X, torch.zeros(0, 3)).item() == 0.0
+
+
+def test_shading_by_hand():
+    """Two gray pixels; around their mean the log luminances are +- half the log of their ratio."""
+    original, flat, weight = gray(0.9, 0.4), gray(0.3, 0.3), torch.ones(2)
+    half = math.log((0.9 + DARKEST) / (0.4 + DARKEST)) / 2
+    assert half == pytest.approx(math.log(2.0) / 2)
+    assert shading_loss(original, flat, weight).item() == pytest.approx(half, abs=1e-6)
+    # the dark side bright and the bright side dark: twice as wrong
+    assert shading_loss(original, gray(0.4, 0.9), weight).item() == pytest.approx(2 * half, abs=1e-6)
+    # a third pixel that is not the object's counts for nothing, in the means either
+    beside = torch.tensor([1.0, 1.0, 0.0])
+    assert shading_loss(gray(0.9, 0.4, 0.0), gray(0.3, 0.3, 1.0), beside).item() == pytest.approx(half, abs=1e-6)
+    assert shading_loss(original, flat, torch.zeros(2)).item() == 0.0
+
+
+def test_another_hue_or_a_darker_paint_has_the_same_shading():
+    bright = torch.tensor([[0.8, 0.0, 0.0], [0.4, 0.0, 0.0]])
+    luminance = bright @ torch.tensor([0.2126, 0.7152, 0.0722])
+    green = torch.zeros(2, 3)
+    green[:, 1] = luminance / 0.7152
+    assert shading_loss(bright, green, torch.ones(2)).item() == pytest.approx(0.0, abs=1e-6)
+    darker = 0.5 * (gray(0.9, 0.4) + DARKEST) - DARKEST
+    assert shading_loss(gray(0.9, 0.4), darker, torch.ones(2)).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def gray(*values: float) -> Tensor:
+    return torch.tensor(values)[:, None].expand(-1, 3)
 
 
 def test_budget_is_a_hinge():

@@ -16,7 +16,6 @@ from tiny_run import write_tiny_capture
 from blending_nerf_ns.adopting import without_effect
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
-from blending_nerf_ns.progress import StageBar
 from blending_nerf_ns.rendering.blending import AS_TRAINED
 from blending_nerf_ns.settling import Watch
 from blending_nerf_ns.trainer import BlendingTrainer
@@ -127,12 +126,12 @@ def test_the_edit_in_work_is_deleted_and_not_trained_again(done: BlendingPipelin
     done.model.edit.info = replace(done.model.edit.info, visible=False).with_strengths(change=0.3)
     done.progress[1] = 5  # in the middle
     done.settling.restart()
-    done._bar = StageBar("Edit", STEPS, 5, False)
+    done.clock.begin("Edit", STEPS, 5)
     assert done.stage == "edit"
-    done.session.delete_layer(done.model.edit.info.id)
+    done.session.layers.delete(done.model.edit.info.id)
     grant(done)
     info = done.model.edit.info
-    assert done.stage == "done" and not bool(done.model.edit_ready) and done._bar is None
+    assert done.stage == "done" and not bool(done.model.edit_ready) and not done.clock.runs
     assert info.visible and info.strengths == AS_TRAINED and done.texts == ("", ""), (
         "nothing for a resume to make again"
     )
@@ -144,7 +143,7 @@ def test_the_edit_in_work_is_deleted_and_not_trained_again(done: BlendingPipelin
 
 def test_a_new_layer_is_shown_as_it_is_trained_and_has_no_words_yet(done: BlendingPipeline) -> None:
     done.model.edit.info = replace(done.model.edit.info, visible=False).with_strengths(change=0.3)
-    done.session.new_layer()
+    done.session.layers.new()
     assert "'a blue ball' is kept" in grant(done)
     lower, upper = done.model.layers.all()
     assert (lower.info.visible, lower.info.strengths.change, lower.info.name) == (False, 0.3, "a blue ball")
@@ -178,7 +177,7 @@ def test_an_empty_target_is_refused_whole(capture: Path) -> None:
 
 def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    done.session.save_edit(done.model.edit.info.id, tmp_path / "taken")
+    done.session.layers.save(done.model.edit.info.id, tmp_path / "taken")
     done.session.set_texts("a red ball", "a green ball")
     assert "saving an edit" in grant(done) and done.texts[1] == "a green ball", "and what was asked next is done"
 

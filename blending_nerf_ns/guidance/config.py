@@ -39,6 +39,8 @@ class GuidanceConfig:
     """Weight of what an operation uses beyond its budget."""
     weight_smooth: float = 0.5
     """Weight of the difference of colour and blend ratios between neighbouring points of the region."""
+    weight_shading: float = 0.5
+    """Weight of light and shade being other than the original's, where an edit may do nothing but recolour."""
     weight_solid: float = 0.5
     """Weight of what is added being neither empty nor solid."""
     budget_add: float = 0.5

@@ -13,6 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Of red, green and blue (ITU-R BT.709)."""
+DARKEST = 0.1
+"""Added to a luminance before its logarithm: what is darker has shades that nobody sees, and a photo's noise."""
 SMALLEST_STEP = 0.02
 """Softness of a direction: image changes shorter than this (features have length 1) have no direction to speak of."""
 
@@ -97,6 +101,33 @@ def solidity_loss(opacity: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:
         Scalar in [0, 1].
     """
     return (4.0 * opacity * (1.0 - opacity)).mean()
+
+
+def shading_loss(
+    original: Float[Tensor, "*pixels 3"], edited: Float[Tensor, "*pixels 3"], weight: Float[Tensor, "*pixels"]
+) -> Float[Tensor, ""]:
+    """How much the play of light and shade differs, whatever the colours: mean difference of log luminances, each around its mean.
+
+    A guide that hardly sees shading trades it away: a ball came out flat as a disc, or in dark patches where none were. A surface
+    that is recoloured has its form still, and with it the bright and dark sides. (Ours; that shading outlives a change of
+    reflectance is intrinsic images' premise, Barrow and Tenenbaum 1978.)
+
+    Example: all of it half as bright has the same shading, so `shading_loss(x, 0.5 * x, w)` is next to 0; painting it flat is not.
+
+    Args:
+        original, edited: colours of the same pixels before and after, in [0, 1].
+        weight: of each pixel, in [0, 1].
+
+    Returns:
+        Scalar >= 0; 0 where no pixel weighs anything.
+    """
+    total = weight.sum().clamp_min(1e-6)
+
+    def relative(colors: Tensor) -> Tensor:
+        light = (colors @ colors.new_tensor(LUMINANCE) + DARKEST).log()
+        return light - (weight * light).sum() / total
+
+    return (weight * (relative(edited) - relative(original)).abs()).sum() / total
 
 
 def budget_loss(mean_opacity: Float[Tensor, "*batch"], budget: Union[float, Tensor]) -> Float[Tensor, ""]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Optional, Tuple
+from typing import Iterable, Literal, Optional, Tuple
 
-from blending_nerf_ns.edits.shape import RegionShape
+from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, RegionShape
 from blending_nerf_ns.edits.solids import Solid, oriented_box, sphere
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.combine import parse_sources
@@ -32,8 +32,9 @@ class RegionConfig:
     """Longer side of these views, in pixels."""
     threshold: float = 0.5
     """A surface with at least this probability belongs to the region, in (0, 1]."""
-    margin: float = 0.05
-    """How far the region grows into free space, as a share of its diagonal; additions need room."""
+    margin: Optional[float] = None
+    """How far the region grows into free space, as a share of its diagonal; if not given, 0.05, for additions need room and what is
+    removed has haze around it; where an edit may only recolour 0, for all that there is to recolour there is haze."""
     margin_distance: float = 0.0
     """The same in scene units, in addition."""
     grow: Literal["all", "up"] = "all"
@@ -98,11 +99,21 @@ class RegionConfig:
             return oriented_box(self.box_center, self.box_size, self.box_rotation)
         return sphere(self.sphere_center, self.sphere_radius)
 
+    def fit_for(self, operations: Iterable[str]) -> RegionConfig:
+        """With a margin, where none was given: as much room as these operations can use.
+
+        Example:
+            >>> RegionConfig().fit_for(["change"]).margin, RegionConfig(margin=0.2).fit_for(["change"]).margin
+            (0.0, 0.2)
+        """
+        room = 0.0 if set(operations) == {"change"} else DEFAULT_SHAPE.margin
+        return replace(self, margin=room if self.margin is None else self.margin)
+
     def shape(self) -> RegionShape:
         """How the region is cut."""
         return RegionShape(
             threshold=self.threshold,
-            margin=self.margin,
+            margin=DEFAULT_SHAPE.margin if self.margin is None else self.margin,
             soft_edge=self.soft_edge,
             margin_over_surfaces=self.margin_over_surfaces,
             keep="largest" if self.keep == "largest" else "all",

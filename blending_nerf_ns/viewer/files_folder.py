@@ -30,27 +30,28 @@ class FilesFolder(Folder):
         self._any = self.put(ViewerCheckbox("Of any base", False, hint="Load edits of other bases too."))
         hint = "A camera path's times scale the strengths."
         self._fade = self.put(ViewerCheckbox("Fade in videos", False, cb_hook=self._set_fade, hint=hint))
-        self.put(ViewerButton("Save look", cb_hook=lambda _: session.save_look()))
+        self.put(ViewerButton("Save look", cb_hook=lambda _: session.layers.save_look()))
 
     def _path(self) -> Path | None:
         return Path(self._file.value).expanduser() if self._file.value.strip() else None
 
     def _save(self) -> None:
-        self._session.save_edit(self._session.layers()[-1].info.id, self._path())
+        layers = self._session.layers
+        layers.save(layers.all()[-1].info.id, self._path())
 
     def _load(self) -> None:
         path = self._path()
         if path is None:
             self._session.say("Name the edit file that is to be loaded.")
         else:
-            self._session.load_edit(path, self._any.value)
+            self._session.layers.load(path, self._any.value)
 
     def _set_fade(self, box: ViewerCheckbox) -> None:
-        self._session.fade = bool(box.value)
+        self._session.layers.fade = bool(box.value)
 
     def refresh(self) -> None:
         """What can be taken back, and whether the look fades."""
-        self.write(self._fade, value=self._session.fade)
+        self.write(self._fade, value=self._session.layers.fade)
         if self._training:
             self.write(self._undo, disabled=self._session.history.last is None)
             self.write(self._redo, disabled=self._session.history.next is None)

@@ -26,20 +26,20 @@ class StackFolder(Folder):
     def __init__(self, session: Session, training: bool) -> None:
         super().__init__()
         self._session = session
-        chosen = session.layers()[-1]
+        chosen = session.layers.all()[-1]
         names = self._labels()
         self._list = self.put(ViewerDropdown("Layer", next(iter(names)), list(names), hint="The uppermost first."))
         self._on = self.put(ViewerCheckbox("Layer: on", True, cb_hook=lambda e: self._change(visible=bool(e.value))))
         self._name = self.put(ViewerText("Layer: name", chosen.info.name))
         self.put(ViewerButton("Layer: rename", cb_hook=lambda _: self._change(name=self._name.value)))
         self._ratios = {name: self.put(self._ratio(name, chosen)) for name in OPERATIONS}
-        self.put(ViewerButton("Layer: up", cb_hook=lambda _: self._with_chosen(lambda id: session.move_layer(id, +1))))
+        self.put(ViewerButton("Layer: up", cb_hook=lambda _: self._with_chosen(lambda id: session.layers.move(id, +1))))
         self.put(
-            ViewerButton("Layer: down", cb_hook=lambda _: self._with_chosen(lambda id: session.move_layer(id, -1)))
+            ViewerButton("Layer: down", cb_hook=lambda _: self._with_chosen(lambda id: session.layers.move(id, -1)))
         )
-        self.put(ViewerButton("Layer: delete", cb_hook=lambda _: self._with_chosen(session.delete_layer)))
+        self.put(ViewerButton("Layer: delete", cb_hook=lambda _: self._with_chosen(session.layers.delete)))
         if training:
-            self._new = self.put(ViewerButton("New layer on top", cb_hook=lambda _: session.new_layer()))
+            self._new = self.put(ViewerButton("New layer on top", cb_hook=lambda _: session.layers.new()))
         self._training = training
         self._shown_labels, self._shown_id, self._shown_in_work = names, chosen.info.id, chosen.info.id
         self.put(
@@ -63,7 +63,7 @@ class StackFolder(Folder):
 
     def _labels(self) -> Dict[str, str]:
         """What the list shows, with the ids."""
-        edits = self._session.layers()
+        edits = self._session.layers.all()
         return {
             f"{place + 1}: {edit.info.name or 'empty'}{'' if edit.info.visible else ' (off)'}": edit.info.id
             for place, edit in reversed(list(enumerate(edits)))
@@ -73,7 +73,7 @@ class StackFolder(Folder):
     def _chosen(self) -> Optional[Edit]:
         """The layer that the list shows as chosen, by what it was last written; None where it has gone since."""
         id = self._shown_labels.get(self._list.value)
-        return next((edit for edit in self._session.layers() if edit.info.id == id), None)
+        return next((edit for edit in self._session.layers.all() if edit.info.id == id), None)
 
     def _with_chosen(self, do: Callable[[str], None]) -> None:
         chosen = self._chosen
@@ -81,12 +81,12 @@ class StackFolder(Folder):
             do(chosen.info.id)
 
     def _change(self, **changes: object) -> None:
-        self._with_chosen(lambda id: self._session.change_layer(id, **changes))
+        self._with_chosen(lambda id: self._session.layers.change(id, **changes))
 
     def refresh(self) -> None:
         """Show the chosen layer. Where the list changed it stays chosen, and a new layer is chosen when it begins."""
         labels, handle = self._labels(), self._list.gui_handle
-        in_work = self._session.in_work.info.id
+        in_work = self._session.layers.in_work.info.id
         if labels != self._shown_labels and handle is not None:
             wanted = self._shown_id if in_work == self._shown_in_work else in_work
             handle.options = tuple(labels)  # type: ignore[union-attr]
