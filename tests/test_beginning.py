@@ -11,7 +11,7 @@ from tiny_run import ring, tiny_model
 
 from blending_nerf_ns.beginning import beginnings, choose_start
 from blending_nerf_ns.editing import EditTraining
-from blending_nerf_ns.edits.field import ALL_REMOVED, EditField, EditFieldConfig, Seed, of_any_age
+from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, EditFieldConfig, Seed, of_any_age
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
@@ -107,10 +107,29 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     with torch.no_grad():
         after = field(points, directions)
     scale = field.config.density_scale / 2.0
-    assert after.density[0] == pytest.approx(scale * math.log1p(math.exp(20.0)), rel=1e-4)
-    assert after.density[1] == pytest.approx(scale * math.log(2.0), rel=1e-4), "its surface is where the bias is undone"
-    assert torch.equal(after.density[2:], before[2:])
+    assert after.density[0] == pytest.approx(scale * (math.log1p(math.exp(20.0)) - NO_EDIT_FOG), rel=1e-5)
+    assert after.density[1] == pytest.approx(scale * (math.log(2.0) - NO_EDIT_FOG), rel=1e-5), (
+        "its surface is where the bias is undone"
+    )
+    assert torch.equal(after.density[2:], before[2:]) and not bool(before.any())
     assert torch.allclose(field.first_color, torch.tensor([0.1, 0.8, 0.2]))
+
+
+def test_what_adds_nothing_yet_is_no_fog_and_can_still_grow() -> None:
+    field = small_field()
+    with torch.no_grad():
+        field.shape_head.weight.zero_()
+    points, up = torch.rand(100, 3) - 0.5, torch.tensor([0.0, 0.0, 1.0]).expand(100, 3)
+    scale = field.config.density_scale / 2.0
+    for bias, expected in ((-6.0, 0.0), (-9.0, 0.0), (0.0, scale * (math.log(2.0) - math.log1p(math.exp(-6.0))))):
+        field.zero_grad()
+        with torch.no_grad():
+            field.shape_head.bias[0] = bias
+        density = field(points, up).density
+        assert density.tolist() == pytest.approx([expected] * 100, rel=1e-5, abs=0.0)
+        density.sum().backward()
+        slope = field.shape_head.bias.grad
+        assert slope is not None and float(slope[0]) == pytest.approx(100 * scale / (1 + math.exp(-bias)), rel=1e-4)
 
 
 def test_a_box_reaches_into_its_corners_and_a_ball_does_not() -> None:
@@ -144,7 +163,8 @@ def test_a_seed_is_lit_from_above_as_far_as_it_reaches_and_a_field_without_one_h
 
 def test_a_field_of_before_there_were_seeds_has_none_and_its_removals_are_not_stretched() -> None:
     state = small_field().state_dict()
-    old = {f"layer.{name}": value for name, value in state.items() if name not in ("seed", "stretch")}
+    old = {f"layer.{name}": value for name, value in state.items() if name not in ("seed", "stretch", "fog")}
+    assert float(of_any_age(old)["layer.fog"]) == 0.0, "and its fog is as it was"
     assert of_any_age(old)["layer.seed"].tolist() == [0.0] * 7
     assert float(of_any_age(old)["layer.stretch"]) == 1.0
     new = {**old, "layer.seed": torch.ones(7), "layer.stretch": torch.tensor(1.1)}

@@ -20,6 +20,9 @@ NO_EDIT_DENSITY = -6.0
 NO_EDIT_DENSITY_RATIO = -4.0
 NO_EDIT_COLOR_RATIO = -2.0
 """Biases before the activations: training starts at the original, and a colour moves first."""
+NO_EDIT_FOG = math.log1p(math.exp(NO_EDIT_DENSITY))
+"""Softplus of that density's bias, which is taken off: the room of an addition stood in fog of the addition's colour, two in a
+hundred of what passed through it. What is not denser than that is not there at all."""
 STRETCH = 1.1
 """A removed share is a sigmoid times this, and 1 at most: the upper half of a hard concrete (Louizos et al., ICLR 2018, arXiv
 1712.01312, section 2.2). What is dense is gone only where it is gone altogether: of a ball that a sigmoid had taken away, a
@@ -94,6 +97,8 @@ class EditField(nn.Module):
     """The soft solid that its density starts from, see `Seed`; radii 0: none."""
     stretch: Tensor
     """Of the removed share, see `STRETCH`; 1 in fields that were made before it was more."""
+    fog: Tensor
+    """What is taken off its density's activation, see `NO_EDIT_FOG`; 0 in fields that were made before it was."""
     open_levels: Tensor
 
     def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:
@@ -134,6 +139,7 @@ class EditField(nn.Module):
         self.register_buffer("first_color", torch.full((3,), 0.5))
         self.register_buffer("seed", torch.zeros(7))
         self.register_buffer("stretch", torch.tensor(STRETCH))
+        self.register_buffer("fog", torch.tensor(NO_EDIT_FOG))
         self._seeded: Optional[bool] = None
         self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
         self.reset()
@@ -235,13 +241,19 @@ class EditField(nn.Module):
         density, density_ratio, color_ratio = self.shape_head(hidden).unbind(dim=-1)
         scale = self.config.density_scale / (self.upper - self.lower).max()
         removed = (self.stretch * torch.sigmoid(density_ratio)).clamp_max(1.0)
-        return scale * F.softplus(density + seed), removed, torch.sigmoid(color_ratio)
+        return scale * _never_below_zero(F.softplus(density + seed) - self.fog), removed, torch.sigmoid(color_ratio)
+
+
+def _never_below_zero(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """At least 0, with the gradient of all of them: what is not there yet can still grow (a straight-through estimator, Bengio et
+    al. 2013, arXiv 1308.3432)."""
+    return values + (values.clamp_min(0.0) - values).detach()
 
 
 def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:
     """A state that may have been written before fields had all of their buffers, with what was so then for those missing."""
     fields = [name.removesuffix("shape_head.bias") for name in state if name.endswith("shape_head.bias")]
-    before = {"seed": torch.zeros(7), "stretch": torch.tensor(1.0)}
+    before = {"seed": torch.zeros(7), "stretch": torch.tensor(1.0), "fog": torch.tensor(0.0)}
     return {**{f"{prefix}{name}": value for prefix in fields for name, value in before.items()}, **state}
 
 

@@ -32,8 +32,9 @@ EXACT = (
     "field.upper",
     "field.seed",
     "field.stretch",
+    "field.fog",
 )
-"""Kept in full precision: places and a constant, not weights."""
+"""Kept in full precision: places and constants, not weights."""
 
 
 class EditFile(NamedTuple):
