@@ -134,6 +134,7 @@ class Session:
             self.running = True
             if self._pipeline.edit_done:
                 self.remember("another round")
+                self._make_room()
                 self._pipeline.restart_edit()
             self._wake()
 
@@ -189,11 +190,16 @@ class Session:
                 raise BlendingNerfError("choose at least one of add, remove and change")
             self._pipeline.config.operations = operations  # type: ignore[assignment]
             self._pipeline.take_texts(*self._pipeline.texts)
-            if self.region.margin is None and self.region.source.strip() != "file":
-                self._model.want_region(margin=self.margin)
+            if not self._pipeline.edit_done:  # what is done stays as it is until it is started again
+                self._make_room()
             self._keep()
 
         self._ask("operations", take)
+
+    def _make_room(self) -> None:
+        """The region's margin is what the operations of now can use, unless the user or a file has set it."""
+        if self.region.margin is None and self.region.source.strip() != "file":
+            self._model.want_region(margin=self.margin)
 
     def cut_region(self, **changes: float) -> None:
         """Another threshold, margin, ... of the region, live."""

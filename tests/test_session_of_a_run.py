@@ -86,6 +86,28 @@ def test_other_words_leave_an_edit_done_until_it_is_started(done: BlendingPipeli
     assert (done.stage, int(done.progress[1]), done.edit_end) == ("edit", 0, STEPS), "all of another round"
 
 
+def test_a_region_has_room_once_its_edit_may_add_unless_the_user_or_a_file_says_how_much(
+    done: BlendingPipeline,
+) -> None:
+    def margin_of(*operations: str) -> float:
+        done.session.set_operations(operations)
+        grant(done)
+        grant(done)
+        return done.model.edit.region.shape.margin
+
+    assert done.model.edit.region.shape.margin == 0.0, "a recolour"
+    assert margin_of("add", "change") == 0.0 and done.session.margin == 0.05, "done, as it was trained"
+    done.session.start()
+    grant(done)
+    grant(done)
+    assert done.model.edit.region.shape.margin == pytest.approx(0.05)
+    assert margin_of("change") == 0.0 and margin_of("remove") == pytest.approx(0.05)
+    done.session.cut_region(margin=0.2)
+    assert margin_of("change") == pytest.approx(0.2) and done.session.margin == 0.2
+    done.config.region.margin, done.config.region.source = None, "file"
+    assert margin_of("change", "add") == pytest.approx(0.2)
+
+
 def test_a_removal_that_is_done_stays_done_under_other_words(capture: Path) -> None:
     pipeline = open_pipeline(capture, "an empty floor", ("remove",))
     pipeline.find_region()
