@@ -92,7 +92,8 @@ def draw_bars(results: Sequence[Result], label: Label, figures: Mapping[str, str
             axes.bar(at, heights, width, yerr=errors if any(errors) else None, label=one)
         axes.set_xticks(range(len(groups)), groups, rotation=20, ha="right")
         axes.set_title(title)
-    panels[-1].legend(fontsize=8)
+    # beside the panels: it would lie on the bars
+    drawing.legend(*panels[-1].get_legend_handles_labels(), fontsize=8, loc="outside right upper")
     _write(drawing, path)
 
 
