@@ -41,8 +41,8 @@ class GuidanceConfig:
     """Weight of the difference of colour and blend ratios between neighbouring points of the region."""
     weight_shading: float = 0.5
     """Weight of light and shade being other than the original's, where an edit may do nothing but recolour."""
-    weight_solid: float = 0.5
-    """Weight of what is added being neither empty nor solid."""
+    weight_solid: float = 2.0
+    """Weight of what is added being neither empty nor solid; a quarter of this left a red glow around a red ball."""
     budget_add: float = 0.5
     """Mean accumulated opacity that may be added for free, where rays meet the region, the room around the object included."""
     budget_remove: Optional[float] = None
