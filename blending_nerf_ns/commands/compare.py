@@ -23,8 +23,8 @@ class CompareOptions:
     """Where the captures lie: NAME=FOLDER for each scene that has a file."""
     methods: Tuple[str, ...] = ("ours", "clip-nerf-finetune", "drawn-anew")
     """`ours`, `clip-nerf-finetune`, `drawn-anew` (what a perfect edit scores, where the scene is drawn), and ours with one idea
-    taken out: `no-region`, `no-budgets`, `no-directional-loss`, `no-edit-loss`, `no-base-freezing`, `resampled`, or `ablations`
-    for all of these."""
+    taken out: `no-region`, `no-budgets`, `no-directional-loss`, `no-edit-loss`, `no-shading-loss`, `no-base-freezing`,
+    `resampled`, or `ablations` for all of these."""
     edits: Tuple[str, ...] = ()
     """Of the scenes' edits, such as `recolour add remove replace`; all if none is named."""
     seeds: Tuple[int, ...] = (0, 1, 2)

@@ -34,6 +34,7 @@ def methods(size: str = "cpu") -> Dict[str, Method]:
         Method("no-budgets", ours, (f"{weight}-budget", "0")),
         Method("no-directional-loss", ours, (f"{weight}-direction", "0")),
         Method("no-edit-loss", ours, (f"{weight}-edit", "0")),
+        Method("no-shading-loss", ours, (f"{weight}-shading", "0")),
     ]
     if size == "cpu":
         listed += [
