@@ -217,7 +217,7 @@ class EditTraining:
             "budget": config.weight_budget * over,
             "solid": config.weight_solid * solidity_loss(pixels[:, 7]),
         }
-        if self.model.edit.info.operations == ("change",):  # the form stays, and with it light and shade
+        if set(self.model.edit.info.operations) == {"change"}:  # the form stays, and with it light and shade
             before_rgb = view.original.reshape(-1, 3)[index]
             losses["shading"] = config.weight_shading * shading_loss(before_rgb, pixels[:, :3], covered)
         similar = torch.stack([(after.detach() @ self.target).mean(), (before @ self.target).mean()])

@@ -46,6 +46,8 @@ from blending_nerf_ns.rendering.compositing import BlendedPixels
 from blending_nerf_ns.rendering.folding import pixels_of
 from blending_nerf_ns.wishes import Wishes
 
+SAME_MARGIN = 1e-6
+"""Margins that differ by less are the same: a region keeps its own in float32."""
 AMOUNTS = ("added", "removed", "changed")
 """Accumulated opacities of a picture, one for each of the operations."""
 
@@ -153,6 +155,15 @@ class BlendingModel(Model):
         if bool(self.edit_ready):
             self.edit.region.reshape(**{name: value})
             self.version += 1
+
+    def make_room(self, margin: Optional[float]) -> None:
+        """Give the region of the edit in work this margin, if it has one and another; an edit that has not begun spreads over it."""
+        if margin is None or not bool(self.edit_ready) or abs(self.edit.region.shape.margin - margin) < SAME_MARGIN:
+            return
+        self.edit.region.reshape(margin=margin)
+        if self.edit.field.untouched:
+            self.edit.fit_field_to_region()
+        self.version += 1
 
     def take_crop_box(self, shape: RegionShape) -> None:
         """Make the viewer's crop box the region; where there is none yet, it is the first.

@@ -359,6 +359,7 @@ class BlendingPipeline(VanillaPipeline):
         if self.edit_done:
             self.progress[1] = 0
             self._say("The edit was done, by other words: it is trained another round, in the region that it has.")
+        self.session.make_room()
         self.settling.restart()
 
     def _say(self, text: str) -> None:

@@ -55,18 +55,22 @@ class Preparation:
         """
         config, model = self._config, self._model
         check_region(config)
-        region = config.region.fit_for(config.operations)
         started = time.perf_counter()
         search = self.search()
         scene = FrozenScene(model.beneath, search.cameras, model.config.eval_num_rays_per_chunk)
         found = keep_region(
-            region,
+            config.region,
             search,
-            lambda: build_region(region, scene, config.source_text, search.resolution, self._load_guide, search.images),
+            lambda: build_region(
+                config.region, scene, config.source_text, search.resolution, self._load_guide, search.images
+            ),
         )
         model.edit.region.load_state_dict(found.region.state_dict())
-        model.edit.fit_field_to_region()
         model.edit_ready.fill_(True)
+        model.make_room(
+            config.region.room_for(config.operations)
+        )  # after the search: what is kept of it is for any operations
+        model.edit.fit_field_to_region()
         model.version += 1
         return found.seconds_before or time.perf_counter() - started
 

@@ -99,8 +99,11 @@ class Session:
 
     @property
     def margin(self) -> float:
-        """How far the next region grows, as a share of its diagonal."""
-        return self.region.fit_for(self.operations).shape().margin
+        """How far the region grows that is there, as a share of its diagonal; or the next one, where none is."""
+        if bool(self._model.edit_ready):
+            return round(self._model.edit.region.shape.margin, 6)  # as it was said: it is stored in float32
+        room = self.region.room_for(self.operations)
+        return self.region.shape().margin if room is None else room
 
     def refresh(self) -> None:
         """Bring the status up to date. From any thread: this only reads."""
@@ -134,8 +137,8 @@ class Session:
             self.running = True
             if self._pipeline.edit_done:
                 self.remember("another round")
-                self._make_room()
                 self._pipeline.restart_edit()
+            self.make_room()
             self._wake()
 
         self._ask("start or pause", do)
@@ -191,15 +194,14 @@ class Session:
             self._pipeline.config.operations = operations  # type: ignore[assignment]
             self._pipeline.take_texts(*self._pipeline.texts)
             if not self._pipeline.edit_done:  # what is done stays as it is until it is started again
-                self._make_room()
+                self.make_room()
             self._keep()
 
         self._ask("operations", take)
 
-    def _make_room(self) -> None:
-        """The region's margin is what the operations of now can use, unless the user or a file has set it."""
-        if self.region.margin is None and self.region.source.strip() != "file":
-            self._model.want_region(margin=self.margin)
+    def make_room(self) -> None:
+        """The region's margin is what the operations of now can use, unless the user or a file has said another."""
+        self._model.make_room(self.region.room_for(self._pipeline.config.operations))
 
     def cut_region(self, **changes: float) -> None:
         """Another threshold, margin, ... of the region, live."""
@@ -212,7 +214,8 @@ class Session:
 
         def do() -> None:
             before = self._snapshot("crop box")
-            self._model.take_crop_box(self.region.fit_for(self.operations).shape())
+            self._model.take_crop_box(self.region.shape())
+            self.make_room()
             self.history.remember(before)
 
         self.ask_each("crop box", do)
@@ -271,6 +274,7 @@ class Session:
         keep_region = keep_region and bool(model.edit_ready)
         if keep_region:
             model.edit.region.load_state_dict(region)
+            self.make_room()
             model.edit.fit_field_to_region()
         model.edit_ready.fill_(keep_region)
         self._pipeline.restart_edit()

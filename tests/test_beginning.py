@@ -18,6 +18,8 @@ from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.losses import solidity_loss
+from blending_nerf_ns.rendering.blending import EditSamples, blend
+from blending_nerf_ns.rendering.compositing import composite_blend
 from blending_nerf_ns.team import Team
 
 SIDE = 24
@@ -111,7 +113,7 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     assert after.density[1] == pytest.approx(scale * (math.log(2.0) - NO_EDIT_FOG), rel=1e-5), (
         "its surface is where the bias is undone"
     )
-    assert torch.equal(after.density[2:], before[2:]) and not bool(before.any())
+    assert torch.equal(after.density[2:], before[2:]) and bool((before == scale * 1e-6).all())
     assert torch.allclose(field.first_color, torch.tensor([0.1, 0.8, 0.2]))
 
 
@@ -121,15 +123,39 @@ def test_what_adds_nothing_yet_is_no_fog_and_can_still_grow() -> None:
         field.shape_head.weight.zero_()
     points, up = torch.rand(100, 3) - 0.5, torch.tensor([0.0, 0.0, 1.0]).expand(100, 3)
     scale = field.config.density_scale / 2.0
-    for bias, expected in ((-6.0, 0.0), (-9.0, 0.0), (0.0, scale * (math.log(2.0) - math.log1p(math.exp(-6.0))))):
+    for bias, expected in ((-6.0, 1e-6), (-9.0, 1e-6), (0.0, math.log(2.0) - math.log1p(math.exp(-6.0)))):
         field.zero_grad()
         with torch.no_grad():
             field.shape_head.bias[0] = bias
         density = field(points, up).density
-        assert density.tolist() == pytest.approx([expected] * 100, rel=1e-5, abs=0.0)
+        assert density.tolist() == pytest.approx([scale * expected] * 100, rel=1e-5)
         density.sum().backward()
         slope = field.shape_head.bias.grad
         assert slope is not None and float(slope[0]) == pytest.approx(100 * scale / (1 + math.exp(-bias)), rel=1e-4)
+
+
+@pytest.mark.parametrize(("density", "ratio"), [(0.0, 0.0), (5.0, 1.0)], ids=["empty", "taken away"])
+def test_where_nothing_is_a_picture_pulls_at_the_colour_that_would_grow(density: float, ratio: float) -> None:
+    """One interval of length 0.1 before blue: what grows there is the edit's red, whatever the original's green was."""
+    field = small_field()
+    with torch.no_grad():
+        field.shape_head.weight.zero_()
+        color = field.first_color.copy_(torch.tensor([0.9, 0.05, 0.05]))
+    up = torch.tensor([[0.0, 0.0, 1.0]])
+    out = field(torch.zeros(1, 3), up)
+    one = torch.ones(1, 1)
+    edit = EditSamples(out.density[None], color.view(1, 1, 3), ratio * one, 0.0 * one, one)
+    blended = blend(density * one, torch.tensor([[[0.0, 1.0, 0.0]]]), edit)
+    pixel = composite_blend(blended, edit.rgb, torch.tensor([[0.0, 0.1]]), torch.tensor([[0.0, 0.0, 1.0]]))
+    for value, wanted in (
+        (pixel.rgb[0, 0], 0.9),
+        (pixel.rgb[0, 1], 0.05),
+        (pixel.rgb[0, 2], -0.95),
+        (pixel.added[0], 1.0),
+    ):
+        (slope,) = torch.autograd.grad(value, out.density, retain_graph=True)
+        assert float(slope) == pytest.approx(0.1 * wanted, rel=1e-3)
+    assert float(pixel.added) < 1e-5, "and nobody sees it"
 
 
 def test_a_box_reaches_into_its_corners_and_a_ball_does_not() -> None:

@@ -86,26 +86,59 @@ def test_other_words_leave_an_edit_done_until_it_is_started(done: BlendingPipeli
     assert (done.stage, int(done.progress[1]), done.edit_end) == ("edit", 0, STEPS), "all of another round"
 
 
-def test_a_region_has_room_once_its_edit_may_add_unless_the_user_or_a_file_says_how_much(
-    done: BlendingPipeline,
-) -> None:
-    def margin_of(*operations: str) -> float:
-        done.session.set_operations(operations)
-        grant(done)
-        grant(done)
-        return done.model.edit.region.shape.margin
+def margin_of(pipeline: BlendingPipeline) -> float:
+    """Of the region that is there; the panel shows it."""
+    margin = pipeline.model.edit.region.shape.margin
+    assert pipeline.session.margin == pytest.approx(margin)
+    return margin
 
-    assert done.model.edit.region.shape.margin == 0.0, "a recolour"
-    assert margin_of("add", "change") == 0.0 and done.session.margin == 0.05, "done, as it was trained"
+
+def test_a_region_has_room_once_its_edit_may_add(done: BlendingPipeline) -> None:
+    session = done.session
+    assert margin_of(done) == 0.0, "a recolour"
+    session.set_operations(("add", "change"))
+    grant(done)
+    assert margin_of(done) == 0.0, "done, as it was trained"
+    session.start()
+    grant(done)
+    assert margin_of(done) == pytest.approx(0.05)
+    for operations, margin in ((("change",), 0.0), (("remove",), 0.05)):
+        session.set_operations(operations)
+        grant(done)
+        assert margin_of(done) == pytest.approx(margin)
+    version = done.model.version
+    session.set_operations(("add", "remove"))
+    grant(done)
+    assert done.model.version == version, "the same room: what was rendered of it stays"
+
+
+def test_the_user_or_a_file_says_how_much_room_there_is(done: BlendingPipeline) -> None:
+    done.session.start()
+    done.session.cut_region(margin=0.2)
+    done.session.set_operations(("add",))
+    grant(done)
+    assert margin_of(done) == pytest.approx(0.2)
+    done.config.region.margin, done.config.region.source = None, "file"
+    done.session.set_operations(("change",))
+    grant(done)
+    assert margin_of(done) == pytest.approx(0.2)
+
+
+def test_an_edit_that_starts_afresh_spreads_over_its_room(done: BlendingPipeline) -> None:
+    narrow = done.model.edit.field.upper.clone()
+    done.session.set_operations(("add", "change"))
+    done.session.reset()
     done.session.start()
     grant(done)
-    grant(done)
-    assert done.model.edit.region.shape.margin == pytest.approx(0.05)
-    assert margin_of("change") == 0.0 and margin_of("remove") == pytest.approx(0.05)
-    done.session.cut_region(margin=0.2)
-    assert margin_of("change") == pytest.approx(0.2) and done.session.margin == 0.2
-    done.config.region.margin, done.config.region.source = None, "file"
-    assert margin_of("change", "add") == pytest.approx(0.2)
+    edit = done.model.edit
+    assert margin_of(done) == pytest.approx(0.05) and bool((edit.field.upper > narrow).all())
+    assert torch.equal(edit.field.upper, edit.region.bounds()[1])
+
+
+def test_a_resume_with_other_operations_makes_their_room(done: BlendingPipeline, capture: Path) -> None:
+    resumed = open_pipeline(capture, operations=("add", "change"), resumed=True)
+    resumed.load_state_dict(done.state_dict())
+    assert margin_of(resumed) == pytest.approx(0.05)
 
 
 def test_a_removal_that_is_done_stays_done_under_other_words(capture: Path) -> None:

@@ -55,7 +55,6 @@ def show_region(
     from blending_nerf_ns.bases.nerfacto import NerfactoBase
     from blending_nerf_ns.commands.overlay import overlay_view
     from blending_nerf_ns.commands.scene import open_scene
-    from blending_nerf_ns.edits.layer import OPERATIONS
     from blending_nerf_ns.guidance.clip import load_clip
     from blending_nerf_ns.localization.build import build_region
     from blending_nerf_ns.localization.file import save_region
@@ -64,7 +63,6 @@ def show_region(
     from blending_nerf_ns.sheet import contact_sheet
 
     console, started = Console(), time.perf_counter()
-    region = region.fit_for(OPERATIONS)
     scene, images = open_scene(run, data, device)
     base = cast(NerfactoBase, scene.base)
     searched = Search(

@@ -22,7 +22,10 @@ NO_EDIT_COLOR_RATIO = -2.0
 """Biases before the activations: training starts at the original, and a colour moves first."""
 NO_EDIT_FOG = math.log1p(math.exp(NO_EDIT_DENSITY))
 """Softplus of that density's bias, which is taken off: the room of an addition stood in fog of the addition's colour, two in a
-hundred of what passed through it. What is not denser than that is not there at all."""
+hundred of what passed through it."""
+FAINTEST = 1e-6
+"""What is left of it, so that a hundred-thousandth of the light is lost across the region's box. Not 0: where the original is empty,
+or taken away, all that is there is the edit's then, and a picture's gradient is that of the edit's colour."""
 STRETCH = 1.1
 """A removed share is a sigmoid times this, and 1 at most: the upper half of a hard concrete (Louizos et al., ICLR 2018, arXiv
 1712.01312, section 2.2). What is dense is gone only where it is gone altogether: of a ball that a sigmoid had taken away, a
@@ -241,13 +244,13 @@ class EditField(nn.Module):
         density, density_ratio, color_ratio = self.shape_head(hidden).unbind(dim=-1)
         scale = self.config.density_scale / (self.upper - self.lower).max()
         removed = (self.stretch * torch.sigmoid(density_ratio)).clamp_max(1.0)
-        return scale * _never_below_zero(F.softplus(density + seed) - self.fog), removed, torch.sigmoid(color_ratio)
+        return scale * _at_least(F.softplus(density + seed) - self.fog, FAINTEST), removed, torch.sigmoid(color_ratio)
 
 
-def _never_below_zero(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """At least 0, with the gradient of all of them: what is not there yet can still grow (a straight-through estimator, Bengio et
-    al. 2013, arXiv 1308.3432)."""
-    return values + (values.clamp_min(0.0) - values).detach()
+def _at_least(values: Float[Tensor, "*any"], least: float) -> Float[Tensor, "*any"]:
+    """None less than this, with the gradient of all of them: what is not there yet can still grow (a straight-through estimator,
+    Bengio et al. 2013, arXiv 1308.3432)."""
+    return values + (values.clamp_min(least) - values).detach()
 
 
 def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,8 @@ def shading_loss(
     that is recoloured has its form still, and with it the bright and dark sides. (Ours; that shading outlives a change of
     reflectance is intrinsic images' premise, Barrow and Tenenbaum 1978.)
 
-    Example: all of it half as bright has the same shading, so `shading_loss(x, 0.5 * x, w)` is next to 0; painting it flat is not.
+    Another hue of the same luminances costs nothing, and half of them all next to nothing (it is the dark ones that `DARKEST`
+    evens out); one colour everywhere costs what the luminances differ by.
 
     Args:
         original, edited: colours of the same pixels before and after, in [0, 1].
@@ -124,7 +125,9 @@ def shading_loss(
     total = weight.sum().clamp_min(1e-6)
 
     def relative(colors: Tensor) -> Tensor:
-        light = (colors @ colors.new_tensor(LUMINANCE) + DARKEST).log()
+        # numbers and no tensor of them, which a GPU would be waited for
+        light = sum((c * share for c, share in zip(colors.unbind(dim=-1), LUMINANCE, strict=True)), weight * 0.0)
+        light = (light + DARKEST).log()
         return light - (weight * light).sum() / total
 
     return (weight * (relative(edited) - relative(original)).abs()).sum() / total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, Literal, Optional, Tuple
 
@@ -99,15 +99,16 @@ class RegionConfig:
             return oriented_box(self.box_center, self.box_size, self.box_rotation)
         return sphere(self.sphere_center, self.sphere_radius)
 
-    def fit_for(self, operations: Iterable[str]) -> RegionConfig:
-        """With a margin, where none was given: as much room as these operations can use.
+    def room_for(self, operations: Iterable[str]) -> Optional[float]:
+        """The margin that these operations can use; None where the user or a file has said another.
 
         Example:
-            >>> RegionConfig().fit_for(["change"]).margin, RegionConfig(margin=0.2).fit_for(["change"]).margin
-            (0.0, 0.2)
+            >>> RegionConfig().room_for(["change"]), RegionConfig(margin=0.2).room_for(["change"])
+            (0.0, None)
         """
-        room = 0.0 if set(operations) == {"change"} else DEFAULT_SHAPE.margin
-        return replace(self, margin=room if self.margin is None else self.margin)
+        if self.margin is not None or self.source.strip() == "file":
+            return None
+        return 0.0 if set(operations) == {"change"} else DEFAULT_SHAPE.margin
 
     def shape(self) -> RegionShape:
         """How the region is cut."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 COLOURS = {"all": "#222222", "add": "#2a7f3f", "remove": "#b3372f", "change": "#2b5fb4"}
-TERMS = ("blended", "edit", "direction", "budget", "solid", "smooth")
+TERMS = ("blended", "edit", "direction", "budget", "solid", "shading", "smooth")
 """Weighted losses, as the trainer adds them up."""
 SMOOTH = 0.9
 """Of the running mean that is drawn over the single steps: each step sees one view, and views differ."""
@@ -25,7 +25,7 @@ def loss_plot(steps: Sequence[Mapping[str, Any]]) -> Optional[bytes]:
         return None
     drawing, (left, right) = _panels()
     at = [step["step"] for step in steps]
-    for number, name in enumerate(name for name in TERMS if name in steps[0]):
+    for number, name in enumerate(name for name in TERMS if any(name in step for step in steps)):
         _draw_smooth(left, at, _column(steps, name), name, f"C{number}")
     for name, label, colour in (
         ("similarity", "edited pictures", COLOURS["change"]),
