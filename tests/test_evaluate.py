@@ -223,7 +223,8 @@ def test_layers_are_measured_each_alone_as_well(folder: Path, tmp_path: Path, mo
         else:
             assert first == pytest.approx(second, rel=0.05, abs=0.05), f"{name}: the same edit, kept at half precision"
             assert both == pytest.approx((first + second) / 2), name
-    assert one["psnr"]["value"] > content["metrics"]["psnr"]["value"], "both together change more"
+    changed = "own_region_changed_inside"  # not the pictures: on a base of some steps both are gray, and so is the edit
+    assert content["metrics"][changed]["value"] > one[changed]["value"] > 0, "both together change more"
     words = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf8")).text)
     assert "Each layer alone" in words and "mean" in words and "Strength sweep" not in words
 
