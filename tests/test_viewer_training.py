@@ -184,7 +184,7 @@ def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
         client.move("Budget: add", 0.35)
         client.settle()
         training.send_signal(signal.SIGINT)
-        training.wait(60)
+        training.wait(240)
     finally:
         training.kill()
     info = LayerInfo.from_dict(unpack(saved()["_model.edit._extra_state"])["info"])
