@@ -4,7 +4,7 @@ This is a thin rim: the mathematics is in `rendering`, the base in `bases`, the 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
 
 import torch
 from jaxtyping import Float
@@ -46,8 +46,6 @@ from blending_nerf_ns.rendering.compositing import BlendedPixels
 from blending_nerf_ns.rendering.folding import pixels_of
 from blending_nerf_ns.wishes import Wishes
 
-SAME_MARGIN = 1e-6
-"""Margins that differ by less are the same: a region keeps its own in float32."""
 AMOUNTS = ("added", "removed", "changed")
 """Accumulated opacities of a picture, one for each of the operations."""
 
@@ -156,11 +154,15 @@ class BlendingModel(Model):
             self.edit.region.reshape(**{name: value})
             self.version += 1
 
-    def make_room(self, margin: Optional[float]) -> None:
-        """Give the region of the edit in work this margin, if it has one and another; an edit that has not begun spreads over it."""
-        if margin is None or not bool(self.edit_ready) or abs(self.edit.region.shape.margin - margin) < SAME_MARGIN:
+    def make_room(self, **room: Any) -> None:
+        """Give the region of the edit in work this margin and the like, if it has another; an edit that has not begun spreads over it.
+
+        Args:
+            room: fields of `RegionShape`; those not named stay as they are.
+        """
+        if not bool(self.edit_ready) or self.edit.region.has_shape(**room):
             return
-        self.edit.region.reshape(margin=margin)
+        self.edit.region.reshape(**room)
         if self.edit.field.untouched:
             self.edit.fit_field_to_region()
         self.version += 1

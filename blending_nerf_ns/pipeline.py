@@ -21,7 +21,7 @@ from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.checking import check_edit, transparency_hint
 from blending_nerf_ns.checkpoints import load_whole
 from blending_nerf_ns.editing import EditTraining
-from blending_nerf_ns.edits.field import of_any_age
+from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.guidance.config import GuidanceConfig

@@ -68,7 +68,7 @@ class Preparation:
         model.edit.region.load_state_dict(found.region.state_dict())
         model.edit_ready.fill_(True)
         # after the search, which is kept for other operations too
-        model.make_room(config.region.room_for(config.operations))
+        model.make_room(**config.region.room_for(config.operations))
         model.edit.fit_field_to_region()
         model.version += 1
         return found.seconds_before or time.perf_counter() - started

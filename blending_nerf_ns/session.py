@@ -102,8 +102,7 @@ class Session:
         """How far the region grows that is there, as a share of its diagonal; or the next one, where none is."""
         if bool(self._model.edit_ready):
             return round(self._model.edit.region.shape.margin, 6)  # as it was said: it is stored in float32
-        room = self.region.room_for(self.operations)
-        return self.region.shape().margin if room is None else room
+        return self.region.room_for(self.operations).get("margin", self.region.shape().margin)
 
     def refresh(self) -> None:
         """Bring the status up to date. From any thread: this only reads."""
@@ -200,8 +199,8 @@ class Session:
         self._ask("operations", take)
 
     def make_room(self) -> None:
-        """The region's margin is what the operations of now can use, unless the user or a file has said another."""
-        self._model.make_room(self.region.room_for(self._pipeline.config.operations))
+        """The region has the room that the operations of now can use, unless the user or a file has said another."""
+        self._model.make_room(**self.region.room_for(self._pipeline.config.operations))
 
     def cut_region(self, **changes: float) -> None:
         """Another threshold, margin, ... of the region, live."""

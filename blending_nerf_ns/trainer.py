@@ -4,7 +4,7 @@ import copy
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Type, cast
+from typing import TYPE_CHECKING, Type, cast
 
 import torch
 from nerfstudio.engine.optimizers import Optimizers
@@ -18,6 +18,10 @@ from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
 from blending_nerf_ns.team import TeamOptimizers
+from blending_nerf_ns.viewer.ending import end_pictures
+
+if TYPE_CHECKING:
+    from nerfstudio.viewer.viewer import Viewer
 
 allow_nerfstudio_checkpoints()
 
@@ -95,6 +99,9 @@ class BlendingTrainer(Trainer):
             if pipeline.session.waits:  # what was moved while it slept would be lost
                 pipeline.save()
             raise
+        finally:
+            if self.config.is_viewer_enabled() and self.viewer_state is not None:
+                end_pictures(cast("Viewer", self.viewer_state))
 
     def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
         """nerfstudio's; where there is nothing to train nothing moves, and a GPU's gradient scaler is not asked what it has seen."""

@@ -11,7 +11,8 @@ from tiny_run import ring, tiny_model
 
 from blending_nerf_ns.beginning import beginnings, choose_start
 from blending_nerf_ns.editing import EditTraining
-from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, EditFieldConfig, Seed, of_any_age
+from blending_nerf_ns.edits.age import of_any_age
+from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, EditFieldConfig, Seed
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape

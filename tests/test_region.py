@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.growth import body_around, grow, region_weight
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, SHADE, RegionShape, find_core, keep_parts, nearest_voxel
@@ -335,7 +336,7 @@ class TestReshape:
     def test_it_makes_what_a_new_region_would_be(self):
         evidence = seen_block()
         region = region_from_probability(*evidence, *UNIT)
-        assert region.shape == pytest.approx((0.5, 0.05, 0.03, False, "all", 0.0, "all"))
+        assert region.shape == pytest.approx((0.5, 0.05, 0.03, False, "all", 0.0, "all", True))
         region.reshape(margin=0.3, soft_edge=0.2, margin_over_surfaces=True, keep="largest")
         again = region_from_probability(*evidence, *UNIT, RegionShape(0.5, 0.3, 0.2, True, "largest"))
         assert torch.equal(region.weight, again.weight)
@@ -356,13 +357,14 @@ class TestStorage:
         probability, state = seen_block()
         region = region_from_probability(
             probability * (0.5 + 0.5 * torch.rand_like(probability)), state, -torch.rand(3), torch.rand(3),
-            RegionShape(0.61, 0.1, 0.07, True, "largest", 0.02, "up"),
+            RegionShape(0.61, 0.1, 0.07, True, "largest", 0.02, "up", False),
         )  # fmt: skip
         loaded = Region(16)
         loaded.load_state_dict({name: value.clone() for name, value in region.state_dict().items()}, strict=True)
         assert loaded.shape == region.shape
         points = torch.rand(1000, 3) * 2 - 1
         assert torch.equal(loaded.weight_at(points), region.weight_at(points))
+        assert torch.equal(loaded.color_weight_at(points), region.color_weight_at(points))
         # probabilities are stored in half precision: the weight is made from what is stored
         weight = loaded.weight.clone()
         loaded.reshape()
@@ -372,14 +374,14 @@ class TestStorage:
     def test_everything_is_a_buffer_and_nothing_is_trained(self):
         region = Region(8)
         assert not list(region.parameters())
-        assert set(region.state_dict()) == {"probability", "state", "weight", "lower", "upper", "reach", "settings"}
+        grids = {"probability", "state", "weight", "color_weight"}
+        assert set(region.state_dict()) == {*grids, "lower", "upper", "reach", "settings"}
 
     def test_a_region_that_was_stored_before_there_were_so_many_settings(self):
         region = region_from_probability(*seen_block(), *UNIT, RegionShape(0.61, 0.1, 0.07, True, "largest"))
         stored = region.state_dict()
         loaded = nn.ModuleDict({"region": Region(16)})
-        loaded.load_state_dict(
-            {f"region.{name}": value for name, value in {**stored, "settings": stored["settings"][:5]}.items()}
-        )
+        old = {f"region.{name}": value for name, value in stored.items() if name != "color_weight"}
+        loaded.load_state_dict(of_any_age({**old, "region.settings": stored["settings"][:5]}))
         assert loaded["region"].shape == region.shape
         assert len(stored["settings"]) == len(RegionShape._fields)

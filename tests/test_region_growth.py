@@ -117,6 +117,7 @@ CHANGES = st.fixed_dictionaries(
         "keep": st.sampled_from(["all", "largest"]),
         "margin_distance": st.floats(0, 3),
         "grow": st.sampled_from(["all", "up"]),
+        "change_in_margin": st.booleans(),
     },
 )
 BOX = torch.zeros(3), torch.tensor([1.0, 0.8, 1.3])
@@ -149,6 +150,7 @@ class TestLive:
                     assert region.shape == before
             new = region_from_probability(*evidence, *BOX, region.shape)
             assert torch.equal(region.weight, new.weight)
+            assert torch.equal(region.color_weight, new.color_weight)
             assert torch.equal(region.settings, new.settings) and torch.equal(region.reach, new.reach)
 
     def test_the_core_is_looked_for_only_where_it_may_have_changed(self, monkeypatch):

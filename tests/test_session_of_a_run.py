@@ -102,10 +102,12 @@ def test_a_region_has_room_once_its_edit_may_add(done: BlendingPipeline) -> None
     session.start()
     grant(done)
     assert margin_of(done) == pytest.approx(0.05)
+    assert not done.model.edit.region.shape.change_in_margin, "on the object alone: around it is haze"
     for operations, margin in ((("change",), 0.0), (("remove",), 0.05)):
         session.set_operations(operations)
         grant(done)
         assert margin_of(done) == pytest.approx(margin)
+        assert done.model.edit.region.shape.change_in_margin == (operations == ("change",))
     version = done.model.version
     session.set_operations(("add", "remove"))
     grant(done)

@@ -76,6 +76,11 @@ class Edit(nn.Module):
         size = BLOCK if positions.device.type == "cpu" else max(1, len(active))
         blocks = [self.field(positions[part], directions[part // num_intervals]) for part in active.split(size)]
         out = FieldOutputs(*(torch.cat(values) for values in zip(*blocks, strict=True)))
+        color_ratio = out.color_ratio
+        if not self.region.changes_everywhere:
+            # blending takes it times the region's weight; so the product is that of the colour's own
+            weight = intervals.region.flatten()[active]
+            color_ratio = color_ratio * self.region.color_weight_at(positions[active]) / weight
 
         def spread(values: Tensor, fill: float = 0.0) -> Tensor:
             everywhere = values.new_full((shape.numel(), *values.shape[1:]), fill)
@@ -85,7 +90,7 @@ class Edit(nn.Module):
             density=spread(out.density),
             rgb=spread(out.rgb, fill=0.5),
             density_ratio=spread(out.density_ratio),
-            color_ratio=spread(out.color_ratio),
+            color_ratio=spread(color_ratio),
             region=intervals.region,
         )
 

@@ -1,7 +1,6 @@
 """The editable field g_phi: a hash grid over the region's box, with view direction (design sections 1 and 3)."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Optional, Type
 
@@ -251,13 +250,6 @@ def _at_least(values: Float[Tensor, "*any"], least: float) -> Float[Tensor, "*an
     """None less than this, with the gradient of all of them: what is not there yet can still grow (a straight-through estimator,
     Bengio et al. 2013, arXiv 1308.3432)."""
     return values + (values.clamp_min(least) - values).detach()
-
-
-def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state that may have been written before fields had all of their buffers, with what was so then for those missing."""
-    fields = [name.removesuffix("shape_head.bias") for name in state if name.endswith("shape_head.bias")]
-    before = {"seed": torch.zeros(7), "stretch": torch.tensor(1.0), "fog": torch.tensor(0.0)}
-    return {**{f"{prefix}{name}": value for prefix in fields for name, value in before.items()}, **state}
 
 
 def resolve_implementation(wanted: str, use_cuda: bool) -> Literal["tcnn", "torch"]:

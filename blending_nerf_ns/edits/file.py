@@ -15,14 +15,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.edit import Edit, build_edit
-from blending_nerf_ns.edits.field import of_any_age
 from blending_nerf_ns.errors import BlendingNerfError
 
 FORMAT = "blending-nerf edit 1"
 SUFFIX = ".edit.safetensors"
-DERIVED = ("region.weight", "_extra_state")
-"""What follows from the rest: the weight is cut from the evidence, the description is the file's metadata."""
+DERIVED = ("region.weight", "region.color_weight", "_extra_state")
+"""What follows from the rest: weights are cut from the evidence, the description is the file's metadata."""
 EXACT = (
     "region.lower",
     "region.upper",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from blending_nerf_ns.edits.shape import (
     CHOICES,
     DEFAULT_SHAPE,
     SEEN,
+    SWITCHES,
     Nearest,
     RegionShape,
     bounding_box,
@@ -62,6 +64,8 @@ class Region(nn.Module):
     """UInt8 [z, y, x]: shape.HIDDEN, FREE or SEEN."""
     weight: Tensor
     """Float [z, y, x] in [0, 1], 0 on the outermost layer."""
+    color_weight: Tensor
+    """The same for what changes colours: nowhere more than `weight`."""
     lower: Tensor
     upper: Tensor
     settings: Tensor
@@ -77,11 +81,13 @@ class Region(nn.Module):
         self.register_buffer("probability", torch.zeros(grid, dtype=torch.half))
         self.register_buffer("state", torch.zeros(grid, dtype=torch.uint8))
         self.register_buffer("weight", torch.zeros(grid))
+        self.register_buffer("color_weight", torch.zeros(grid))
         self.register_buffer("lower", -torch.ones(3))
         self.register_buffer("upper", torch.ones(3))
         self.register_buffer("reach", torch.stack([self.lower, self.upper]))
-        self.register_buffer("settings", _to_numbers(DEFAULT_SHAPE))
+        self.register_buffer("settings", to_numbers(DEFAULT_SHAPE))
         self._cut: Optional[Cut] = None  # of the evidence in the buffers; None if not known, as after loading
+        self._one_weight: Optional[bool] = True  # whether both are the same; None if not known
 
     @property
     def resolution(self) -> int:
@@ -92,6 +98,10 @@ class Region(nn.Module):
     def shape(self) -> RegionShape:
         """Threshold, margin and the like that the weight was made with."""
         return _from_numbers(self.settings)
+
+    def has_shape(self, **fields: float | bool | str) -> bool:
+        """Whether the shape's fields are these, as they are stored: in float32."""
+        return self.shape == _as_stored(self.shape._replace(**fields))  # type: ignore[arg-type]
 
     @property
     def voxel_size(self) -> Float[Tensor, "3"]:
@@ -111,12 +121,24 @@ class Region(nn.Module):
         Args:
             points: finite grid coordinates, anywhere.
         """
-        unit = (points.to(self.weight.dtype) - self.lower) * (2.0 / (self.upper - self.lower)) - 1.0
+        return self._read(self.weight, points)
+
+    @property
+    def changes_everywhere(self) -> bool:
+        """Whether colours may change wherever anything may."""
+        if self._one_weight is None:  # asked once: a GPU is waited for
+            self._one_weight = bool(torch.equal(self.weight, self.color_weight))
+        return self._one_weight
+
+    def color_weight_at(self, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points"]:
+        """The weight of what changes colours at points in grid coordinates, at most `weight_at`."""
+        return self._read(self.weight if self.changes_everywhere else self.color_weight, points)
+
+    def _read(self, grid: Float[Tensor, "z y x"], points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points"]:
+        unit = (points.to(grid.dtype) - self.lower) * (2.0 / (self.upper - self.lower)) - 1.0
         # the outermost layer is 0 and so is the padding; the clamp keeps far points in the integer range of the kernel
         places = unit.clamp(-2.0, 2.0).view(1, 1, 1, -1, 3)
-        found = F.grid_sample(
-            self.weight[None, None], places, mode="bilinear", padding_mode="zeros", align_corners=False
-        )
+        found = F.grid_sample(grid[None, None], places, mode="bilinear", padding_mode="zeros", align_corners=False)
         return found.view(points.shape[:-1]).clamp(0.0, 1.0)
 
     def bounds(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
@@ -168,9 +190,12 @@ class Region(nn.Module):
     @torch.no_grad()
     def _set_weight(self, cut: Cut, shape: RegionShape) -> None:
         weight = grow(cut.body, shape)
+        self._one_weight = shape.change_in_margin or shape == shape.of_object
+        color_weight = weight if self._one_weight else np.minimum(grow(cut.body, shape.of_object), weight)
         self._cut = cut
-        self.settings.copy_(_to_numbers(shape))
+        self.settings.copy_(to_numbers(shape))
         self.weight.copy_(torch.from_numpy(weight))
+        self.color_weight.copy_(torch.from_numpy(color_weight))
         box = bounding_box(weight > 0)
         if box is None:
             self.reach.copy_(torch.stack([self.lower, self.upper]))
@@ -180,11 +205,7 @@ class Region(nn.Module):
         self.reach.copy_(self.lower + steps * self.voxel_size)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        self._cut = None
-        stored = state_dict.get(prefix + "settings")
-        if stored is not None and stored.numel() < self.settings.numel():
-            # written before RegionShape had all of its fields: it was cut with what are the last ones' defaults
-            state_dict[prefix + "settings"] = torch.cat([stored, _to_numbers(DEFAULT_SHAPE)[len(stored) :].to(stored)])
+        self._cut, self._one_weight = None, None
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 
@@ -233,17 +254,18 @@ def _make_cut(
 
 def _as_stored(shape: RegionShape) -> RegionShape:
     """With its numbers rounded as `settings` rounds them, so that a stored region is cut the same; and checked."""
-    return _from_numbers(_to_numbers(shape.checked())).checked()
+    return _from_numbers(to_numbers(shape.checked())).checked()
 
 
-def _to_numbers(shape: RegionShape) -> Float[Tensor, "7"]:
+def to_numbers(shape: RegionShape) -> Float[Tensor, "8"]:
+    """The fields of a shape as `Region.settings` keeps them."""
     fields = shape._asdict()
     fields.update({name: words.index(fields[name]) for name, words in CHOICES.items()})
     return torch.tensor([float(value) for value in fields.values()])
 
 
-def _from_numbers(numbers: Float[Tensor, "7"]) -> RegionShape:
+def _from_numbers(numbers: Float[Tensor, "8"]) -> RegionShape:
     fields: dict[str, Any] = dict(zip(RegionShape._fields, numbers.tolist()))
     fields.update({name: words[int(fields[name])] for name, words in CHOICES.items()})
-    fields["margin_over_surfaces"] = bool(fields["margin_over_surfaces"])
+    fields.update({name: bool(fields[name]) for name in SWITCHES})
     return RegionShape(**fields)

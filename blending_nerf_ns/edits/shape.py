@@ -45,6 +45,8 @@ Keep = Literal["all", "largest"]
 Grow = Literal["all", "up"]
 CHOICES = {"keep": get_args(Keep), "grow": get_args(Grow)}
 """The fields of RegionShape that are words, and which words."""
+SWITCHES = ("margin_over_surfaces", "change_in_margin")
+"""Those that are yes or no."""
 
 
 class RegionShape(NamedTuple):
@@ -65,6 +67,14 @@ class RegionShape(NamedTuple):
     """A length that is added to the margin, in grid units: scene units inside the unit cube of a contracted scene."""
     grow: Grow = "all"
     """Where margin and soft edge may go: in all directions, or only upwards (+z), to make room for a hat."""
+    change_in_margin: bool = True
+    """Whether colours may change in the margin, too, or on the object alone: all that there is in free space around it is haze,
+    and what is added has a colour of its own."""
+
+    @property
+    def of_object(self) -> RegionShape:
+        """The same without its margin."""
+        return self._replace(margin=0.0, margin_distance=0.0)
 
     def checked(self) -> RegionShape:
         """Itself, or an error that names the value that is out of range."""

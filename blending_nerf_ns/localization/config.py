@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Literal, Optional, Tuple
+from typing import Any, Dict, Iterable, Literal, Optional, Tuple
 
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, RegionShape
 from blending_nerf_ns.edits.solids import Solid, oriented_box, sphere
@@ -43,6 +43,9 @@ class RegionConfig:
     """Over this further share of the diagonal the region fades out."""
     margin_over_surfaces: bool = False
     """Whether the margin takes neighbouring surfaces along."""
+    change_in_margin: Optional[bool] = None
+    """Whether colours may change in the margin, too; if not given, on the object alone, unless an edit may only recolour: whoever
+    gives that a margin wants it recoloured."""
     keep: Literal["all", "largest", "best", "nearest"] = "best"
     """Which of several separate parts to keep: all, the largest, the one that the guide reads best as the source text when
     it looks at each from nearby, or the one nearest to `point`."""
@@ -99,16 +102,20 @@ class RegionConfig:
             return oriented_box(self.box_center, self.box_size, self.box_rotation)
         return sphere(self.sphere_center, self.sphere_radius)
 
-    def room_for(self, operations: Iterable[str]) -> Optional[float]:
-        """The margin that these operations can use; None where the user or a file has said another.
+    def room_for(self, operations: Iterable[str]) -> Dict[str, Any]:
+        """What of a region's shape these operations decide; nothing of what the user or a file has said.
 
         Example:
-            >>> RegionConfig().room_for(["change"]), RegionConfig(margin=0.2).room_for(["change"])
-            (0.0, None)
+            >>> RegionConfig().room_for(["change"])
+            {'margin': 0.0, 'change_in_margin': True}
+            >>> RegionConfig(margin=0.2).room_for(["add", "change"])
+            {'change_in_margin': False}
         """
-        if self.margin is not None or self.source.strip() == "file":
-            return None
-        return 0.0 if set(operations) == {"change"} else DEFAULT_SHAPE.margin
+        recolors = set(operations) == {"change"}
+        room = {"margin": 0.0 if recolors else DEFAULT_SHAPE.margin, "change_in_margin": recolors}
+        if self.source.strip() == "file":
+            return {}
+        return {name: value for name, value in room.items() if getattr(self, name) is None}
 
     def shape(self) -> RegionShape:
         """How the region is cut."""
@@ -120,4 +127,5 @@ class RegionConfig:
             keep="largest" if self.keep == "largest" else "all",
             margin_distance=self.margin_distance,
             grow=self.grow,
+            change_in_margin=bool(self.change_in_margin),
         )

@@ -10,16 +10,18 @@ from typing import Dict, Optional
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
 
 FORMAT = "blending-nerf region 1"
+DERIVED = ("weight", "color_weight")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def save_region(region: Region, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
-    """Write evidence and settings, and more that is to be known; the weight follows from them."""
-    state = {name: value.contiguous().cpu() for name, value in region.state_dict().items() if name != "weight"}
+    """Write evidence and settings, and more that is to be known; the weights follow from them."""
+    state = {name: value.contiguous().cpu() for name, value in region.state_dict().items() if name not in DERIVED}
     save_file(state, path, metadata={**metadata, "format": FORMAT})
 
 
@@ -35,9 +37,9 @@ def load_region(path: Optional[Path]) -> Region:
         with safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("format") != FORMAT:
                 raise KeyError(f"its format is not {FORMAT!r}")
-        state = load_file(path)
+        state = of_any_age(load_file(path))
         region = Region(state["probability"].shape[0])
-        region.load_state_dict({**state, "weight": region.weight})
+        region.load_state_dict({**state, **{name: getattr(region, name) for name in DERIVED}})
     except (SafetensorError, KeyError, IndexError, RuntimeError) as error:
         raise BlendingNerfError(f"{path} is no region that `blending-nerf region` wrote: {error}") from error
     region.reshape()

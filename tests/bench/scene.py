@@ -20,6 +20,7 @@ from torch import Tensor
 
 from blending_nerf_ns.bases.nerfacto import NerfactoBase
 from blending_nerf_ns.demo.capture import CENTRE, CaptureShape, demo_capture_scene, draw, training_views
+from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
 from blending_nerf_ns.edits.solids import region_from_solid, sphere
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
@@ -30,6 +31,8 @@ from blending_nerf_ns.trainer import BlendingTrainerConfig
 MethodName = Literal["blending-nerf-cpu", "blending-nerf"]
 SMALLEST_BALL, LARGEST_BALL = 0.02, 0.7
 """Radii that are tried, in scene units; the cameras lie at a distance of 1."""
+AS_CONFIGURED = DEFAULT_SHAPE._replace(change_in_margin=False)
+"""What an edit of all operations has if nothing else is said; costs a second weight."""
 COUNTING_SIZE = 64
 """Side of the picture whose samples are counted while a ball's size is looked for, in pixels."""
 
@@ -164,7 +167,7 @@ def put_ball(model: BlendingModel, radius: float, operations: Tuple[str, ...] = 
     solid = sphere((0.0, 0.0, 0.0), radius)
     grid_box = tuple(corner.cpu() for corner in model.base.grid_box)
     resolution = model.config.region_resolution
-    region = region_from_solid(solid, grid_box, model.base.contracted, resolution)  # type: ignore[arg-type]
+    region = region_from_solid(solid, grid_box, model.base.contracted, resolution, AS_CONFIGURED)  # type: ignore[arg-type]
     model.edit.region.load_state_dict(region.state_dict())
     model.edit.fit_field_to_region()
     model.edit.info = replace(model.edit.info, operations=operations)

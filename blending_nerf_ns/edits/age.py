@@ -1,0 +1,43 @@
+"""Edits that an earlier version wrote, in checkpoints and files: what they lack is what was so then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blending_nerf_ns.edits.region import to_numbers
+from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
+
+FIELD = "shape_head.bias"
+"""Every field has had this from the first version on."""
+REGION = "settings"
+"""Every region this."""
+
+
+def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that may have been written before fields and regions had all of their buffers, with those that are missing.
+
+    Args:
+        state: of any module that may hold edits, at any depth.
+    """
+    fields = [name.removesuffix(FIELD) for name in state if name.endswith(FIELD)]
+    regions = [name.removesuffix(REGION) for name in state if name == REGION or name.endswith(f".{REGION}")]
+    added = {f"{prefix}{name}": value for prefix in fields for name, value in _field_before().items()}
+    for prefix in regions:
+        if f"{prefix}weight" in state:  # files hold none, for it follows from the rest
+            added[f"{prefix}color_weight"] = state[f"{prefix}weight"]
+    whole = {f"{prefix}{REGION}": _all_settings(state[f"{prefix}{REGION}"]) for prefix in regions}
+    return {**added, **state, **whole}
+
+
+def _field_before() -> dict[str, Tensor]:
+    """Starts were no solids, removed shares no more than a sigmoid, and there was fog."""
+    return {"seed": torch.zeros(7), "stretch": torch.tensor(1.0), "fog": torch.tensor(0.0)}
+
+
+def _all_settings(stored: Tensor) -> Tensor:
+    """Those of later versions are such by default that a region is cut as before."""
+    return torch.cat([stored, to_numbers(DEFAULT_SHAPE)[len(stored) :].to(stored)])
