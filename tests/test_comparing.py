@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import runpy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_run import ring, run, write_tiny_capture
+from tiny_run import ring
 
 from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
@@ -22,7 +22,6 @@ from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, rows_of, spread_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import unknown_words
-from blending_nerf_ns.loss_record import read_losses
 
 SCENES = Path(__file__).resolve().parent.parent / "examples" / "scenes"
 EDIT = EditCase("recolour", "a red ball", "a blue ball", ("change",), {"box-size": "1 2 3"})
@@ -287,108 +286,6 @@ def test_seconds_are_those_of_region_and_edit() -> None:
     assert figure_of(result, "seconds") == 100.0
     assert figure_of({**result, "attempts": 2}, "seconds") is None, "the last attempt's only"
     assert figure_of({**compact(report, {}), "attempts": 1}, "seconds") is None, "nothing was trained"
-
-
-# -- all of it ------------------------------------------------------------------------------------------------------
-
-TINY_BASE = (
-    *("--pipeline.model.base.num-levels", "2", "--pipeline.model.base.max-res", "32", "--pipeline.base-steps", "12"),
-    *("--pipeline.model.base.log2-hashmap-size", "10", "--pipeline.model.base.hidden-dim", "16"),
-    *("--pipeline.model.base.hidden-dim-color", "16", "--pipeline.model.base.num-nerf-samples-per-ray", "8"),
-    *("--pipeline.model.base.num-proposal-samples-per-ray", "16"),
-    *("--pipeline.datamanager.train-num-rays-per-batch", "64"),
-)
-TINY_EDIT = (
-    *("--pipeline.edit-steps", "6"),
-    *("--pipeline.guidance.views", "2", "--pipeline.guidance.image-size", "24", "--pipeline.guidance.crops", "2"),
-    *("--steps-per-save", "3"),
-)
-
-
-@dataclass(frozen=True)
-class TinyTable:
-    """A table that was run once."""
-
-    folder: Path
-    cells: list[Cell]
-    place: Workplace
-    results: list[Any]
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> TinyTable:
-    """Ours, the baseline and an ablation, from photos to figures."""
-    folder = tmp_path_factory.mktemp("compared")
-    capture = write_tiny_capture(folder / "capture")
-    box = {"source": "box", "box-size": "0.5 0.5 0.5"}
-    scene = SceneCase("demo", (replace(EDIT, region=box, room="around"),), capture, masks=("demo",))
-    place = Workplace(
-        folder / "work",
-        folder / "results",
-        train_flags=TINY_EDIT,
-        base_flags=TINY_BASE,
-        evaluate_flags=("--num-views", "2", "--image-size", "32", "--mask-dilation", "1", "--shown-views", "1"),
-    )
-    chosen = choose_methods(["ours", "clip-nerf-finetune", "no-base-freezing", "no-region"])
-    cells = table_cells([scene], [], chosen, [0])
-    results, failures = run_cells(cells, place)
-    assert failures == {}
-    return TinyTable(folder, cells, place, list(results))
-
-
-@pytest.mark.slow
-def test_all_methods_stand_in_one_table(table: TinyTable) -> None:
-    for result in table.results:
-        assert result["metrics"]["clip_direction_similarity"] is not None
-        assert result["metrics"]["close_up_r_precision"] is not None
-        assert str(table.folder) not in json.dumps(result)
-    ours, baseline, unfrozen, everywhere = table.results
-    assert ours["views"] == baseline["views"] and ours["metrics"]["added_inside"] is not None
-    assert "no region of its own" in baseline["left_out"]["own_region_psnr_outside"]
-    assert "does not tell" in baseline["left_out"]["added_inside"] and baseline["doing_nothing"]["psnr"] == 99.0
-    # the base's rays outside are its own, up to the rounding of another chunk
-    assert ours["metrics"]["own_region_psnr_outside"] > 80 > unfrozen["metrics"]["own_region_psnr_outside"]
-    assert markdown(table.results).count("| demo |") == 4
-    assert everywhere["metrics"]["psnr_outside"] < ours["metrics"]["psnr_outside"], "it may act everywhere, and does"
-
-
-@pytest.mark.slow
-def test_a_finished_table_runs_nothing_again(table: TinyTable) -> None:
-    def logs() -> dict[str, int]:
-        return {file.name: file.stat().st_size for file in (table.place.work / "logs").iterdir()}
-
-    before = logs()
-    assert len(before) == 5, "one base and four runs"
-    assert run_cells(table.cells, table.place) == (table.results, {}) and logs() == before
-
-
-@pytest.mark.slow
-def test_a_fine_tuned_run_renders_and_evaluates_as_any_other(table: TinyTable) -> None:
-    name = f"seed0-{training_fingerprint(table.cells[1], table.place)}.0"
-    found = table.folder / "work" / "runs" / table.cells[1].experiment / "clip-nerf-finetune-cpu" / name
-    config = ("--load-config", found / "config.yml")
-    outputs = ("--rendered-output-names", "rgb", "original", "--image-format", "png", "--split", "test")
-    run("ns-render", "dataset", *config, "--output-path", table.folder / "renders", *outputs, cwd=table.folder)
-    for name in ("rgb", "original"):
-        assert len(list((table.folder / "renders" / "test" / name).iterdir())) == 3
-    run("ns-eval", *config, "--output-path", table.folder / "eval.json", cwd=table.folder)
-    said = json.loads((table.folder / "eval.json").read_text())["results"]
-    assert {"psnr", "ssim", "edit_psnr", "edit_ssim"} <= set(said) and said["edit_psnr"] < 99
-
-
-@pytest.mark.slow
-def test_a_fine_tuned_run_trains_its_own_base_and_resumes(tmp_path: Path) -> None:
-    write_tiny_capture(tmp_path / "capture")
-    texts = ("--pipeline.source-text", "a red ball", "--pipeline.target-text", "a blue ball")
-    where = ("--data", "capture", "--output-dir", "out", "--experiment-name", "tiny", "--vis", "tensorboard")
-    flags = (*texts, *where, "--viewer.quit-on-train-completion", "True", *TINY_BASE, *TINY_EDIT)
-    runs = tmp_path / "out" / "tiny" / "clip-nerf-finetune-cpu"
-    run("ns-train", "clip-nerf-finetune-cpu", *flags, "--timestamp", "half", "--max-num-iterations", 15, cwd=tmp_path)
-    assert [line["step"] for line in read_losses(runs / "half")] == [0, 1, 2]
-    resumed = ("--timestamp", "whole", "--load-dir", runs / "half" / "nerfstudio_models")
-    run("ns-train", "clip-nerf-finetune-cpu", *flags, *resumed, cwd=tmp_path)
-    assert [line["step"] for line in read_losses(runs / "whole")] == list(range(6))
-    assert {"blended", "direction", "proposal", "similarity"} <= set(read_losses(runs / "whole")[0])
 
 
 # -- open questions -------------------------------------------------------------------------------------------------
