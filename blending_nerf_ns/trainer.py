@@ -4,6 +4,7 @@ import copy
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Type, cast
 
 import torch
@@ -53,6 +54,7 @@ class BlendingTrainer(Trainer):
 
     def setup(self, test_mode="val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
+        self.train_lock = cast(Lock, RLock())  # held while the loop steps, which may want to save; the viewer takes it for pictures
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
         cast(BlendingPipelineConfig, self.config.pipeline).resumed = bool(resumed)
         if resumed:
@@ -125,5 +127,6 @@ class BlendingTrainer(Trainer):
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:
-        """Everything that a resume needs, written whole or not at all."""
-        write_training(self, step)
+        """Everything that a resume needs, written whole or not at all; a picture that grants a wish meanwhile waits."""
+        with self.train_lock:
+            write_training(self, step)
