@@ -54,7 +54,9 @@ class BlendingTrainer(Trainer):
 
     def setup(self, test_mode="val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
-        self.train_lock = cast(Lock, RLock())  # held while the loop steps, which may want to save; the viewer takes it for pictures
+        self.train_lock = cast(
+            Lock, RLock()
+        )  # held while the loop steps, which may want to save; the viewer takes it for pictures
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
         cast(BlendingPipelineConfig, self.config.pipeline).resumed = bool(resumed)
         if resumed:
@@ -99,11 +101,16 @@ class BlendingTrainer(Trainer):
             super().train()
         except KeyboardInterrupt:
             if pipeline.session.waits:  # what was moved while it slept would be lost
+                self._end_pictures()
+                pipeline.model.wishes.grant()
                 pipeline.save()
             raise
         finally:
-            if self.config.is_viewer_enabled() and self.viewer_state is not None:
-                end_pictures(cast("Viewer", self.viewer_state))
+            self._end_pictures()
+
+    def _end_pictures(self) -> None:
+        if self.config.is_viewer_enabled() and self.viewer_state is not None:
+            end_pictures(cast("Viewer", self.viewer_state))
 
     def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
         """nerfstudio's; where there is nothing to train nothing moves, and a GPU's gradient scaler is not asked what it has seen."""

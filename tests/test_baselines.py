@@ -186,6 +186,7 @@ def test_resampling_loses_the_identity_that_splitting_keeps() -> None:
     with torch.no_grad():  # an edit that does nothing, though it is on
         for edited in (model, ours):
             edited.edit.region.weight.mul_(1e-9)
+            edited.edit.region.color_weight.mul_(1e-9)
     split, resampled = ours.get_outputs(rays), model.get_outputs(rays)
     assert float((split["rgb"] - split["original"]).abs().max()) < 1e-5
     assert float((resampled["rgb"] - resampled["original"]).abs().max()) > 1e-5

@@ -20,6 +20,7 @@ from tiny_run import rays_towards_middle, run, run_of, tiny_model, train, write_
 
 from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.cli import main
+from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.look import look_of, read_look, write_look
@@ -156,6 +157,26 @@ def test_save_writes_a_layer_as_it_is_shown(folder: Path, model: BlendingModel, 
         assert torch.allclose(edit.field.state_dict()[name], value, atol=2e-3), name
     commanded("edits", "save", folder, model.edit.info.id, "--output", path)
     assert read_edit_header(path).description["info"]["name"] == UPPER
+
+
+def test_a_layer_of_a_run_of_before_is_saved_as_it_was(folder: Path, model: BlendingModel, tmp_path: Path) -> None:
+    """Written before colours had a weight of their own: it goes on without."""
+    content, path = content_of(folder), tmp_path / "ball.edit.safetensors"
+    for name in [name for name in content["pipeline"] if name.endswith("region.color_weight")]:
+        del content["pipeline"][name]
+        settings = name.replace("color_weight", "settings")
+        content["pipeline"][settings] = content["pipeline"][settings][:7]
+    torch.save(content, max((folder / "nerfstudio_models").glob("*.ckpt")))
+    commanded("edits", "save", folder, LOWER, "--output", path)
+    edit = load_edit(path, fingerprint(model.base.state_dict()))
+    assert edit.region.changes_everywhere and torch.equal(edit.region.weight, model.layers.all()[0].region.weight)
+    with pytest.raises(RuntimeError, match=r"color_weight"):
+        loaded(folder)
+    state = of_any_age(content["pipeline"])
+    new = tiny_model(seed=7)
+    new.layers.make_room(state, "_model.layers.")
+    new.load_state_dict({name.removeprefix("_model."): v for name, v in state.items() if name.startswith("_model.")})
+    assert all(edit.region.changes_everywhere for edit in new.layers.all())
 
 
 def test_apply_puts_a_file_directly_under_the_edit_in_work(folder: Path, model: BlendingModel, file: Path) -> None:

@@ -90,3 +90,6 @@ def test_operations_decide_unless_the_user_or_a_file_does():
     assert RegionConfig(margin=0.2).room_for(["change"]) == {"change_in_margin": True}, "a margin to be recoloured"
     assert RegionConfig(change_in_margin=True).room_for(["add", "change"]) == {"margin": 0.05}
     assert RegionConfig(source="file").room_for(["change"]) == {}
+    over = RegionConfig(margin_over_surfaces=True)
+    assert over.shape().change_in_margin, "a table that is taken along is to be recoloured"
+    assert over.room_for(["add", "change"])["change_in_margin"]

@@ -188,6 +188,7 @@ def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
     finally:
         training.kill()
     assert "terminate called" not in log.read_text(), "no thread of a picture is left to the interpreter"
+    assert training.returncode >= 0, "nor was it ended by a signal"
     info = LayerInfo.from_dict(unpack(saved()["_model.edit._extra_state"])["info"])
     assert info.strengths.change == 0.25, "and what sliders said with the interrupt"
     assert "budget_add: 0.35" in (run_of(folder, "sleeping") / "config.yml").read_text()

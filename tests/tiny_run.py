@@ -19,6 +19,7 @@ from blending_nerf_ns.bases.nerfacto import NerfactoBaseConfig
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, find_subject, write_capture
 from blending_nerf_ns.edits.field import EditFieldConfig
 from blending_nerf_ns.edits.solids import region_from_box
+from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
 
 BIN = Path(sys.executable).parent
@@ -106,6 +107,7 @@ def tiny_model(contracted: bool = True, seed: int = 0, operations: tuple[str, ..
     region = region_from_box(
         (0.1, 0.0, 0.0), (0.5, 0.5, 0.5), grid_box=model.base.grid_box, contracted=contracted, resolution=24
     )
+    region.reshape(**RegionConfig(margin=region.shape.margin).room_for(operations))
     model.edit.region.load_state_dict(region.state_dict())
     model.edit.fit_field_to_region()
     with torch.no_grad():  # a strong random edit, and a base that one can see

@@ -18,6 +18,7 @@ from blending_nerf_ns.commands.run_layers import (
     put_layer,
     strengths_text,
 )
+from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.edit import build_edit
 from blending_nerf_ns.edits.file import FORMAT, SUFFIX, load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layer import LayerInfo, unpack
@@ -80,7 +81,7 @@ def save_layer(run: Run, name: Annotated[str, tyro.conf.Positional], output: Pat
         raise BlendingNerfError(f"{name!r} is in work and still empty: there is nothing to save; train it first")
     tensors = found.tensors(info.id)
     edit = build_edit(unpack(tensors["_extra_state"]))
-    edit.load_state_dict(tensors)
+    edit.load_state_dict(of_any_age(tensors))
     edit.info = replace(info, visible=True)
     save_edit(edit, base, output)
     Console().print(f"{escape(_called(info))} is in {escape(str(output))} ({output.stat().st_size / 1e6:.2f} MB)")

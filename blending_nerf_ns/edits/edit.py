@@ -77,7 +77,7 @@ class Edit(nn.Module):
         blocks = [self.field(positions[part], directions[part // num_intervals]) for part in active.split(size)]
         out = FieldOutputs(*(torch.cat(values) for values in zip(*blocks, strict=True)))
         color_ratio = out.color_ratio
-        if not self.region.changes_everywhere:
+        if "change" in self.info.operations and not self.region.changes_everywhere:
             # blending takes it times the region's weight; so the product is that of the colour's own
             weight = intervals.region.flatten()[active]
             color_ratio = color_ratio * self.region.color_weight_at(positions[active]) / weight

@@ -149,7 +149,7 @@ class Region(nn.Module):
         """Cut the region anew from the stored evidence: no view is rendered, no network runs.
 
         Live: at 128 voxels a side another threshold, or other parts to keep, take a core a third of a second, everything
-        else a hundredth.
+        else one or two hundredths.
 
         Args:
             changes: fields of RegionShape; those not named stay as they are.

@@ -44,8 +44,8 @@ class RegionConfig:
     margin_over_surfaces: bool = False
     """Whether the margin takes neighbouring surfaces along."""
     change_in_margin: Optional[bool] = None
-    """Whether colours may change in the margin, too; if not given, on the object alone, unless an edit may only recolour: whoever
-    gives that a margin wants it recoloured."""
+    """Whether colours may change in the margin, too; if not given, on the object alone, for around it there is haze. Not so where the
+    margin takes surfaces along, nor where an edit may only recolour: whoever gives that a margin wants it recoloured."""
     keep: Literal["all", "largest", "best", "nearest"] = "best"
     """Which of several separate parts to keep: all, the largest, the one that the guide reads best as the source text when
     it looks at each from nearby, or the one nearest to `point`."""
@@ -112,7 +112,10 @@ class RegionConfig:
             {'change_in_margin': False}
         """
         recolors = set(operations) == {"change"}
-        room = {"margin": 0.0 if recolors else DEFAULT_SHAPE.margin, "change_in_margin": recolors}
+        room = {
+            "margin": 0.0 if recolors else DEFAULT_SHAPE.margin,
+            "change_in_margin": recolors or self.margin_over_surfaces,
+        }
         if self.source.strip() == "file":
             return {}
         return {name: value for name, value in room.items() if getattr(self, name) is None}
@@ -127,5 +130,5 @@ class RegionConfig:
             keep="largest" if self.keep == "largest" else "all",
             margin_distance=self.margin_distance,
             grow=self.grow,
-            change_in_margin=bool(self.change_in_margin),
+            change_in_margin=self.margin_over_surfaces if self.change_in_margin is None else self.change_in_margin,
         )
