@@ -110,6 +110,7 @@ class BlendingTrainer(Trainer):
 
     def _end_pictures(self) -> None:
         if self.config.is_viewer_enabled() and self.viewer_state is not None:
+            cast(BlendingPipeline, self.pipeline).editor.control.end()
             end_pictures(cast("Viewer", self.viewer_state))
 
     def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:

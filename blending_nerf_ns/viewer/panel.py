@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, List
@@ -58,6 +57,7 @@ class PanelControl(ViewerControl):
 
     def __init__(self, session: Session, folders: List[Folder]) -> None:
         self._session, self._folders = session, folders
+        self._ended = threading.Event()
 
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
@@ -84,14 +84,17 @@ class PanelControl(ViewerControl):
     def _keep_fresh(self) -> None:
         """The one thread that writes widgets, and asks for a picture where no widget was moved but something changed."""
         shown = self._session.picture
-        while True:
+        while not self._ended.wait(REFRESH_SECONDS):
             self.refresh()
             self._show_training_state()
             if self._session.picture != shown:
                 shown = self._session.picture
                 with suppress(KeyError, RuntimeError):  # a page was closed just now
                     self.viewer._trigger_rerender()
-            time.sleep(REFRESH_SECONDS)
+
+    def end(self) -> None:
+        """Write no widget any more. A run ends by this: it reads tensors, for which a GPU is waited."""
+        self._ended.set()
 
     def refresh(self) -> None:
         """Show the present state once. A layer may come or go while it is read: then the next time shows it."""
