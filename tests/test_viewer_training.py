@@ -184,7 +184,7 @@ def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
         client.move("Budget: add", 0.35)
         client.settle()
         training.send_signal(signal.SIGINT)
-        training.wait(60)
+        training.wait(120)
     finally:
         training.kill()
     assert "terminate called" not in log.read_text(), "no thread of a picture is left to the interpreter"
