@@ -152,6 +152,11 @@ def test_a_killed_run_is_resumed_with_both_layers(editor) -> None:
     assert torch.equal(resumed[key], state[key]), "the first layer is as it was, bit for bit"
 
 
+def default_interrupt() -> None:
+    """Let SIGINT be what it is in a terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
     folder, _, _ = editor
     port, log = free_port(), folder / "sleeping.log"
@@ -169,7 +174,8 @@ def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
         return len({key.split(".")[3] for key in saved() if key.startswith("_model.layers.frozen.")})
 
     with log.open("w") as out:
-        training = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
+        # a shell's background jobs, and so this test in one, ignore interrupts, which a process inherits
+        training = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, preexec_fn=default_interrupt)
     try:
         client = ViserClient(port)
         assert client.listen(lambda: client.says("The edit is done"), 240), log.read_text()[-3000:]
