@@ -54,9 +54,8 @@ class BlendingTrainer(Trainer):
 
     def setup(self, test_mode="val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
-        self.train_lock = cast(
-            Lock, RLock()
-        )  # held while the loop steps, which may want to save; the viewer takes it for pictures
+        # the viewer takes it for its pictures; ours may save, which takes it again, while the loop has it for a step
+        self.train_lock = cast(Lock, RLock())
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
         cast(BlendingPipelineConfig, self.config.pipeline).resumed = bool(resumed)
         if resumed:
