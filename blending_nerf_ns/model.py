@@ -4,7 +4,7 @@ This is a thin rim: the mathematics is in `rendering`, the base in `bases`, the 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,7 @@ from blending_nerf_ns.edits.stack import (
     sample_edit,
 )
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.preservation import psnr, ssim
 from blending_nerf_ns.overlay import region_overlay, wipe
 from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.rendering.blending import Strengths
@@ -368,18 +369,10 @@ class BlendingModel(Model):
         """
         truth = self.base.renderer_rgb.blend_background(batch["image"].to(self.device))
         original, edited = outputs["original"], outputs["rgb"]
-
-        def image(value: Tensor) -> Tensor:
-            return value.moveaxis(-1, 0)[None]
-
-        def compare(one: Tensor, two: Tensor) -> Tuple[float, float]:
-            error = float(torch.mean((one - two) ** 2))
-            psnr = 99.0 if error <= 10**-9.9 else float(-10.0 * torch.log10(torch.tensor(error)))
-            return psnr, float(cast(Tensor, self.base.ssim(image(one), image(two), data_range=1.0)))
-
-        psnr, ssim = compare(original, truth)
-        edit_psnr, edit_ssim = compare(edited, original)
-        metrics = {"psnr": psnr, "ssim": ssim, "edit_psnr": edit_psnr, "edit_ssim": edit_ssim}
+        metrics = {
+            **{"psnr": psnr(truth[None], original[None]), "ssim": ssim(truth[None], original[None])},
+            **{"edit_psnr": psnr(original[None], edited[None]), "edit_ssim": ssim(original[None], edited[None])},
+        }
         for name in AMOUNTS:
             metrics[f"edit_{name}"] = float(outputs[name].mean())
         if self.score is not None:
