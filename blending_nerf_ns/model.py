@@ -39,7 +39,7 @@ from blending_nerf_ns.edits.stack import (
     sample_edit,
 )
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.preservation import psnr, ssim
+from blending_nerf_ns.evaluation.preservation import ns_eval_figures
 from blending_nerf_ns.overlay import region_overlay, wipe
 from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.rendering.blending import Strengths
@@ -369,10 +369,7 @@ class BlendingModel(Model):
         """
         truth = self.base.renderer_rgb.blend_background(batch["image"].to(self.device))
         original, edited = outputs["original"], outputs["rgb"]
-        metrics = {
-            **{"psnr": psnr(truth[None], original[None]), "ssim": ssim(truth[None], original[None])},
-            **{"edit_psnr": psnr(original[None], edited[None]), "edit_ssim": ssim(original[None], edited[None])},
-        }
+        metrics = ns_eval_figures(truth, original, edited)
         for name in AMOUNTS:
             metrics[f"edit_{name}"] = float(outputs[name].mean())
         if self.score is not None:

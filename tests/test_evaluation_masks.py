@@ -20,6 +20,7 @@ from blending_nerf_ns.evaluation.preservation import (
     HIGHEST_PSNR,
     SSIM_REACH,
     lpips_outside,
+    ns_eval_figures,
     psnr,
     psnr_outside,
     ssim,
@@ -224,6 +225,18 @@ def test_ssim_outside_sees_the_inside_unless_the_mask_is_grown_by_its_window():
     edited = torch.where(mask[..., None], 1 - original, original)
     assert ssim_outside(original, edited, mask, dilation=SSIM_REACH - 1) < 1 - 1e-6
     assert ssim_outside(original, edited, mask, dilation=SSIM_REACH) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_ns_eval_says_what_the_base_and_what_the_edit_differ_by():
+    photo = torch.full((16, 16, 3), 0.5)
+    original = photo + 0.1
+    found = ns_eval_figures(photo, original, original + 0.01)
+    assert found["psnr"] == pytest.approx(20.0, abs=1e-4) and found["edit_psnr"] == pytest.approx(40.0, abs=1e-3)
+    of_flat_ones = (2 * 0.5 * 0.6 + 1e-4) / (0.5**2 + 0.6**2 + 1e-4)
+    assert found["ssim"] == pytest.approx(of_flat_ones, abs=1e-5)
+    assert found["ssim"] < found["edit_ssim"] < 1.0
+    unedited = ns_eval_figures(photo, original, original)
+    assert unedited == {**found, "edit_psnr": 99.0, "edit_ssim": pytest.approx(1.0)}
 
 
 def test_ssim_needs_room_for_its_window():

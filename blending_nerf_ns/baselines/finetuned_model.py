@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
-from blending_nerf_ns.evaluation.preservation import psnr, ssim
+from blending_nerf_ns.evaluation.preservation import ns_eval_figures
 
 
 @dataclass
@@ -130,11 +130,7 @@ class FinetunedModel(Model):
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         """`psnr`, `ssim`: the original against the photo; `edit_*`: the edited picture against the original."""
         truth, original, edited = self._truth(batch), outputs["original"], outputs["rgb"]
-        metrics = {
-            **{"psnr": psnr(truth[None], original[None]), "ssim": ssim(truth[None], original[None])},
-            **{"edit_psnr": psnr(original[None], edited[None]), "edit_ssim": ssim(original[None], edited[None])},
-        }
-        return metrics, {"img": torch.cat([truth, original, edited], dim=1)}
+        return ns_eval_figures(truth, original, edited), {"img": torch.cat([truth, original, edited], dim=1)}
 
     def _truth(self, batch: Any) -> Tensor:
         return self.base.renderer_rgb.blend_background(batch["image"].to(self.device))

@@ -146,6 +146,23 @@ def lpips_outside(
     return sum(_lpips(network, one, other) for one, other in zip(original, edited)) / len(original)
 
 
+def ns_eval_figures(
+    photo: Float[Tensor, "height width 3"],
+    original: Float[Tensor, "height width 3"],
+    edited: Float[Tensor, "height width 3"],
+) -> dict[str, float]:
+    """What ns-eval says of a view: `psnr` and `ssim` of the original against the photo, `edit_psnr` and `edit_ssim` of the edited
+    picture against the original.
+
+    Args:
+        photo: what was captured.
+        original: the base's picture of it.
+        edited: the same with the edit.
+    """
+    base, edit = (photo[None], original[None]), (original[None], edited[None])
+    return {"psnr": psnr(*base), "ssim": ssim(*base), "edit_psnr": psnr(*edit), "edit_ssim": ssim(*edit)}
+
+
 def _psnr(original: Tensor, edited: Tensor) -> float:
     from torchmetrics.functional.image import peak_signal_noise_ratio  # imports transformers, in seconds
 
