@@ -154,6 +154,11 @@ def ns_eval_figures(
     """What ns-eval says of a view: `psnr` and `ssim` of the original against the photo, `edit_psnr` and `edit_ssim` of the edited
     picture against the original.
 
+    Formula: `psnr` and `ssim` above, of one view.
+    Range: PSNR [0, 99] dB, SSIM [-1, 1]; identical pictures give 99 and 1.
+    Better: higher; an edit that does nothing has the highest `edit_*`.
+    Source: as those; the names are ns-eval's, and ours for the edit.
+
     Args:
         photo: what was captured.
         original: the base's picture of it.
