@@ -30,8 +30,9 @@ def check_edit(config: BlendingPipelineConfig) -> None:
     unknown = sorted(set(config.operations) - set(OPERATIONS))
     if unknown or not config.operations:
         raise BlendingNerfError(f"--pipeline.operations {tuple(config.operations)}: choose among {OPERATIONS}")
-    if config.guidance.views_per_step < 1:
-        raise BlendingNerfError(f"--pipeline.guidance.views-per-step {config.guidance.views_per_step}: at least 1")
+    for name, least in (("views_per_step", 1), ("crops", 1), ("lone_crops", 0)):
+        if (value := getattr(config.guidance, name)) < least:
+            raise BlendingNerfError(f"--pipeline.guidance.{name.replace('_', '-')} {value}: at least {least}")
     for path in () if config.resumed else config.edits:
         read_edit_header(path)
 

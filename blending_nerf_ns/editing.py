@@ -195,11 +195,13 @@ class EditTraining:
             seed = self.seed * len(self.pool) * CROP_SETS
             boxes, before = crop_set(view, number, config.crops, self.adds, self.guide, seed)
         size = self.guide.image_size
-        backgrounds = random_backgrounds(len(boxes), (size, size), generator, pixels.device)
+        few = boxes[torch.randperm(len(boxes), generator=generator)[: config.lone_crops if config.weight_edit else 0]]
+        backgrounds = random_backgrounds(len(few), (size, size), generator, pixels.device)
         with self.timed("CLIP"):
-            alone = crop(alone, boxes, size)
+            alone = crop(alone, few, size)
             lone_crops = composite(alone[:, :3], alone[:, 3:], backgrounds)
-            after, lone = self.guide.encode_images(torch.cat([crop(blended, boxes, size), lone_crops])).chunk(2)
+            seen = self.guide.encode_images(torch.cat([crop(blended, boxes, size), lone_crops]))
+            after, lone = seen[: len(boxes)], seen[len(boxes) :]
 
         covered = view.coverage.reshape(-1)[index]
         inside = covered > 0.5
@@ -212,7 +214,7 @@ class EditTraining:
         )
         losses = {
             "blended": config.weight_blended * global_loss(after, self.target),
-            "edit": config.weight_edit * global_loss(lone, self.target),
+            "edit": config.weight_edit * global_loss(lone, self.target) if len(few) else torch.zeros_like(over),
             "direction": config.weight_direction * directional_loss(before, after, self.source, self.target),
             "budget": config.weight_budget * over,
             "solid": config.weight_solid * solidity_loss(pixels[:, 7]),

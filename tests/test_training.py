@@ -16,6 +16,7 @@ from blending_nerf_ns.adopting import describe, flags_given, take_where_default
 from blending_nerf_ns.checking import check_edit, transparency_hint
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.overlay import region_overlay
 from blending_nerf_ns.pipeline import BlendingPipelineConfig
 from blending_nerf_ns.schedule import exponential, set_rate
@@ -79,13 +80,19 @@ def test_what_a_resume_took_over_is_said_as_flags_and_the_words_come_first() -> 
     assert "--" not in describe({"model.base.hidden_dim": 16}), "the base is taken over whole"
 
 
+BALL = {"target_text": "a blue ball", "source_text": "a ball"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"target_text": " "}, "target-text is empty"),
         ({"target_text": "a blue ball"}, "source-text is empty"),
-        ({"target_text": "a blue ball", "source_text": "a ball", "operations": ()}, "choose among"),
-        ({"target_text": "a blue ball", "source_text": "a ball", "operations": ("paint",)}, "paint"),
+        ({**BALL, "operations": ()}, "choose among"),
+        ({**BALL, "operations": ("paint",)}, "paint"),
+        ({**BALL, "guidance": GuidanceConfig(views_per_step=0)}, "views-per-step 0: at least 1"),
+        ({**BALL, "guidance": GuidanceConfig(crops=0)}, "crops 0: at least 1"),
+        ({**BALL, "guidance": GuidanceConfig(lone_crops=-1)}, "lone-crops -1: at least 0"),
     ],
 )
 def test_a_useless_edit_is_refused_before_a_base_is_trained(changes: dict, message: str) -> None:

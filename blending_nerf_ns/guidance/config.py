@@ -27,6 +27,8 @@ class GuidanceConfig:
     """Views that a step learns from, one after the other; each of several processes has as many of its own."""
     crops: int = 4
     """Pictures that CLIP sees of a view: the whole, and crops of the region at several scales."""
+    lone_crops: int = 2
+    """Of these, drawn anew in each step, how many it also sees of the edit alone, on random backgrounds."""
     rays_per_chunk: int = 2048
     """Most rays whose graph is held at a time, fewer where memory is short: a step's memory does not grow with image_size."""
     weight_blended: float = 1.0

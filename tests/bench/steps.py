@@ -46,7 +46,8 @@ def _parts(scene: BenchScene, editing: EditTraining, rounds: int) -> List[Figure
     strengths = model.edit.info.trained
     sampled = sample_edit(model.edit, strengths, view.rays, everywhere)
     size = editing.guide.image_size
-    pictures = torch.rand(2 * editing.config.crops, 3, size, size, device=scene.device, requires_grad=True)
+    pictures = editing.config.crops + editing.config.lone_crops
+    pictures = torch.rand(pictures, 3, size, size, device=scene.device, requires_grad=True)
 
     def edit_step() -> None:
         optimizer.zero_grad()
