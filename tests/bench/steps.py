@@ -46,8 +46,8 @@ def _parts(scene: BenchScene, editing: EditTraining, rounds: int) -> List[Figure
     strengths = model.edit.info.trained
     sampled = sample_edit(model.edit, strengths, view.rays, everywhere)
     size = editing.guide.image_size
-    pictures = editing.config.crops + editing.config.lone_crops
-    pictures = torch.rand(pictures, 3, size, size, device=scene.device, requires_grad=True)
+    shown = editing.config.crops + min(editing.config.lone_crops, editing.config.crops)
+    pictures = torch.rand(shown, 3, size, size, device=scene.device, requires_grad=True)
 
     def edit_step() -> None:
         optimizer.zero_grad()
@@ -79,16 +79,16 @@ def _parts(scene: BenchScene, editing: EditTraining, rounds: int) -> List[Figure
         "compositing": "forward: splitting, folding, pixels",
         "CLIP": "forward, of all crops before and after",
     }
-    shown = {
+    parts = {
         name: Figure("edit_step_parts_over_base_step", times.ratio(name, "base step"), name, None, note)
         for name, note in notes.items()
     }
     whole = times.ratio("edit step", "base step")
-    rest = whole - sum(shown[name].value for name in ("edit field", "compositing", "CLIP"))
+    rest = whole - sum(parts[name].value for name in ("edit field", "compositing", "CLIP"))
     note = f"{training.rays} rays each, of a view of {editing.config.image_size}² pixels that is kept"
     return [
         Figure("edit_step_over_base_step", whole, "", times.spread("edit step", "base step"), note),
-        *shown.values(),
+        *parts.values(),
         Figure(
             "edit_step_parts_over_base_step", rest, "backward", None, "what is left: backward, losses, smoothness, Adam"
         ),
