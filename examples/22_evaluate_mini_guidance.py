@@ -27,7 +27,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_guidance import models, training
 from mini_guidance.judge import IMAGE_SIZE as JUDGE_SIZE
-from mini_guidance.scores import caption_scores, clip_scores, clipseg_scores, encode
+from mini_guidance.scores import caption_scores, clip_scores, clipseg_scores, edit_scores, encode
 
 from blending_nerf_ns.guidance.embedded import (
     EMBEDDED_DIR,
@@ -37,6 +37,7 @@ from blending_nerf_ns.guidance.embedded import (
     mini_clipseg_path,
 )
 from blending_nerf_ns.procedural import words
+from blending_nerf_ns.procedural.edited import EditPainter
 
 
 @dataclass
@@ -135,6 +136,9 @@ def main(settings: Settings) -> None:
     if not settings.judge:
         queried = training.painter(settings.data, held_out, 13)
         report("clipseg", clipseg_scores(clipseg, queried, settings.pictures // 2))
+    training.prepare_edits(settings.data, f"{held_out}_edits", settings.scenes // 2, settings.seed + 1)
+    edited = training.painter(settings.data, f"{held_out}_edits", 14, size, held_out)
+    report("edits", edit_scores(clip, EditPainter(edited), settings.pictures // 2))
     if settings.photos is not None:
         photos = sorted(p for p in settings.photos.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         if not photos:

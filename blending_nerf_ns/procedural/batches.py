@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
 from blending_nerf_ns.procedural import words
 from blending_nerf_ns.procedural.captions import Facts
+from blending_nerf_ns.procedural.framing import bounds_of, cut, visible_facts
 from blending_nerf_ns.procedural.render import FINISH_GLOSS
 from blending_nerf_ns.procedural.sampling import ACCENTS
 from blending_nerf_ns.procedural.shading import Look, shade
 from blending_nerf_ns.procedural.stock import MAX_THINGS, Stock
 from blending_nerf_ns.procedural.trace import FIRST_PART, GROUND
-
-SEEN_AREA, SEEN_SHARE, GONE_AREA = 0.015, 0.5, 0.0006
-"""An object is visible from this share of the picture and this share of itself on, absent below the last."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,17 @@ class Batch:
     facing: Float[Tensor, "B 2 S S"]
     """Cosines of the objects' surfaces to the camera and to the sky, in [-1, 1]; 0 beside the objects."""
     facts: Facts
+
+
+class Colours(NamedTuple):
+    """What the objects of B scenes wear."""
+
+    colour: Int[Tensor, "B K"]
+    """Index into words.COLOUR_NAMES."""
+    finish: Int[Tensor, "B K"]
+    """Index into words.FINISHES."""
+    rgb: Float[Tensor, "B K 1+ACCENTS 3"]
+    """Main colour first, then accents."""
 
 
 def _pool(size: int = 4096) -> Tuple[ndarray, ndarray]:
@@ -73,23 +82,38 @@ class Painter:
     def paint(self, index: ndarray, views: int = 1) -> Batch:
         """The given scenes of the stock in new looks; shading is the costly part, so several crops may share one."""
         rows = self.stock.rows(index)
+        colours = self.draw_colours(len(index))
+        layers = self.layers(rows, colours).repeat(views, 1, 1, 1)
+        layers, shares = cut(layers, self.aim(layers[:, -MAX_THINGS:]), self.size)
+        return self.batch(rows, colours, layers, shares)
+
+    def layers(self, rows: Dict[str, Tensor], colours: Colours) -> Float[Tensor, "B layers side side"]:
+        """Scenes in full size, in a new look apart from their colours: RGB, `facing` and `masks` of a Batch."""
         surface = rows["surface"].long()
         owner = rows["owner"].long()
-        colour, finish, rgb = self._colours(len(index))
-        look = self._look(rows, owner, finish, rgb)
+        look = self._look(rows, owner, colours.finish, colours.rgb)
         picture = shade(surface, rows["position"], rows["normal"], rows["shadow"], look)
         self._composite(picture, surface)
         per_pixel = owner.gather(1, surface)
         masks = (per_pixel[:, None] == torch.arange(MAX_THINGS)[:, None]).float()
         facing = self._facing(rows, per_pixel >= 0)
         layers = torch.cat([picture.transpose(1, 2), facing, masks], 1)
-        layers = layers.unflatten(-1, (self.stock.size, self.stock.size))
-        if views > 1:
-            layers, colour, finish = (x.repeat(views, *[1] * (x.ndim - 1)) for x in (layers, colour, finish))
-            rows = {name: rows[name].repeat(views, 1) for name in ("shape", "on")}
-        layers, shares = self._crop(layers)
+        return layers.unflatten(-1, (self.stock.size, self.stock.size))
+
+    def batch(self, rows: Dict[str, Tensor], colours: Colours, layers: Tensor, shares: Tensor) -> Batch:
+        """Photograph crops and say what is true of them.
+
+        Args:
+            rows: of the scenes.
+            colours: of the scenes' objects.
+            layers: [views * B, ...] crops: of every scene the first, then of every scene the second, ...
+            shares: visible shares of the objects, see `cut`.
+        """
+        views = len(layers) // len(rows["shape"])
+        shape, on = (rows[name].long().repeat(views, 1) for name in ("shape", "on"))
+        colour, finish = colours.colour.repeat(views, 1), colours.finish.repeat(views, 1)
         picture, facing, masks = layers.split([3, 2, MAX_THINGS], 1)
-        facts = self._facts(rows, colour, finish, masks, shares)
+        facts = visible_facts(shape, on, colour, finish, masks, shares)
         return Batch(self._photograph(picture.contiguous()), masks, facing, facts)
 
     @staticmethod
@@ -104,8 +128,8 @@ class Painter:
     def _uniform(self, low: float, high: float, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator) * (high - low) + low
 
-    def _colours(self, count: int) -> Tuple[Tensor, Tensor, Tensor]:
-        """Colour word, finish and rgb [B, K, 1 + ACCENTS, 3] of each object."""
+    def draw_colours(self, count: int) -> Colours:
+        """New colours of all objects of some scenes."""
         rng, shape = self.rng, (count, MAX_THINGS)
         finish = np.where(rng.random(shape) < 0.62, 0, rng.integers(0, len(words.FINISHES), shape))
         colour = rng.integers(0, len(words.COLOUR_NAMES), shape)
@@ -118,7 +142,7 @@ class Painter:
             rgb[mine, 0] = self.finished[i][pick[mine][:, 0]]
         dim = rng.random(shape) < 0.4  # often an accent is a darker shade of the main colour
         rgb[dim, -1] = rgb[dim, 0] * rng.uniform(0.3, 0.8, (int(dim.sum()), 1))
-        return torch.from_numpy(colour), torch.from_numpy(finish), torch.from_numpy(rgb).float()
+        return Colours(torch.from_numpy(colour), torch.from_numpy(finish), torch.from_numpy(rgb).float())
 
     def _look(self, rows: Dict[str, Tensor], owner: Tensor, finish: Tensor, rgb: Tensor) -> Look:
         count, rng = len(owner), self.rng
@@ -179,23 +203,14 @@ class Painter:
         keep = (surface[chosen] > last)[..., None]
         picture[chosen] = torch.where(keep, picture[chosen], new)
 
-    # ----------------------------------------------------------------------------------------------- crops and truth
+    # ------------------------------------------------------------------------------------------- crops and photographs
 
-    def _crop(self, layers: Tensor) -> Tuple[Tensor, Tensor]:
-        """Random zooms: the whole view, a crop about one object, or anywhere. Also the objects' visible shares."""
-        count, side = len(layers), self.stock.size
-        masks = layers[:, -MAX_THINGS:]
-        before = masks.sum((-1, -2))
-        score = self._uniform(0, 1, *before.shape) * (before > 0.002 * side * side)
-        target = score.argmax(1)
-        mask = masks[torch.arange(count), target] > 0
-        bounds = []
-        for axis in (2, 1):  # x, then y
-            line = mask.any(3 - axis).float()
-            low = line.argmax(1).float()
-            high = side - line.flip(1).argmax(1).float()
-            bounds.append(torch.stack([low, high], 1) / side * 2 - 1)
-        bounds = torch.stack(bounds, 1)  # [B, xy, low/high] in [-1, 1]
+    def aim(self, masks: Float[Tensor, "B K side side"]) -> Float[Tensor, "B 2 3"]:
+        """Random zooms: the whole view, a crop about one of the objects, or anywhere; as `affine_grid` takes them."""
+        count, side = len(masks), masks.shape[-1]
+        score = self._uniform(0, 1, *masks.shape[:2]) * (masks.sum((-1, -2)) > 0.002 * side * side)
+        mask = masks[torch.arange(count), score.argmax(1)] > 0
+        bounds = bounds_of(mask)
         extent = (bounds[..., 1] - bounds[..., 0]).amax(1) / 2
         near = extent * torch.exp(self._uniform(np.log(0.75), np.log(2.8 - 1.2 * self.ease), count))
         anywhere = self._uniform(0.4, 1, count)
@@ -213,26 +228,7 @@ class Painter:
         theta = torch.zeros(count, 2, 3)
         theta[:, 0, 0], theta[:, 1, 1] = half * flip * stretch.clamp_max(1), half / stretch.clamp_min(1)
         theta[:, :, 2] = centre
-        grid = F.affine_grid(theta, [count, 1, self.size, self.size], align_corners=False)
-        cropped = F.grid_sample(layers, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        covered = (theta[:, 0, 0] * theta[:, 1, 1]).abs()[:, None]
-        after = cropped[:, -MAX_THINGS:].mean((-1, -2)) * covered * side * side
-        return cropped, after / before.clamp_min(1)
-
-    def _facts(self, rows: Dict[str, Tensor], colour: Tensor, finish: Tensor, masks: Tensor, shares: Tensor) -> Facts:
-        area = masks.mean((-1, -2))
-        exists = rows["shape"] >= 0
-        seen = torch.full(area.shape, -1)
-        seen[exists & (area >= SEEN_AREA) & (shares >= SEEN_SHARE)] = 1
-        seen[~exists | (area < GONE_AREA)] = 0
-        absent = torch.full_like(colour, -2)
-        return Facts(
-            torch.where(exists, colour, absent),
-            rows["shape"].long(),
-            torch.where(exists, finish, absent),
-            seen,
-            rows["on"].long(),
-        )
+        return theta
 
     def _photograph(self, images: Tensor) -> Tensor:
         """What cameras and blurry NeRFs do to a picture: blur, exposure, white balance, contrast, noise."""

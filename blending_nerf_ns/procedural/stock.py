@@ -6,9 +6,10 @@ textures, light and crops are drawn fresh for every batch: an endless data set a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from numpy import ndarray
 
 from blending_nerf_ns.procedural import words
 from blending_nerf_ns.procedural.sampling import random_camera, random_scene
+from blending_nerf_ns.procedural.scene import Scene
 from blending_nerf_ns.procedural.trace import FIRST_PART, camera_rays, scene_parts, trace
 
 MAX_THINGS, MAX_PARTS = 4, 80
@@ -60,8 +62,33 @@ class Stock:
         return picked
 
 
-def make_stock(folder: Path, count: int, size: int, seed: int, part: Tuple[int, int] = (0, 1), progress=None) -> None:
-    """Trace `count` random scenes into memory-mapped arrays under `folder`.
+class Shot(NamedTuple):
+    """A scene and the camera that looks at it."""
+
+    scene: Scene
+    pose: ndarray
+    """Camera to world, [4, 4]."""
+    focal: float
+    """In units of the picture's width."""
+
+
+def random_shot(seed: int, index: int) -> Shot:
+    """Picture `index` of the stock that trainings draw from."""
+    rng = np.random.default_rng((seed, index))
+    scene = random_scene(rng)
+    return Shot(scene, *random_camera(scene, rng))
+
+
+def make_stock(
+    folder: Path,
+    count: int,
+    size: int,
+    seed: int,
+    part: Tuple[int, int] = (0, 1),
+    progress=None,
+    shot: Callable[[int, int], Shot] = random_shot,
+) -> None:
+    """Trace `count` scenes into memory-mapped arrays under `folder`.
 
     Args:
         folder: where the .npy files go.
@@ -70,6 +97,7 @@ def make_stock(folder: Path, count: int, size: int, seed: int, part: Tuple[int, 
         seed: scene i depends on (seed, i) alone.
         part: (k, n) traces only every n-th scene from the k-th on, so that n processes can share the work.
         progress: called with an iterable, to show a bar.
+        shot: picture `index` of a seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     layout = {
@@ -84,9 +112,7 @@ def make_stock(folder: Path, count: int, size: int, seed: int, part: Tuple[int, 
         except (FileNotFoundError, ValueError):
             out[name] = np.lib.format.open_memmap(path, "w+", kind, shape)
     for i in (progress or iter)(range(part[0], count, part[1])):
-        rng = np.random.default_rng((seed, i))
-        scene = random_scene(rng)
-        pose, focal = random_camera(scene, rng)
+        scene, pose, focal = shot(seed, i)
         origin, directions = camera_rays(pose, size * focal, size * focal, size / 2, size / 2, size, size)
         seen = trace(scene, origin, directions)
         out["surface"][i] = seen.surface.numpy()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -82,6 +82,12 @@ class JudgeStudent(nn.Module):
     def caption(self, texts: List[str]) -> Tensor:
         """The text features, not normalised."""
         return read_captions(self.clip, texts)
+
+
+def shipped_state() -> Dict[str, Tensor]:
+    """The weights in the package as float32, to go on from; they are without the questions' answers."""
+    state = load_file(EMBEDDED_DIR / f"{MINI_JUDGE_NAME}.safetensors")
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def finished_judge(state: Dict[str, Tensor]) -> Any:

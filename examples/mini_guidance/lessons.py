@@ -1,8 +1,8 @@
-"""What one batch of pictures teaches a mini CLIP."""
+"""What one batch of pictures, and one of edits, teaches a mini CLIP."""
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from blending_nerf_ns.procedural import captions
 from blending_nerf_ns.procedural.batches import Batch
+from blending_nerf_ns.procedural.captions import Facts
+from blending_nerf_ns.procedural.edit_captions import EditPhrase, draw_edit, edit_holds, near_miss
+from blending_nerf_ns.procedural.edited import ELSEWHERE, ORIGINAL, Groups
 
 from . import objectives
 from .objectives import FIXED
@@ -43,4 +46,77 @@ def clip_losses(student: Any, seen: Seen, batch: Batch, count: int, rng: np.rand
         "geometry": objectives.geometry_loss(student.geometry(cells), batch),
         "whole": 0.25 * objectives.whole_loss(student.whole(seen.features), batch.facts),
         "words": objectives.word_loss(student.text(words_read), meanings),
+    }
+
+
+class DrawnEdits(NamedTuple):
+    """P pairs of pictures, and T pairs of texts that say what happened in some of them, or something else."""
+
+    before: Tensor
+    """Rows [P] of the pictures before."""
+    after: Tensor
+    """Rows [P] of what became of them."""
+    texts: List[EditPhrase]
+    own: List[int]
+    """By text, the pair that it was drawn for; the near misses follow in the same order, see `near_misses`."""
+    near_misses: List[EditPhrase]
+
+
+def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdits:
+    """`each` edits of every group, from any of its states to any other, and one pair that is the same but for all the rest."""
+    count = len(groups.subject)
+    before, after, texts, own = [], [], [], []
+    for g in range(count):
+        steps = [(a, b) for a in range(ELSEWHERE) for b in range(ELSEWHERE) if a != b]
+        for a, b in [steps[i] for i in rng.choice(len(steps), each, replace=False)] + [(ORIGINAL, ELSEWHERE)]:
+            before.append(a * count + g)
+            after.append(b * count + g)
+            if b == ELSEWHERE:
+                continue
+            pair = (rows_of(groups.batch.facts, row[-1:]) for row in (before, after))
+            edit = draw_edit(*pair, 0, int(groups.subject[g]), rng)
+            if edit is not None:
+                texts.append(edit)
+                own.append(len(before) - 1)
+    return DrawnEdits(torch.tensor(before), torch.tensor(after), texts, own, [near_miss(edit, rng) for edit in texts])
+
+
+def rows_of(facts: Facts, rows: Any) -> Facts:
+    """The facts of some pictures."""
+    return Facts(*(getattr(facts, name)[rows] for name in Facts.__dataclass_fields__))
+
+
+def steps_between(before: Tensor, after: Tensor) -> Tensor:
+    """Unit steps between features that are scaled to length 1 first, as direction similarity takes them."""
+    return F.normalize(F.normalize(after, dim=-1) - F.normalize(before, dim=-1), dim=-1)
+
+
+def edit_losses(
+    student: Any, features: Tensor, groups: Groups, each: int, rng: np.random.Generator, sharpness: float = 10.0
+) -> Dict[str, Tensor]:
+    """The contrast of steps between pictures and steps between texts.
+
+    Without it a CLIP's features say what is in a picture, and a step between two pictures as much of what was left out of the
+    captions as of the edit.
+
+    Args:
+        student: has `caption`.
+        features: of the groups' pictures, not normalised.
+        groups: the pictures, and what is true of them.
+        each: edits of every group.
+        rng: draws these, and their texts.
+        sharpness: what cosines are multiplied with.
+    """
+    drawn = draw_edits(groups, each, rng)
+    texts = drawn.texts + drawn.near_misses
+    facts = groups.batch.facts
+    truth = edit_holds(rows_of(facts, drawn.before), rows_of(facts, drawn.after), texts)
+    read = student.caption([captions.say(p, rng) for e in texts for p in (e.source, e.target)])
+    moved = steps_between(features[drawn.before], features[drawn.after])
+    cosines = moved @ steps_between(read[0::2], read[1::2]).T
+    right = (truth == 1).float()
+    return {
+        "edits": objectives.many_positives(sharpness * cosines, truth)
+        + 0.5 * objectives.many_positives(sharpness * cosines.T, truth.T),
+        "along": (right * (1 - cosines)).sum() / right.sum().clamp_min(1),
     }

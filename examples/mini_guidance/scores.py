@@ -12,8 +12,11 @@ from torch import Tensor
 from blending_nerf_ns.procedural import captions, words
 from blending_nerf_ns.procedural.batches import Batch, Painter
 from blending_nerf_ns.procedural.captions import Item
+from blending_nerf_ns.procedural.edit_captions import EditPhrase, edit_holds
+from blending_nerf_ns.procedural.edited import ELSEWHERE, ORIGINAL, EditPainter
 
 from . import models
+from .lessons import draw_edits, rows_of, steps_between
 from .queries import draw_queries, query_masks
 
 PAIRS = [(c, s) for c in range(len(words.COLOUR_NAMES)) for s in range(len(words.PRIMITIVES))]
@@ -90,6 +93,55 @@ def caption_scores(model, source: Painter, pictures: int = 2000) -> Dict[str, fl
         for kind, better in zip(kinds, (score[:, 0] > score[:, 1]).tolist()):
             won.setdefault(kind, []).append(better)
     return {kind: float(np.mean(values)) for kind, values in sorted(won.items())}
+
+
+@torch.no_grad()
+def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float]:
+    """What direction similarity makes of right edits, of near misses, and of everything but the edit.
+
+    `direction_<kind>`: mean cosine of right edits; `direction_near_miss` where one word of the target is another;
+    `direction_elsewhere` where all but the object was repainted. `edit_<kind>`: how often the right texts have more than the near
+    miss, the pictures given (chance is one half); `picture_right`: how often the right picture has more than the one where all
+    but the object was repainted.
+    """
+    rng = np.random.default_rng(6)
+    means: Dict[str, list] = {}
+    for _ in range(max(1, crops // 32)):
+        groups = source.draw(16, views=2)
+        features = model.encode_image(models.normalize(groups.batch.images))
+        drawn = draw_edits(groups, 4, rng)
+        texts = drawn.texts + drawn.near_misses
+        facts = groups.batch.facts
+        truth = edit_holds(rows_of(facts, drawn.before), rows_of(facts, drawn.after), texts)
+        read = encode(model, [plain_phrase(p) for e in texts for p in (e.source, e.target)])
+        wanted = steps_between(read[0::2], read[1::2])
+        cosines = steps_between(features[drawn.before], features[drawn.after]) @ wanted.T
+        count = len(groups.subject)
+        for t, (edit, pair) in enumerate(zip(drawn.texts, drawn.own)):
+            if truth[pair, t] != 1 or truth[pair, len(drawn.texts) + t] != 0:
+                continue
+            kind = "remove" if edit.removes else "add" if edit.adds else _kind_of_change(edit)
+            g = int(drawn.before[pair]) % count
+            right, wrong = float(cosines[pair, t]), float(cosines[pair, len(drawn.texts) + t])
+            unrelated = steps_between(features[ORIGINAL * count + g], features[ELSEWHERE * count + g]) @ wanted[t]
+            means.setdefault(f"direction_{kind}", []).append(right)
+            means.setdefault("direction_near_miss", []).append(wrong)
+            means.setdefault("direction_elsewhere", []).append(float(unrelated))
+            means.setdefault(f"edit_{kind}", []).append(right > wrong)
+            means.setdefault("picture_right", []).append(right > float(unrelated))
+    return {name: float(np.mean(values)) for name, values in sorted(means.items())}
+
+
+def plain_phrase(phrase: captions.Phrase) -> str:
+    """A phrase in the words that people type: "a green ball on top of a red cube", "an empty floor"."""
+    if not phrase.items:
+        return "an empty floor"
+    joint = {"on": " on top of ", "beside": " beside "}.get(phrase.kind, " and ")
+    return joint.join(plain_text(item) for item in phrase.items)
+
+
+def _kind_of_change(edit: EditPhrase) -> str:
+    return "recolour" if edit.source.items[0].shape == edit.target.items[0].shape else "replace"
 
 
 def _kind(phrase: captions.Phrase) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 from blending_nerf_ns.procedural.backgrounds import texture_bank
 from blending_nerf_ns.procedural.batches import Painter
 from blending_nerf_ns.procedural.stock import load_stock, make_stock
+from blending_nerf_ns.procedural.variants import STATES, variant_shot
 
 TRAIN_SEED, HELD_OUT_SEED = 7, 991
 HELD_OUT_SCENES = 2000
@@ -28,6 +29,16 @@ def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: 
     """Trace the training and held-out scenes and make the textures, unless they are there. Minutes, once."""
     prepare_scenes(folder, "val", HELD_OUT_SCENES, HELD_OUT_SEED, 400, side)
     prepare_scenes(folder, "train", scenes, TRAIN_SEED, textures, side)
+
+
+def prepare_edits(folder: Path, name: str, scenes: int, seed: int, side: int = 96) -> None:
+    """Trace the three states of scenes under folder/name, unless they are there; textures are those of `prepare_data`."""
+    if not (folder / name / "done").exists():
+        say = f"tracing {name}"
+        make_stock(
+            folder / name, STATES * scenes, side, seed, progress=lambda it: track(list(it), say), shot=variant_shot
+        )
+        (folder / name / "done").touch()
 
 
 def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: int, side: int = 96) -> None:
@@ -47,9 +58,9 @@ def seeded(source: Painter, seed: int, step: int, rank: int) -> np.random.Genera
     return np.random.default_rng((seed, 0, step, rank))
 
 
-def painter(folder: Path, name: str, seed: int, size: int = 64) -> Painter:
-    """Source of batches of pictures `size` pixels wide from prepared scenes, with their own textures."""
-    bank = np.load(folder / f"textures_{name}.npy")
+def painter(folder: Path, name: str, seed: int, size: int = 64, textures: str = "") -> Painter:
+    """Source of batches of pictures `size` pixels wide from prepared scenes, with their own textures or those of others."""
+    bank = np.load(folder / f"textures_{textures or name}.npy")
     return Painter(load_stock(folder / name), bank, seed, size)
 
 

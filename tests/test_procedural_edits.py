@@ -1,0 +1,173 @@
+"""Scenes before and after an edit: what changes and what does not, and which texts say so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from blending_nerf_ns.procedural.backgrounds import texture_bank
+from blending_nerf_ns.procedural.batches import Painter
+from blending_nerf_ns.procedural.captions import Item, Phrase, facts_of, item
+from blending_nerf_ns.procedural.edit_captions import EMPTY, EditPhrase, draw_edit, edit_holds, near_miss
+from blending_nerf_ns.procedural.edited import (
+    ELSEWHERE,
+    ORIGINAL,
+    PICTURES,
+    RECOLOURED,
+    REMOVED,
+    REPLACED,
+    EditPainter,
+)
+from blending_nerf_ns.procedural.scene import Scene, primitive
+from blending_nerf_ns.procedural.stock import load_stock, make_stock
+from blending_nerf_ns.procedural.variants import STATES, states_of, variant_shot
+
+SCENES = 12
+
+
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory) -> EditPainter:
+    folder = tmp_path_factory.mktemp("states")
+    make_stock(folder, STATES * SCENES, 48, seed=5, shot=variant_shot)
+    return EditPainter(Painter(load_stock(folder), texture_bank(6, 32, seed=0), seed=0, size=48))
+
+
+def test_the_states_of_a_scene_share_camera_light_and_other_objects():
+    for index in range(40):
+        shots = [variant_shot(3, STATES * index + state) for state in range(STATES)]
+        whole, without, other = (shot.scene for shot in shots)
+        assert all(np.array_equal(shot.pose, shots[0].pose) and shot.focal == shots[0].focal for shot in shots)
+        assert all(scene.light.direction.tolist() == whole.light.direction.tolist() for scene in (without, other))
+        assert len(without.things) == len(whole.things) - 1 == len(other.things) - 1
+        assert all(repr(a) == repr(b) == repr(c) for a, b, c in zip(whole.things, without.things, other.things))
+        assert other.things[-1].shape != whole.things[-1].shape
+        assert all(thing.on_top_of != len(whole.things) - 1 for thing in whole.things)
+
+
+def test_another_object_stands_where_the_first_stood():
+    cube = primitive("cube", "red", (1, 0, 0), (2.0, 1.0, 0.4), (0.4, 0.4, 0.4))
+    ball = primitive("ball", "blue", (0, 0, 1), (2.0, 1.0, 1.1), (0.3, 0.3, 0.3))
+    scene = Scene((cube, type(ball)(ball.shape, ball.colour, ball.rgb, ball.parts, on_top_of=0)))
+    for seed in range(20):
+        other = states_of(scene, np.random.default_rng(seed))[2].things[-1]
+        if other.shape not in ("cube", "cone", "cylinder"):
+            continue
+        (part,) = other.parts
+        assert part.centre[:2] == pytest.approx([2.0, 1.0])
+        lowest = part.centre[2] - np.abs(part.rotation[2]) @ part.size
+        assert lowest == pytest.approx(0.8, abs=0.35 if abs(part.rotation[2, 2]) < 0.9 else 1e-6)
+        assert other.on_top_of == 0
+
+
+def test_an_edit_changes_its_object_and_nothing_else(painter):
+    groups = painter.draw(6, views=2)
+    count, batch = len(groups.subject), groups.batch
+    assert len(batch.images) == PICTURES * count == PICTURES * 12
+    images, masks = batch.images.view(PICTURES, count, 3, 48, 48), batch.masks.view(PICTURES, count, -1, 48, 48)
+    mine = masks[torch.arange(PICTURES)[:, None], torch.arange(count), groups.subject]
+    assert (mine[REMOVED] == 0).all() and mine[ORIGINAL].sum() > 0 and mine[REPLACED].sum() > 0
+    assert torch.equal(mine[ORIGINAL], mine[RECOLOURED]) and torch.equal(mine[ORIGINAL], mine[ELSEWHERE])
+    near = F.max_pool2d((mine[ORIGINAL] > 0).float(), 9, 1, 4) > 0  # blur carries the object's colour a little out
+    changed = (images[ORIGINAL] - images[RECOLOURED]).abs().amax(1)
+    assert changed[~near].max() == 0 and changed[near].max() > 0.1
+    others = masks[:, torch.arange(count)] * (torch.arange(4) != groups.subject[:, None])[None, :, :, None, None]
+    assert torch.equal(others[ORIGINAL], others[RECOLOURED])
+    facts = batch.facts
+    colour = facts.colour.view(PICTURES, count, -1)[:, torch.arange(count), groups.subject]
+    assert torch.equal(colour[ORIGINAL], colour[ELSEWHERE])
+    assert (images[ORIGINAL] - images[ELSEWHERE]).abs().mean() > 0.05
+
+
+def test_groups_can_be_drawn_again(painter):
+    start = painter.painter.rng.bit_generator.state, painter.painter.generator.get_state()
+    first = painter.draw(3)
+    painter.painter.rng.bit_generator.state = start[0]
+    painter.painter.generator.set_state(start[1])
+    assert torch.equal(painter.draw(3).batch.images, first.batch.images)
+
+
+def _scene(*things: tuple[str, str]) -> Scene:
+    return Scene(
+        tuple(primitive(shape, colour, (1, 0, 0), (k, 0, 1), (0.3,) * 3) for k, (colour, shape) in enumerate(things))
+    )
+
+
+RED_BALL, BLUE_BALL, BLUE_CUBE, TOY = item("red", "ball"), item("blue", "ball"), item("blue", "cube"), Item()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "source", "target", "truth"),
+    [
+        ([("red", "ball")], [("blue", "ball")], Phrase((RED_BALL,)), Phrase((BLUE_BALL,)), 1),
+        ([("red", "ball")], [("blue", "ball")], Phrase((RED_BALL,)), Phrase((BLUE_CUBE,)), 0),
+        ([("red", "ball")], [("blue", "ball")], Phrase((TOY,)), Phrase((BLUE_BALL,)), 0),  # a toy it still is
+        ([("green", "ball")], [("blue", "ball")], Phrase((RED_BALL,)), Phrase((BLUE_BALL,)), 0),
+        ([("red", "ball")], [("red", "ball")], Phrase((RED_BALL,)), Phrase((RED_BALL,)), 0),
+        ([("red", "ball")], [], Phrase((RED_BALL,)), EMPTY, 1),
+        ([("red", "ball"), ("blue", "cube")], [("blue", "cube")], Phrase((RED_BALL,)), EMPTY, 1),
+        ([("red", "ball"), ("blue", "cube")], [("blue", "cube")], Phrase((BLUE_CUBE,)), EMPTY, 0),
+        ([("red", "ball")], [("blue", "cube")], Phrase((RED_BALL,)), EMPTY, 0),  # replaced, not removed
+        ([], [("red", "ball")], EMPTY, Phrase((RED_BALL,)), 1),
+        ([("blue", "cube")], [("blue", "cube"), ("red", "ball")], Phrase((BLUE_CUBE,)), Phrase((RED_BALL, BLUE_CUBE), "both"), 1),
+        ([("blue", "cube")], [("red", "ball")], Phrase((BLUE_CUBE,)), Phrase((RED_BALL, BLUE_CUBE), "both"), 0),
+        ([("blue", "cube"), ("red", "ball")], [("blue", "cube")], Phrase((RED_BALL, BLUE_CUBE), "both"), Phrase((BLUE_CUBE,)), 1),
+        ([("blue", "cube"), ("red", "ball")], [("red", "ball")], Phrase((RED_BALL, BLUE_CUBE), "both"), Phrase((BLUE_CUBE,)), 0),
+    ],
+)  # fmt: skip
+def test_which_texts_say_what_happened(before, after, source, target, truth):
+    facts = [facts_of([_scene(*things)]) for things in (before, after)]
+    assert edit_holds(*facts, [EditPhrase(source, target)]).tolist() == [[truth]]
+
+
+def test_an_object_that_is_barely_seen_leaves_an_edit_undecided():
+    before, after = (facts_of([_scene((colour, "ball"))]) for colour in ("red", "blue"))
+    after.seen[0, 0] = -1
+    assert edit_holds(before, after, [EditPhrase(Phrase((RED_BALL,)), Phrase((BLUE_BALL,)))]).item() == -1
+
+
+@pytest.mark.parametrize("states", [("ball", "cube"), ("ball", None), (None, "ball")])
+def test_texts_drawn_for_an_edit_say_it(states):
+    colours = {"ball": "red", "cube": "blue"}
+    before, after = (
+        facts_of([_scene(("green", "cone"), *([(colours[shape], shape)] if shape else []))]) for shape in states
+    )
+    for facts in (before, after):  # the place of an object that is gone stays, as in a stock
+        if facts.seen.shape[1] == 1:
+            for name in vars(facts):
+                object.__setattr__(facts, name, F.pad(getattr(facts, name), (0, 1), value=0 if name == "seen" else -2))
+    rng = np.random.default_rng(0)
+    edits = [draw_edit(before, after, 0, 1, rng) for _ in range(100)]
+    # "an object" fits every other one, too: it does not say which
+    said = [
+        e for e in edits if e is not None and e.source != e.target and Item() not in e.source.items + e.target.items
+    ]
+    assert len(said) > 90 and {p.kind for e in said for p in (e.source, e.target)} >= {"one", "both"}
+    assert (edit_holds(before, after, said) == 1).all()
+    assert (edit_holds(after, before, said) == 0).all()
+    missed = edit_holds(before, after, [near_miss(edit, rng) for edit in said])
+    assert (missed == 0).all()
+
+
+def test_a_near_miss_says_another_target():
+    rng = np.random.default_rng(0)
+    edit = EditPhrase(Phrase((RED_BALL,)), Phrase((BLUE_BALL,)))
+    for _ in range(50):
+        missed = near_miss(edit, rng)
+        assert missed.source == edit.source and missed.target != edit.target
+        changed = [
+            name for name in ("colour", "shape") if getattr(missed.target.items[0], name) != getattr(BLUE_BALL, name)
+        ]
+        assert len(changed) == 1
+    gone = near_miss(EditPhrase(Phrase((RED_BALL,)), EMPTY), rng)
+    assert gone.target.items and gone.target.items[0] != RED_BALL
+
+
+def test_pairs_of_texts_know_what_they_add_and_remove():
+    both = Phrase((RED_BALL, BLUE_CUBE), "both")
+    assert EditPhrase(Phrase((BLUE_CUBE,)), both).adds and not EditPhrase(Phrase((BLUE_CUBE,)), both).removes
+    assert EditPhrase(both, Phrase((BLUE_CUBE,))).removes
+    assert EditPhrase(EMPTY, Phrase((BLUE_CUBE,))).adds and EditPhrase(Phrase((BLUE_CUBE,)), EMPTY).removes
+    same = EditPhrase(Phrase((RED_BALL,)), Phrase((BLUE_BALL,)))
+    assert not same.adds and not same.removes
