@@ -16,12 +16,13 @@ from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
-from blending_nerf_ns.comparing.results import compact, read_result, settings, training_fingerprint
+from blending_nerf_ns.comparing.results import compact, hash_of, read_result, settings, training_fingerprint
 from blending_nerf_ns.comparing.running import edit_flags, only_here, run_cells, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, rows_of, spread_of
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.embedded import unknown_words
+from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME, unknown_words
+from blending_nerf_ns.reporting import judge
 
 SCENES = Path(__file__).resolve().parent.parent / "examples" / "scenes"
 EDIT = EditCase("recolour", "a red ball", "a blue ball", ("change",), {"box-size": "1 2 3"})
@@ -177,6 +178,21 @@ def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(p
     assert len(results) == 3 and ran == [cells[3].key]
     with pytest.raises(BlendingNerfError, match=r"other settings .*evaluate_flags was .*'2'.*is .*'4'"):
         run_cells(cells, replace(place, evaluate_flags=("--num-views", "4")))
+
+
+def test_a_judge_with_other_weights_is_another(place, monkeypatch) -> None:
+    cell = Cell(SCENE, EDIT, OURS, 0)
+    before, trained = settings(cell, place), training_fingerprint(cell, place)
+    assert before["contents"]["judge"] == hash_of(EMBEDDED_DIR / f"{MINI_JUDGE_NAME}.safetensors")
+    weights = place.work / "judge.safetensors"
+    weights.parent.mkdir(exist_ok=True)
+    weights.write_bytes(b"others")
+    told = replace(place, evaluate_flags=("--judge.model", "ViT-L-14", "--judge.pretrained", str(weights)))
+    assert settings(cell, told)["contents"]["judge"] == hash_of(weights)
+    tagged = replace(place, evaluate_flags=("--judge.model", "ViT-L-14", "--judge.pretrained", "openai"))
+    assert "judge" not in settings(cell, tagged)["contents"], "of a tag, the flags tell all there is to tell"
+    monkeypatch.setattr(judge, "MINI_JUDGE_NAME", "mini_clip")
+    assert settings(cell, place) != before and training_fingerprint(cell, place) == trained, "measured otherwise"
 
 
 def test_files_that_changed_under_their_name_are_other_settings(place, tmp_path) -> None:

@@ -117,8 +117,8 @@ RED_BALL, BLUE_BALL, BLUE_CUBE, TOY = item("red", "ball"), item("blue", "ball"),
     ],
 )  # fmt: skip
 def test_which_texts_say_what_happened(before, after, source, target, truth):
-    facts = [facts_of([_scene(*things)]) for things in (before, after)]
-    assert edit_holds(*facts, [EditPhrase(source, target)]).tolist() == [[truth]]
+    was, is_now = (facts_of([_scene(*things)]) for things in (before, after))
+    assert edit_holds(was, is_now, [EditPhrase(source, target)]).tolist() == [[truth]]
 
 
 def test_an_object_that_is_barely_seen_leaves_an_edit_undecided():

@@ -50,8 +50,8 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
 
 def contents(cell: Cell, place: Workplace) -> Dict[str, str]:
     """What is in the files that a cell is measured by, and in the scene that is drawn for it: a name alone does not tell."""
-    prompts = parse_options(place.evaluate_flags).prompts_file
-    files = {"masks": cell.scene.masks_path, "prompts": prompts}
+    options = parse_options(place.evaluate_flags)
+    files = {"masks": cell.scene.masks_path, "prompts": options.prompts_file, "judge": options.judge.weights}
     found = {name: hash_of(path) for name, path in files.items() if path is not None and path.exists()}
     return found if cell.scene.drawing is None else {**found, "drawing": cell.scene.drawing.fingerprint()}
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.text import manipulative_precision
+from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
@@ -37,6 +38,14 @@ class JudgeConfig:
     def name(self) -> str:
         """Model and weights, for people."""
         return f"{self.model} ({self.pretrained})" if self.pretrained else self.model
+
+    @property
+    def weights(self) -> Optional[Path]:
+        """The file of its weights, where it has one on this disk: of a tag, the name is all there is to tell."""
+        if self.model == DEFAULT_JUDGE:
+            return EMBEDDED_DIR / f"{MINI_JUDGE_NAME}.safetensors"
+        path = Path(self.pretrained).expanduser() if self.pretrained else Path(self.model).expanduser()
+        return path if path.exists() else None
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdit
             after.append(b * count + g)
             if b == ELSEWHERE:
                 continue
-            pair = (rows_of(groups.batch.facts, row[-1:]) for row in (before, after))
-            edit = draw_edit(*pair, 0, int(groups.subject[g]), rng)
+            was, is_now = (rows_of(groups.batch.facts, row[-1:]) for row in (before, after))
+            edit = draw_edit(was, is_now, 0, int(groups.subject[g]), rng)
             if edit is not None:
                 texts.append(edit)
                 own.append(len(before) - 1)
@@ -83,7 +83,7 @@ def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdit
 
 def rows_of(facts: Facts, rows: Any) -> Facts:
     """The facts of some pictures."""
-    return Facts(*(getattr(facts, name)[rows] for name in Facts.__dataclass_fields__))
+    return Facts(facts.colour[rows], facts.shape[rows], facts.finish[rows], facts.seen[rows], facts.on[rows])
 
 
 def steps_between(before: Tensor, after: Tensor) -> Tensor:
