@@ -5,8 +5,8 @@
 
 The guide (`20_train_mini_guidance.py`) must not score its own work: this model has another architecture, other weights and
 another seed from the first number on. It also learns what the guide never meets: how an edit moves a picture, against how its
-texts move, which is what direction similarity asks of it. Stop it whenever you like: the same command goes on where it was. The shipped files
-are rewritten at every checkpoint.
+texts move, which is what direction similarity asks of it. Stop it whenever you like: the same command goes on where it was.
+The shipped files are rewritten at every checkpoint.
 """
 
 from __future__ import annotations
