@@ -13,6 +13,7 @@ from blending_nerf_ns.procedural.captions import Item, Phrase, facts_of, item
 from blending_nerf_ns.procedural.edit_captions import EMPTY, EditPhrase, draw_edit, edit_holds, near_miss
 from blending_nerf_ns.procedural.edited import (
     ELSEWHERE,
+    GHOST,
     ORIGINAL,
     PICTURES,
     RECOLOURED,
@@ -78,6 +79,28 @@ def test_an_edit_changes_its_object_and_nothing_else(painter):
     colour = facts.colour.view(PICTURES, count, -1)[:, torch.arange(count), groups.subject]
     assert torch.equal(colour[ORIGINAL], colour[ELSEWHERE])
     assert (images[ORIGINAL] - images[ELSEWHERE]).abs().mean() > 0.05
+
+
+def test_a_ghost_is_still_there_and_a_removal_may_leave_its_shadow(painter):
+    painter.painter.ease = 1.0  # hardly any noise
+    groups = painter.draw(12)
+    count, batch = len(groups.subject), groups.batch
+    images, masks = batch.images.view(PICTURES, count, 3, 48, 48), batch.masks.view(PICTURES, count, -1, 48, 48)
+    mine = masks[ORIGINAL, torch.arange(count), groups.subject] > 0.99
+    seen = mine.flatten(1).sum(1) > 40
+    whole, gone, ghost = (images[kind].permute(0, 2, 3, 1) for kind in (ORIGINAL, REMOVED, GHOST))
+    for g in seen.nonzero()[:, 0].tolist():
+        paler = (ghost[g] - gone[g]).abs()[mine[g]].mean()
+        assert paler > 0.2 * (images[RECOLOURED, g] - images[REMOVED, g]).abs().permute(1, 2, 0)[
+            mine[g]
+        ].mean().clamp_max((whole[g] - gone[g]).abs()[mine[g]].mean())
+    facts = batch.facts
+    shape, there = (getattr(facts, name).view(PICTURES, count, -1) for name in ("shape", "seen"))
+    assert torch.equal(shape[GHOST], shape[ORIGINAL]) and torch.equal(there[GHOST], there[ORIGINAL])
+    near = F.max_pool2d(mine.float(), 9, 1, 4) > 0
+    left = ((whole - gone).abs().amax(-1) * ~near).flatten(1).amax(1)
+    assert (left < 0.02).sum() >= 2, "the shadow stays"
+    painter.painter.ease = 0.0
 
 
 def test_groups_can_be_drawn_again(painter):

@@ -7,7 +7,7 @@ from typing import Any, List, Tuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -17,9 +17,14 @@ from blending_nerf_ns.procedural.framing import cut
 from blending_nerf_ns.procedural.stock import MAX_THINGS
 from blending_nerf_ns.procedural.variants import OTHER, STATES, WHOLE, WITHOUT
 
-ORIGINAL, RECOLOURED, REMOVED, REPLACED, ELSEWHERE = range(5)
-"""The pictures of a group: as it is, the subject in another colour, without it, another in its place, and all but it repainted."""
-PICTURES = 5
+ORIGINAL, RECOLOURED, REMOVED, REPLACED, ELSEWHERE, GHOST = range(6)
+"""The pictures of a group: as it is, the subject in another colour, without it, another in its place, all but it repainted, and
+half-way to its removal, sometimes in another colour: paler, and there all the same."""
+PICTURES = 6
+STATES_OF_EDITS = (ORIGINAL, RECOLOURED, REMOVED, REPLACED)
+"""From any of these to any other is an edit."""
+PALEST, STRONGEST = 0.45, 0.8
+"""What is left of a ghost."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,18 @@ class EditPainter:
             (rows[WITHOUT], first),
             (rows[OTHER], _swapped(first, replaced, subject)),
             (rows[WHOLE], _swapped(repainted, first, subject)),
+            (rows[WHOLE], _swapped(first, _some(recoloured, first, self._coins(count)), subject)),
         ]
         light = self._state()
         layers = []
         for number, (row, colours) in enumerate(plan):
             if number != ELSEWHERE:  # there the surroundings and the light are others, too
                 self._restore(light)
-            layers.append(painter.layers(row, colours).repeat(views, 1, 1, 1))
+            layers.append(painter.layers(row, colours))
+        self._leave_shadows(layers, subject)
+        left = PALEST + (STRONGEST - PALEST) * torch.from_numpy(painter.rng.random(count)).float()
+        layers[GHOST][:, :3] = layers[REMOVED][:, :3].lerp(layers[GHOST][:, :3], left[:, None, None, None])
+        layers = [full.repeat(views, 1, 1, 1) for full in layers]
         theta = painter.aim(self._where_to_look(layers, subject.repeat(views)))
         noise = self._state()
         batches = []
@@ -81,6 +91,15 @@ class EditPainter:
             self._restore(noise)
             batches.append(painter.batch(row, colours, *cut(full, theta, painter.size)))
         return Groups(joined(batches), subject.repeat(views))
+
+    def _leave_shadows(self, layers: List[Tensor], subject: Tensor) -> None:
+        """Let half of the removals leave the shadow where it was, as they do in a captured scene (in place)."""
+        mine = layers[ORIGINAL][torch.arange(len(subject)), subject - MAX_THINGS][:, None] > 0
+        stays = self._coins(len(subject))[:, None, None, None] & ~mine
+        layers[REMOVED][:, :3] = torch.where(stays, layers[ORIGINAL][:, :3], layers[REMOVED][:, :3])
+
+    def _coins(self, count: int) -> Tensor:
+        return torch.from_numpy(self.painter.rng.random(count) < 0.5)
 
     def _where_to_look(self, layers: List[Tensor], subject: Tensor) -> Tensor:
         """Masks to aim at: mostly those of the edited object alone, before and after."""
@@ -95,6 +114,12 @@ class EditPainter:
     def _restore(self, state: Tuple[Any, Tensor]) -> None:
         self.painter.rng.bit_generator.state = state[0]
         self.painter.generator.set_state(state[1])
+
+
+def _some(colours: Colours, others: Colours, chosen: Bool[Tensor, "G"]) -> Colours:
+    """`colours` in the chosen groups, `others` elsewhere."""
+    pairs = zip(colours, others)
+    return Colours(*(torch.where(chosen.view(-1, *[1] * (one.ndim - 1)), one, other) for one, other in pairs))
 
 
 def _swapped(colours: Colours, others: Colours, subject: Int[Tensor, "G"]) -> Colours:

@@ -13,7 +13,7 @@ from blending_nerf_ns.procedural import captions
 from blending_nerf_ns.procedural.batches import Batch
 from blending_nerf_ns.procedural.captions import Facts
 from blending_nerf_ns.procedural.edit_captions import EditPhrase, draw_edit, edit_holds, near_miss
-from blending_nerf_ns.procedural.edited import ELSEWHERE, ORIGINAL, Groups
+from blending_nerf_ns.procedural.edited import ELSEWHERE, GHOST, ORIGINAL, STATES_OF_EDITS, Groups
 
 from . import objectives
 from .objectives import FIXED
@@ -63,15 +63,16 @@ class DrawnEdits(NamedTuple):
 
 
 def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdits:
-    """`each` edits of every group, from any of its states to any other, and one pair that is the same but for all the rest."""
+    """`each` edits of every group, from any of its states to any other, and the two things that are none of them."""
     count = len(groups.subject)
     before, after, texts, own = [], [], [], []
     for g in range(count):
-        steps = [(a, b) for a in range(ELSEWHERE) for b in range(ELSEWHERE) if a != b]
-        for a, b in [steps[i] for i in rng.choice(len(steps), each, replace=False)] + [(ORIGINAL, ELSEWHERE)]:
+        steps = [(a, b) for a in STATES_OF_EDITS for b in STATES_OF_EDITS if a != b]
+        drawn = [steps[i] for i in rng.choice(len(steps), each, replace=False)]
+        for a, b in [*drawn, (ORIGINAL, ELSEWHERE), (ORIGINAL, GHOST)]:
             before.append(a * count + g)
             after.append(b * count + g)
-            if b == ELSEWHERE:
+            if b in (ELSEWHERE, GHOST):
                 continue
             was, is_now = (rows_of(groups.batch.facts, row[-1:]) for row in (before, after))
             edit = draw_edit(was, is_now, 0, int(groups.subject[g]), rng)

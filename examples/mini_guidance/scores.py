@@ -13,7 +13,7 @@ from blending_nerf_ns.procedural import captions, words
 from blending_nerf_ns.procedural.batches import Batch, Painter
 from blending_nerf_ns.procedural.captions import Item
 from blending_nerf_ns.procedural.edit_captions import EditPhrase, edit_holds
-from blending_nerf_ns.procedural.edited import ELSEWHERE, ORIGINAL, EditPainter
+from blending_nerf_ns.procedural.edited import ELSEWHERE, GHOST, ORIGINAL, EditPainter
 
 from . import models
 from .lessons import draw_edits, rows_of, steps_between
@@ -102,7 +102,7 @@ def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float
     `direction_<kind>`: mean cosine of right edits; `direction_near_miss` where one word of the target is another;
     `direction_elsewhere` where all but the object was repainted. `edit_<kind>`: how often the right texts have more than the near
     miss, the pictures given (chance is one half); `picture_right`: how often the right picture has more than the one where all
-    but the object was repainted.
+    but the object was repainted; `removal_not_ghost`: than the one where it is still there, but pale.
     """
     rng = np.random.default_rng(6)
     means: Dict[str, list] = {}
@@ -129,6 +129,10 @@ def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float
             means.setdefault("direction_elsewhere", []).append(float(unrelated))
             means.setdefault(f"edit_{kind}", []).append(right > wrong)
             means.setdefault("picture_right", []).append(right > float(unrelated))
+            if edit.target.kind == "empty" and int(drawn.before[pair]) < count:
+                ghost = steps_between(features[ORIGINAL * count + g], features[GHOST * count + g]) @ wanted[t]
+                means.setdefault("direction_ghost_for_removal", []).append(float(ghost))
+                means.setdefault("removal_not_ghost", []).append(right > float(ghost))
     return {name: float(np.mean(values)) for name, values in sorted(means.items())}
 
 
