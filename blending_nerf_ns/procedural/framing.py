@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from blending_nerf_ns.procedural.captions import Facts
+from blending_nerf_ns.procedural.stock import MAX_THINGS
 
 SEEN_AREA, SEEN_SHARE, GONE_AREA = 0.015, 0.5, 0.0006
 """An object is visible from this share of the picture and this share of itself on, absent below the last."""
@@ -40,16 +41,16 @@ def cut(
     """Crops, and the share of each object that is in them.
 
     Args:
-        layers: of scenes; from the sixth on they are the objects' masks.
+        layers: of scenes; the last `MAX_THINGS` are the objects' masks.
         theta: where, as `affine_grid` takes it.
         size: of the crops.
     """
     side = layers.shape[-1]
-    before = layers[:, 5:].sum((-1, -2))
+    before = layers[:, -MAX_THINGS:].sum((-1, -2))
     grid = F.affine_grid(theta, [len(theta), 1, size, size], align_corners=False)
     cropped = F.grid_sample(layers, grid, mode="bilinear", padding_mode="border", align_corners=False)
     covered = (theta[:, 0, 0] * theta[:, 1, 1]).abs()[:, None]
-    after = cropped[:, 5:].mean((-1, -2)) * covered * side * side
+    after = cropped[:, -MAX_THINGS:].mean((-1, -2)) * covered * side * side
     return cropped, after / before.clamp_min(1)
 
 

@@ -58,8 +58,9 @@ class DrawnEdits(NamedTuple):
     """Rows [P] of what became of them."""
     texts: List[EditPhrase]
     own: List[int]
-    """By text, the pair that it was drawn for; the near misses follow in the same order, see `near_misses`."""
+    """By text, the pair that it was drawn for."""
     near_misses: List[EditPhrase]
+    """Of each text, one that differs in a word; in the same order."""
 
 
 def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdits:
