@@ -23,6 +23,7 @@ from blending_nerf_ns.edits.seeds import Seed, seeds_beside, seeds_in_place
 from blending_nerf_ns.guidance.crops import as_image, crop
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
 from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
+from blending_nerf_ns.rendering.shading import mean_light, shading
 
 START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
@@ -46,8 +47,10 @@ def choose_start(editing: EditTraining) -> str:
     """Let the field start from what the guide likes best; call before the first step.
 
     Returns:
-        What that is, for people. Where nothing is liked better than the original, the field is as it was.
+        What that is, for people. Where nothing is liked better than the original, the field does nothing yet.
     """
+    if editing.keeps_shading:
+        editing.model.edit.field.keep_light(object_light(editing))
     best = min(beginnings(editing), key=lambda one: one.loss)
     best.begin()
     return best.words
@@ -59,7 +62,7 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
     views = _Views(editing, START_VIEWS)
     yield Beginning(views.loss(views.before), "the original", lambda: None)
     if "change" in operations:
-        color, loss = views.best_color([view.coverage for view in views.views])
+        color, loss = views.best_color([view.coverage for view in views.views], light=field.kept_light)
         yield Beginning(loss, f"one colour, {_said(color)}", partial(field.start_from_color, color, STRENGTH))
     kept = copy.deepcopy(field.state_dict())
     if "remove" in operations:
@@ -84,6 +87,13 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
                 field.load_state_dict(kept)
             solid = "a ball" if seed.power == 2.0 else "a box"
             yield Beginning(loss, f"{solid} {where}, {_said(color)}", partial(begin, color=color))
+
+
+def object_light(editing: EditTraining) -> Float[Tensor, ""]:
+    """Mean luminance of what is edited, in some guidance views."""
+    views = [editing.pool[index] for index in range(min(START_VIEWS, len(editing.pool)))]
+    shown = [(view.original.reshape(-1, 3), view.coverage.reshape(-1)) for view in views]
+    return mean_light(*(torch.cat(part) for part in zip(*shown, strict=True)))
 
 
 def _start_from_solid(field: EditField, seed: Seed, instead: bool, color: Float[Tensor, "3"]) -> None:
@@ -121,10 +131,15 @@ class _Views:
         self,
         painted: Iterable[Float[Tensor, "height width"]],
         pictures: Optional[Iterable[Float[Tensor, "height width 3"]]] = None,
+        light: Optional[Float[Tensor, ""]] = None,
     ) -> tuple[Float[Tensor, "3"], float]:
-        """The colour that is best where pictures (the originals, if none are given) are painted by these shares, and its loss."""
+        """The colour that is best where pictures (the originals, if none are given) are painted by these shares, and its loss.
+
+        Beside a luminance, what is painted keeps its light and shade.
+        """
         seen = self._originals if pictures is None else self.crops(pictures)
         covered = self.crops(share[..., None] for share in painted)
         guide, texts = self._editing.guide, (self._editing.source, self._editing.target)
-        color, loss = best_color(guide, seen, covered, palette(), *texts, before=self.before)
+        shade = None if light is None else shading(seen.permute(0, 2, 3, 1), light)
+        color, loss = best_color(guide, seen, covered, palette(), *texts, before=self.before, shade=shade)
         return color.to(self._editing.model.device), float(loss)

@@ -92,6 +92,11 @@ class EditTraining:
         """Whether the edit may add something: then the room around the object is looked at too."""
         return "add" in self.model.edit.info.operations
 
+    @property
+    def keeps_shading(self) -> bool:
+        """Whether what is recoloured is to keep its light and shade: where nothing else is done, the form stays, and with it these."""
+        return self.config.weight_shading > 0.0 and set(self.model.edit.info.operations) == {"change"}
+
     def choose_precision(self) -> str:
         """Let the guide read in bfloat16 where that is asked for, possible and harmless; what was chosen, and why."""
         device = self.model.device
@@ -219,7 +224,7 @@ class EditTraining:
             "budget": config.weight_budget * over,
             "solid": config.weight_solid * solidity_loss(pixels[:, 7]),
         }
-        if set(self.model.edit.info.operations) == {"change"}:  # the form stays, and with it light and shade
+        if self.keeps_shading:
             before_rgb = view.original.reshape(-1, 3)[index]
             losses["shading"] = config.weight_shading * shading_loss(before_rgb, pixels[:, :3], covered)
         similar = torch.stack([(after.detach() @ self.target).mean(), (before @ self.target).mean()])

@@ -34,8 +34,8 @@ def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _field_before() -> dict[str, Tensor]:
-    """Starts were no solids, removed shares no more than a sigmoid, and there was fog."""
-    return {"seed": torch.zeros(7), "stretch": torch.tensor(1.0), "fog": torch.tensor(0.0)}
+    """Starts were no solids, removed shares no more than a sigmoid, there was fog, and colours were flat."""
+    return {"seed": torch.zeros(7), "stretch": torch.tensor(1.0), "fog": torch.tensor(0.0), "light": torch.tensor(0.0)}
 
 
 def _all_settings(stored: Tensor) -> Tensor:

@@ -101,6 +101,9 @@ class EditField(nn.Module):
     """Of the removed share, see `STRETCH`; 1 in fields that were made before it was more."""
     fog: Tensor
     """What is taken off its density's activation, see `NO_EDIT_FOG`; 0 in fields that were made before it was."""
+    light: Tensor
+    """Mean luminance of what it recolours, which keeps its light and shade beside that; 0: it takes the field's colour flat, as in
+    fields that were made before."""
     open_levels: Tensor
 
     def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:
@@ -142,7 +145,8 @@ class EditField(nn.Module):
         self.register_buffer("seed", torch.zeros(7))
         self.register_buffer("stretch", torch.tensor(STRETCH))
         self.register_buffer("fog", torch.tensor(NO_EDIT_FOG))
-        self._seeded: Optional[bool] = None
+        self.register_buffer("light", torch.tensor(0.0))
+        self._forget()
         self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
         self.reset()
 
@@ -150,7 +154,8 @@ class EditField(nn.Module):
     def reset(self) -> None:
         """Back to "no edit": small ratios, almost no density, no solid to start from."""
         self.seed.zero_()
-        self._seeded = None
+        self.light.zero_()
+        self._forget()
         biases = torch.tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
         self.shape_head.weight.mul_(0.1)
         self.shape_head.bias.copy_(biases)
@@ -176,7 +181,7 @@ class EditField(nn.Module):
     def start_from_solid(self, seed: Seed, color: Float[Tensor, "3"]) -> None:
         """Let the field start with a soft solid of density in a plain colour; training goes on from there."""
         self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
-        self._seeded = None
+        self._forget()
         self.first_color.copy_(color.clamp(0.05, 0.95))
 
     @torch.no_grad()
@@ -189,8 +194,30 @@ class EditField(nn.Module):
         """Whether it started by taking the original's density away."""
         return float(self.shape_head.bias[1].detach()) == ALL_REMOVED
 
+    @torch.no_grad()
+    def keep_light(self, light: float | Float[Tensor, ""]) -> None:
+        """Let what is recoloured keep its light and shade, grain and print.
+
+        Args:
+            light: mean luminance of what is recoloured, see `mean_light`.
+        """
+        self.light.fill_(light)
+        self._forget()
+
+    @property
+    def kept_light(self) -> Optional[Float[Tensor, ""]]:
+        """The luminance beside which what is recoloured keeps its light and shade; None where it does not."""
+        if self._lit is None:
+            self._lit = bool(self.light > 0.0)
+        return self.light if self._lit else None
+
+    def _forget(self) -> None:
+        """What was asked of its buffers once is asked again: a GPU is waited for, so not in every step."""
+        self._seeded: Optional[bool] = None
+        self._lit: Optional[bool] = None
+
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        self._seeded = None
+        self._forget()
         super()._load_from_state_dict(*arguments)
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
@@ -222,7 +249,7 @@ class EditField(nn.Module):
     @property
     def has_seed(self) -> bool:
         """Whether its density started from a solid."""
-        if self._seeded is None:  # asked once: a GPU is waited for, and most edits have none
+        if self._seeded is None:
             self._seeded = bool((self.seed[3:6] > 0.0).all())
         return self._seeded
 

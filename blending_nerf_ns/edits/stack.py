@@ -135,7 +135,9 @@ def kept_by_all(
 
 def _fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
     scene = unedited(samples.edges, samples.density, samples.rgb, samples.background)
-    return fold_together(scene, [Layer(*on_all_rays(one, scene.edges), one.strengths) for one in edits])
+    return fold_together(
+        scene, [Layer(*on_all_rays(one, scene.edges), one.strengths, one.edit.field.kept_light) for one in edits]
+    )
 
 
 @torch.no_grad()

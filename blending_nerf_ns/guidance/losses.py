@@ -13,10 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""Of red, green and blue (ITU-R BT.709)."""
-DARKEST = 0.1
-"""Added to a luminance before its logarithm: what is darker has shades that nobody sees, and a photo's noise."""
+from blending_nerf_ns.rendering.shading import DARKEST, luminance
+
 SMALLEST_STEP = 0.02
 """Softness of a direction: image changes shorter than this (features have length 1) have no direction to speak of."""
 
@@ -125,9 +123,7 @@ def shading_loss(
     total = weight.sum().clamp_min(1e-6)
 
     def relative(colors: Tensor) -> Tensor:
-        # numbers and no tensor of them, which a GPU would be waited for
-        light = sum((c * share for c, share in zip(colors.unbind(dim=-1), LUMINANCE, strict=True)), weight * 0.0)
-        light = (light + DARKEST).log()
+        light = (luminance(colors) + DARKEST).log()
         return light - (weight * light).sum() / total
 
     return (weight * (relative(edited) - relative(original)).abs()).sum() / total

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
+from blending_nerf_ns.rendering.shading import shaded
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
@@ -44,12 +45,13 @@ def best_color(
     source: Float[Tensor, " dim"],
     target: Float[Tensor, " dim"],
     before: Optional[Float[Tensor, "crops dim"]] = None,
+    shade: Optional[Float[Tensor, "crops size size"]] = None,
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, ""]]:
     """The colour with the lowest loss and that loss; see `score_colors`, which takes twice the time for all of them."""
-    of_few = None if before is None else before[::FEW]
-    first = score_colors(guide, crops[::FEW], coverage[::FEW], colors, source, target, of_few)
+    few = [None if one is None else one[::FEW] for one in (before, shade)]
+    first = score_colors(guide, crops[::FEW], coverage[::FEW], colors, source, target, *few)
     finalists = colors[first.topk(min(FINALISTS, len(colors)), largest=False).indices.to(colors.device)]
-    losses = score_colors(guide, crops, coverage, finalists, source, target, before)
+    losses = score_colors(guide, crops, coverage, finalists, source, target, before, shade)
     return finalists[int(losses.argmin())], losses.min()
 
 
@@ -62,6 +64,7 @@ def score_colors(
     source: Float[Tensor, " dim"],
     target: Float[Tensor, " dim"],
     before: Optional[Float[Tensor, "crops dim"]] = None,
+    shade: Optional[Float[Tensor, "crops size size"]] = None,
 ) -> Float[Tensor, " colors"]:
     """Guidance loss of painting the region with each colour: global plus directional, lower is better.
 
@@ -73,11 +76,14 @@ def score_colors(
         source: feature of the source text.
         target: feature of the target text.
         before: features of the originals, where the crops are edited already.
+        shade: how bright each pixel of the region stays beside the others (see `shading`); the same everywhere if not given.
     """
     before = guide.encode_images(crops) if before is None else before
     losses = []
     for color in colors.to(crops):
-        painted = crops + STRENGTH * coverage * (color.view(1, 3, 1, 1) - crops)
+        paint = color.view(1, 3, 1, 1)
+        paint = paint if shade is None else shaded(color, shade).permute(0, 3, 1, 2)
+        painted = crops + STRENGTH * coverage * (paint - crops)
         after = guide.encode_images(painted)
         losses.append(global_loss(after, target) + directional_loss(before, after, source, target))
     return torch.stack(losses)

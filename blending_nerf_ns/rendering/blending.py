@@ -6,7 +6,7 @@ publishes no code, and the formulas are ours where it is silent.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from jaxtyping import Float
@@ -89,6 +89,7 @@ def blend(
     rgb: Float[Tensor, "*samples 3"],
     edit: EditSamples,
     strengths: Strengths = AS_TRAINED,
+    painted: Optional[Float[Tensor, "*samples 3"]] = None,
 ) -> BlendedSamples:
     """Blend an edit into the original, per sample (design section 1).
 
@@ -100,6 +101,7 @@ def blend(
         rgb: the original's colour in [0, 1].
         edit: the editable field on the same intervals.
         strengths: how much of each operation is shown.
+        painted: colour in [0, 1] that recoloured density takes; the edit's own, which what is added has, if not given.
 
     Returns:
         the blended samples, in the original's dtype (float16 is computed in float32).
@@ -114,6 +116,7 @@ def blend(
     dtype = density.dtype
     density, rgb = _at_least_float32(density), _at_least_float32(rgb)
     edit = EditSamples(*(_at_least_float32(value) for value in edit))
+    painted = edit.rgb if painted is None else _at_least_float32(painted)
 
     added = strengths.add * edit.region * edit.density
     removed = (strengths.remove * edit.region * edit.density_ratio).clamp(0.0, 1.0)
@@ -121,7 +124,7 @@ def blend(
     kept = (1.0 - removed) * density
     blended = kept + added
 
-    recolored = rgb + changed[..., None] * (edit.rgb - rgb)
+    recolored = rgb + changed[..., None] * (painted - rgb)
     added_share = added / blended.clamp_min(SMALLEST_DENSITY)
     color = recolored + added_share[..., None] * (edit.rgb - recolored)
     return BlendedSamples(*(value.to(dtype) for value in (blended, color, added, kept, removed, changed)))

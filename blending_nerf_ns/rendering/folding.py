@@ -7,7 +7,7 @@ how much of the result is still the scene's own: the pixel's accumulated opaciti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,7 @@ from torch import Tensor
 from blending_nerf_ns.rendering.blending import SMALLEST_DENSITY, BlendedSamples, EditSamples, Strengths, blend
 from blending_nerf_ns.rendering.compositing import BlendedPixels, composite_blend, render_weights
 from blending_nerf_ns.rendering.intervals import merge_intervals, take, take_nearest
+from blending_nerf_ns.rendering.shading import shaded, shading
 
 
 class Folded(NamedTuple):
@@ -56,6 +57,8 @@ class Layer(NamedTuple):
     """The editable field on them."""
     strengths: Strengths
     """How much of each of its operations is shown."""
+    light: Optional[Float[Tensor, ""]] = None
+    """Luminance beside which what it recolours keeps its light and shade (see `shading`); None: it takes the edit's colour flat."""
 
 
 def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, strengths: Strengths) -> Folded:
@@ -91,7 +94,7 @@ def fold_together(below: Folded, layers: Sequence[Layer]) -> Folded:
     merged = merge_intervals([below.edges, *(layer.edges for layer in layers)])
     folded = _cut(below, merged.edges, merged.parents[0])
     for layer, parent in zip(layers, merged.parents[1:], strict=True):
-        folded = _blend_on(folded, _parts(layer.samples, parent), layer.strengths)
+        folded = _blend_on(folded, _parts(layer.samples, parent), layer.strengths, layer.light)
     return folded
 
 
@@ -113,12 +116,18 @@ def _cut(below: Folded, edges: Float[Tensor, "rays m+1"], parent: Int[Tensor, "r
     return Folded(edges, original, blended, take_nearest(below.edit_rgb, parent), below.background)
 
 
-def _blend_on(below: Folded, own: EditSamples, strengths: Strengths) -> Folded:
+def _blend_on(
+    below: Folded, own: EditSamples, strengths: Strengths, light: Optional[Float[Tensor, ""]] = None
+) -> Folded:
     """Put an edit on top whose samples lie on the scene's own intervals."""
-    old = below.blended
-    alone = blend(old.density, old.rgb, own, strengths)
+    old, own_rgb = below.blended, own.rgb
+    painted = None if light is None else shaded(own.rgb, shading(old.rgb, light))
+    alone = blend(old.density, old.rgb, own, strengths, painted)
+    if painted is not None:  # of what is the edit's, the part that is the scene's surface
+        share = alone.changed * alone.kept / alone.edit_density.clamp_min(SMALLEST_DENSITY)
+        own_rgb = own_rgb + share[..., None] * (painted - own_rgb)
     if below.untouched:
-        return below._replace(blended=alone, edit_rgb=own.rgb, untouched=False)
+        return below._replace(blended=alone, edit_rgb=own_rgb, untouched=False)
     stays = 1.0 - alone.removed
     together = BlendedSamples(
         density=alone.density,
@@ -132,7 +141,7 @@ def _blend_on(below: Folded, own: EditSamples, strengths: Strengths) -> Folded:
     made = stays * alone.changed * old.density + alone.added
     share = (made / together.edit_density.clamp_min(SMALLEST_DENSITY)).clamp(0.0, 1.0)
     share = torch.where(together.edit_density > SMALLEST_DENSITY, share, torch.ones_like(share))
-    edit_rgb = below.edit_rgb + share[..., None] * (own.rgb - below.edit_rgb)  # lerp takes twice as long on a CPU
+    edit_rgb = below.edit_rgb + share[..., None] * (own_rgb - below.edit_rgb)  # lerp takes twice as long on a CPU
     return below._replace(blended=together, edit_rgb=edit_rgb)
 
 
