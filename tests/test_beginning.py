@@ -190,8 +190,9 @@ def test_a_seed_is_lit_from_above_as_far_as_it_reaches_and_a_field_without_one_h
 
 def test_a_field_of_before_there_were_seeds_has_none_and_its_removals_are_not_stretched() -> None:
     state = small_field().state_dict()
-    old = {f"layer.{name}": value for name, value in state.items() if name not in ("seed", "stretch", "fog")}
+    old = {f"layer.{name}": value for name, value in state.items() if name not in ("seed", "stretch", "fog", "light")}
     assert float(of_any_age(old)["layer.fog"]) == 0.0, "and its fog is as it was"
+    assert float(of_any_age(old)["layer.light"]) == 0.0, "and its colours are flat"
     assert of_any_age(old)["layer.seed"].tolist() == [0.0] * 7
     assert float(of_any_age(old)["layer.stretch"]) == 1.0
     new = {**old, "layer.seed": torch.ones(7), "layer.stretch": torch.tensor(1.1)}

@@ -42,8 +42,8 @@ class GuidanceConfig:
     weight_smooth: float = 0.5
     """Weight of the difference of colour and blend ratios between neighbouring points of the region."""
     weight_shading: float = 0.5
-    """Weight of light and shade being other than the original's, where an edit may do nothing but recolour; 0 for patterns of light
-    and dark."""
+    """Weight of light and shade being other than the original's, where an edit may do nothing but recolour. More than 0: colours
+    take the original's light and shade to begin with; 0 for patterns of light and dark."""
     weight_solid: float = 2.0
     """Weight of what is added being neither empty nor solid; a quarter of this left a red glow around a red ball."""
     budget_add: float = 0.5

@@ -61,7 +61,13 @@ class Layer(NamedTuple):
     """Luminance beside which what it recolours keeps its light and shade (see `shading`); None: it takes the edit's colour flat."""
 
 
-def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, strengths: Strengths) -> Folded:
+def fold(
+    below: Folded,
+    edges: Float[Tensor, "rays n+1"],
+    edit: EditSamples,
+    strengths: Strengths,
+    light: Optional[Float[Tensor, ""]] = None,
+) -> Folded:
     """Put one more edit on top.
 
     Args:
@@ -69,6 +75,7 @@ def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, str
         edges: of the edit's own intervals, on the same rays. A ray that misses it has intervals of region weight 0.
         edit: the editable field on them.
         strengths: how much of each of its operations is shown.
+        light: see `Layer`.
 
     Example:
         >>> scene = unedited(torch.tensor([[0.0, 1.0]]), torch.ones(1, 1), torch.zeros(1, 1, 3), torch.zeros(1, 3))
@@ -79,7 +86,7 @@ def fold(below: Folded, edges: Float[Tensor, "rays n+1"], edit: EditSamples, str
         >>> twice.blended.changed.max()
         tensor(0.7500)
     """
-    return fold_together(below, [Layer(edges, edit, strengths)])
+    return fold_together(below, [Layer(edges, edit, strengths, light)])
 
 
 def fold_together(below: Folded, layers: Sequence[Layer]) -> Folded:
