@@ -29,6 +29,8 @@ from blending_nerf_ns.procedural.base import square_photographs
 from blending_nerf_ns.trainer import BlendingTrainerConfig
 
 MethodName = Literal["blending-nerf-cpu", "blending-nerf"]
+AS_BRIGHT = 0.3
+"""Luminance beside which what the edit recolours keeps its light and shade."""
 SMALLEST_BALL, LARGEST_BALL = 0.02, 0.7
 """Radii that are tried, in scene units; the cameras lie at a distance of 1."""
 AS_CONFIGURED = DEFAULT_SHAPE._replace(change_in_margin=False)
@@ -162,7 +164,7 @@ def make_scene(
 def put_ball(model: BlendingModel, radius: float, operations: Tuple[str, ...] = ("add", "change")) -> None:
     """Let the edit in work act in a ball in the middle of the scene.
 
-    Without "remove", no ray is sampled again behind the edit, whatever the untrained field says.
+    What it recolours keeps its light and shade, which costs a little. Without "remove", no ray is sampled again behind the edit, whatever the untrained field says.
     """
     solid = sphere((0.0, 0.0, 0.0), radius)
     grid_box = tuple(corner.cpu() for corner in model.base.grid_box)
@@ -171,6 +173,7 @@ def put_ball(model: BlendingModel, radius: float, operations: Tuple[str, ...] = 
     model.edit.region.load_state_dict(region.state_dict())
     model.edit.fit_field_to_region()
     model.edit.info = replace(model.edit.info, operations=operations)
+    model.edit.field.keep_light(AS_BRIGHT)
     model.edit_ready.fill_(True)
     model.version += 1
 
