@@ -103,7 +103,7 @@ class EditField(nn.Module):
     """What is taken off its density's activation, see `NO_EDIT_FOG`; 0 in fields that were made before it was."""
     light: Tensor
     """Mean luminance of what it recolours, which keeps its light and shade beside that; 0: it takes the field's colour flat, as in
-    fields that were made before."""
+    fields that were made before, and where all is black and there is no shade to keep."""
     open_levels: Tensor
 
     def __init__(self, config: EditFieldConfig, use_cuda: bool = False) -> None:

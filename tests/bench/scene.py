@@ -164,7 +164,8 @@ def make_scene(
 def put_ball(model: BlendingModel, radius: float, operations: Tuple[str, ...] = ("add", "change")) -> None:
     """Let the edit in work act in a ball in the middle of the scene.
 
-    What it recolours keeps its light and shade, which costs a little. Without "remove", no ray is sampled again behind the edit, whatever the untrained field says.
+    What it recolours keeps its light and shade, as where an edit may only recolour, and counts with its cost. Without "remove", no
+    ray is sampled again behind the edit, whatever the untrained field says.
     """
     solid = sphere((0.0, 0.0, 0.0), radius)
     grid_box = tuple(corner.cpu() for corner in model.base.grid_box)
