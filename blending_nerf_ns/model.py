@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import OrientedBox
@@ -32,10 +32,12 @@ from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.stack import (
     EditedBase,
     Meeting,
-    SampledEdit,
+    MetEdit,
     fold_edits,
     intersect,
+    meet_edits,
     own_intervals,
+    rays_of_any,
     sample_edit,
 )
 from blending_nerf_ns.errors import BlendingNerfError
@@ -268,6 +270,9 @@ class BlendingModel(Model):
 
         `added`, `removed` and `changed` are of all layers together; `region` is that of the edit in work.
         """
+        met = self._meet(self.base.bound(ray_bundle))
+        shown = [one for one in met if len(one.intervals.rays) and not one.strengths.all_off]
+        rays = rays_of_any(shown) if shown else None  # the last that depends on values: see `meet_edits`
         render = self.render_scene(ray_bundle)
         original = render.outputs["rgb"]
         outputs = {
@@ -278,23 +283,20 @@ class BlendingModel(Model):
             "depth": render.outputs["depth"].clone(),
             "accumulation": render.outputs["accumulation"].clone(),
         }
-        shown = []
-        for edit in self.layers.all():
-            if edit is self.edit and not bool(self.edit_ready):
-                continue
-            strengths = edit.info.shown.scaled(self._share(ray_bundle))
-            if edit is not self.edit and strengths.all_off:
-                continue
-            intervals = intersect(edit, self.base, ray_bundle, self.config.edit_samples_per_ray)
-            if edit is self.edit:
-                base = BaseSamples(*(value[intervals.rays] for value in render.samples))
-                outputs["region"][intervals.rays, 0] = accumulated_region(base, intervals).clamp(0.0, 1.0)
-                outputs["silhouette"][intervals.rays, 0] = intervals.region.amax(dim=-1)
-            if len(intervals.rays) and not strengths.all_off:
-                shown.append(sample_edit(edit, strengths, ray_bundle, intervals))
-        if shown:
-            self._show(outputs, ray_bundle, render, shown)
+        for intervals in (one.intervals for one in met if one.edit is self.edit):
+            base = BaseSamples(*(value[intervals.rays] for value in render.samples))
+            outputs["region"][intervals.rays, 0] = accumulated_region(base, intervals).clamp(0.0, 1.0)
+            outputs["silhouette"][intervals.rays, 0] = intervals.region.amax(dim=-1)
+        if rays is not None:
+            self._show(outputs, ray_bundle, render, shown, rays)
         return outputs
+
+    def _meet(self, ray_bundle: RayBundle) -> List[MetEdit]:
+        """Where rays meet the edit in work, as soon as it has a region, and the layers that are shown."""
+        share, ready = self._share(ray_bundle), bool(self.edit_ready)
+        edits = [(edit, edit.info.shown.scaled(share)) for edit in self.layers.all()]
+        edits = [one for one in edits if (ready if one[0] is self.edit else not one[1].all_off)]
+        return meet_edits(edits, self.base, ray_bundle, self.config.edit_samples_per_ray)
 
     def _share(self, ray_bundle: RayBundle) -> float:
         """What share of all strengths these rays see: their time, where a look lets a video fade."""
@@ -303,13 +305,17 @@ class BlendingModel(Model):
         return min(1.0, max(0.0, float(ray_bundle.times.flatten()[0])))
 
     def _show(
-        self, outputs: Dict[str, Tensor], ray_bundle: RayBundle, render: BaseRender, shown: List[SampledEdit]
+        self,
+        outputs: Dict[str, Tensor],
+        ray_bundle: RayBundle,
+        render: BaseRender,
+        shown: List[MetEdit],
+        rays: Int[Tensor, " hits"],
     ) -> None:
         """Fold the edits on the rays that meet any, into the outputs."""
-        rays = torch.cat([sampled.rays for sampled in shown]).unique()
         base = BaseSamples(*(value[rays] for value in render.samples))
         proposal = self.scene.slice_proposal(render.proposal, rays)
-        edits = [sampled.among(rays) for sampled in shown]
+        edits = [sample_edit(edit, strengths, ray_bundle, intervals).within(rays) for edit, strengths, intervals in shown]
         folded, removed = fold_edits(self.scene, ray_bundle[rays], base, proposal, edits, self.meeting)
         pixels = pixels_of(folded)
         outputs["rgb"][rays] = pixels.rgb.clamp(0.0, 1.0)

@@ -1,4 +1,5 @@
-"""A guidance step does not wait for a GPU in its middle: nothing that is computed there decides what the host does next.
+"""A guidance step does not wait for a GPU in its middle, nor a picture once its base is on the way: nothing that is computed there
+decides what the host does next.
 
 Told on a CPU by the operations that would wait: a number that is taken out of a tensor, or a result whose size depends on values.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import ring, tiny_model
+from tiny_run import rays_towards_middle, ring, tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from blending_nerf_ns.editing import METRICS, EditTraining
@@ -61,3 +62,22 @@ def test_where_a_step_waits(operations: tuple[str, ...], wanted: set[str], rays:
         _, metrics = editing.step(4, 0.6)
     assert set(waits.found) == wanted
     assert tuple(metrics) == METRICS and all(isinstance(value, float) for value in metrics.values())
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_picture_waits_before_its_base_is_rendered_and_not_after(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rays = tiny_model(operations=("add", "change")), rays_towards_middle(300)
+    for layer in range(layers - 1):
+        model.layers.freeze_copy()
+        model.edit.info = replace(model.edit.info, operations=("add", "change"))
+        model.edit.region.reshape(margin=0.1 * (layer + 1))  # other rays meet it
+    with torch.no_grad():
+        model.get_outputs(rays)  # what is asked of the weights once is known from here on
+    early: list[int] = []
+    render = model.seen.render
+    with Waits() as waits, torch.no_grad():
+        monkeypatch.setattr(model.seen, "render", lambda bundle: (early.append(len(waits.found)), render(bundle))[1])
+        outputs = model.get_outputs(rays)
+    assert len(early) == 1 and early[0] > 0, waits.found
+    assert waits.found[early[0] :] == []
+    assert float((outputs["rgb"] - outputs["original"]).abs().max()) > 1e-3, "the edits are seen"

@@ -115,6 +115,10 @@ class NerfactoBase(NerfactoModel):
 
     # -- rendering -----------------------------------------------------------------------------------------------
 
+    def bound(self, ray_bundle: RayBundle) -> RayBundle:
+        """Near and far of rays where they are not set, in place, as `render` and nerfstudio's own forward set them."""
+        return ray_bundle if self.collider is None else self.collider(ray_bundle)
+
     @torch.no_grad()
     def render(self, ray_bundle: RayBundle) -> BaseRender:
         """Render a flat chunk of R rays with what the picture was made from.
@@ -128,8 +132,7 @@ class NerfactoBase(NerfactoModel):
         """
         if self.training:
             raise RuntimeError("render() needs the base in eval mode: call freeze() (or eval()) first.")
-        if self.collider is not None:
-            ray_bundle = self.collider(ray_bundle)
+        ray_bundle = self.bound(ray_bundle)
         last_density_fn, last_densities = _recorded(self.density_fns[-1])
         # nerfstudio 1.1.5 counts a picture as the proposals' turn: where a viewer looks after each step they would never train
         turn = self.proposal_sampler._steps_since_update
@@ -184,8 +187,7 @@ class NerfactoBase(NerfactoModel):
         Returns:
             Samples with the background of the ORIGINAL samples.
         """
-        if self.collider is not None:
-            ray_bundle = self.collider(ray_bundle)
+        ray_bundle = self.bound(ray_bundle)
         coarse = self._on_spacing(ray_bundle, proposal.spacing)
         density = proposal.density * kept(coarse.frustums.get_positions())
         weights = coarse.get_weights(density[..., None])

@@ -37,6 +37,10 @@ class RegionIntervals(NamedTuple):
             return self.active.long()
         return torch.nonzero(self.region.flatten() > 0).squeeze(-1)
 
+    def with_active(self) -> RegionIntervals:
+        """The same, with those places known."""
+        return self._replace(active=self.find_active())
+
 
 def ray_box(
     origins: Float[Tensor, "rays 3"],

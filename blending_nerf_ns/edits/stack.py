@@ -28,6 +28,15 @@ SECOND_SAMPLES_ABOVE = 0.02
 """Accumulated removal above which a ray is sampled again behind what was removed."""
 
 
+class MetEdit(NamedTuple):
+    """An edit, and where a bundle's rays meet its region."""
+
+    edit: Edit
+    strengths: Strengths
+    """How much of it is shown."""
+    intervals: RegionIntervals
+
+
 class SampledEdit(NamedTuple):
     """An edit on the rays that meet its region."""
 
@@ -45,11 +54,15 @@ class SampledEdit(NamedTuple):
         samples = EditSamples(*(value[kept] for value in self.samples))
         return self._replace(rays=place[kept], edges=self.edges[kept], samples=samples)
 
+    def within(self, rays: Int[Tensor, " more"]) -> SampledEdit:
+        """The same, on a bundle of these rays alone (ascending), all of its own among them."""
+        return self._replace(rays=torch.searchsorted(rays, self.rays))
+
 
 def intersect(edit: Edit, base: Base, ray_bundle: RayBundle, num_intervals: int) -> RegionIntervals:
-    """An edit's intervals on the rays of a flat bundle that meet its region; the base must have rendered it before."""
+    """An edit's intervals on the rays of a flat bundle that meet its region; their `nears` and `fars` must be set."""
     near, far = ray_bundle.nears, ray_bundle.fars
-    assert near is not None and far is not None, "render the base first: its collider sets near and far"
+    assert near is not None and far is not None, "near and far are not set: `bound` the rays, or render the base first"
     return intersect_region(
         edit.region,
         ray_bundle.origins,
@@ -60,6 +73,27 @@ def intersect(edit: Edit, base: Base, ray_bundle: RayBundle, num_intervals: int)
         far.view(-1).clamp_max(FARTHEST),
         num_intervals,
     )
+
+
+def meet_edits(
+    edits: Sequence[tuple[Edit, Strengths]], base: Base, ray_bundle: RayBundle, num_intervals: int
+) -> list[MetEdit]:
+    """Where a flat bundle meets edits, and the points at which those that show are to be evaluated.
+
+    All that depends on values is found here, and no more of it later: called before the base is rendered, a GPU is waited for while
+    it has nothing to do, and then is never short of work.
+    """
+    met = []
+    for edit, strengths in edits:
+        intervals = intersect(edit, base, ray_bundle, num_intervals)
+        met.append(MetEdit(edit, strengths, intervals if strengths.all_off else intervals.with_active()))
+    return met
+
+
+def rays_of_any(met: Sequence[MetEdit]) -> Int[Tensor, " hits"]:
+    """The rays that meet at least one of these edits, ascending; of one edit at least."""
+    each = [one.intervals.rays for one in met]
+    return each[0] if len(each) == 1 else torch.cat(each).unique()
 
 
 def sample_edit(edit: Edit, strengths: Strengths, ray_bundle: RayBundle, intervals: RegionIntervals) -> SampledEdit:
