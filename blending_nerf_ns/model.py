@@ -315,7 +315,9 @@ class BlendingModel(Model):
         """Fold the edits on the rays that meet any, into the outputs."""
         base = BaseSamples(*(value[rays] for value in render.samples))
         proposal = self.scene.slice_proposal(render.proposal, rays)
-        edits = [sample_edit(edit, strengths, ray_bundle, intervals).within(rays) for edit, strengths, intervals in shown]
+        edits = [
+            sample_edit(edit, strengths, ray_bundle, intervals).within(rays) for edit, strengths, intervals in shown
+        ]
         folded, removed = fold_edits(self.scene, ray_bundle[rays], base, proposal, edits, self.meeting)
         pixels = pixels_of(folded)
         outputs["rgb"][rays] = pixels.rgb.clamp(0.0, 1.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,24 +124,40 @@ def test_deferred_gradients_are_the_direct_ones() -> None:
     assert float((deferred - direct).norm() / direct.norm()) < 1e-4
 
 
+def places_of_waits(call: Callable[[], object]) -> Counter[str]:
+    """Files and lines at which the host waits for the GPU, and how often."""
+    torch.cuda.synchronize()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            call()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [one for one in said if "called a synchronizing" in str(one.message)]
+    return Counter(f"{Path(one.filename).name}:{one.lineno}" for one in waits)
+
+
 @pytest.mark.parametrize("rays", [2048, 40], ids=["one chunk", "deferred"])
 def test_a_step_waits_once(rays: int) -> None:
     model = tiny_model(operations=("change",)).cuda()
     editing = guiding(model, "cuda", rays_per_chunk=rays)
     for step in range(4):  # all views are rendered and kept from here on
         editing.step(step, 0.6)
-    torch.cuda.synchronize()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            editing.step(4, 0.6)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    waits = Counter(
-        f"{Path(one.filename).name}:{one.lineno}" for one in said if "called a synchronizing" in str(one.message)
-    )
+    waits = places_of_waits(lambda: editing.step(4, 0.6))
     assert sum(waits.values()) == 1 and next(iter(waits)).startswith("editing.py"), dict(waits)
+
+
+@torch.no_grad()
+def test_a_picture_waits_only_to_find_what_its_edits_meet() -> None:
+    model, rays = tiny_model(operations=("add", "change")).cuda(), rays_towards_middle(300).to("cuda")
+    model.layers.freeze_copy()
+    model.edit.info = replace(model.edit.info, operations=("add", "change"))
+    model.get_outputs(rays)  # what is asked of the weights once is known from here on
+    waits = places_of_waits(lambda: model.get_outputs(rays))
+    assert waits and {place.split(":")[0] for place in waits} <= {"model.py", "intersection.py", "stack.py"}, dict(
+        waits
+    )
 
 
 def test_bfloat16_guides_as_float32_does() -> None:

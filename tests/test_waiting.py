@@ -65,7 +65,9 @@ def test_where_a_step_waits(operations: tuple[str, ...], wanted: set[str], rays:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_a_picture_waits_before_its_base_is_rendered_and_not_after(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_waits_before_its_base_is_rendered_and_not_after(
+    layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, rays = tiny_model(operations=("add", "change")), rays_towards_middle(300)
     for layer in range(layers - 1):
         model.layers.freeze_copy()
