@@ -76,6 +76,13 @@ def write_look(look: Look, folder: Path) -> Path:
     return path
 
 
+def inherit_look(old: Path, new: Path) -> None:
+    """Take over the look of a run that is resumed in another folder, where the new one has none."""
+    if (old / FILE).exists() and not (new / FILE).exists():
+        with replacing(new / FILE) as partial:
+            partial.write_text((old / FILE).read_text())
+
+
 def read_look(folder: Optional[Path]) -> Optional[Look]:
     """The look in a run's folder; None where there is none.
 

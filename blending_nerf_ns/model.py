@@ -155,7 +155,13 @@ class BlendingModel(Model):
     def _reshape(self, name: str, value: float) -> None:
         if bool(self.edit_ready):
             self.edit.region.reshape(**{name: value})
+            self._spread()
             self.version += 1
+
+    def _spread(self) -> None:
+        """An edit that has not begun takes all of its region, wherever that is now."""
+        if self.edit.field.untouched:
+            self.edit.fit_field_to_region()
 
     def make_room(self, **room: Any) -> None:
         """Give the region of the edit in work this margin and the like, if it has another; an edit that has not begun spreads over it.
@@ -166,8 +172,7 @@ class BlendingModel(Model):
         if not bool(self.edit_ready) or self.edit.region.has_shape(**room):
             return
         self.edit.region.reshape(**room)
-        if self.edit.field.untouched:
-            self.edit.fit_field_to_region()
+        self._spread()
         self.version += 1
 
     def take_crop_box(self, shape: RegionShape) -> None:

@@ -36,6 +36,7 @@ from blending_nerf_ns.progress import StageClock
 from blending_nerf_ns.schedule import exponential, set_rate
 from blending_nerf_ns.session import Session
 from blending_nerf_ns.settling import Settling
+from blending_nerf_ns.standing import Standing, Words
 from blending_nerf_ns.team import present_team
 
 SAVE_EVERY = 100
@@ -90,6 +91,8 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """The run's folder; set by the trainer's configuration."""
     resumed: Annotated[bool, tyro.conf.Suppress] = False
     """Whether a checkpoint is about to be loaded; set by the trainer."""
+    resumed_run: Annotated[Optional[Path], tyro.conf.Suppress] = None
+    """The folder of the run that it is of; set by the trainer."""
     interactive: Annotated[bool, tyro.conf.Suppress] = False
     """Whether a viewer is there to start an edit, and the run waits for it; set by the trainer."""
 
@@ -120,7 +123,8 @@ class BlendingPipeline(VanillaPipeline):
         self.team = present_team()
         super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)  # of one: nothing is wrapped in DDP
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
-        self.model.describe(*self.texts, config.operations)
+        self.standing = Standing(config)
+        self.describe()
         if test_mode == "val":
             self._say(self.model.implementations)
             photo = cast(InputDataset, self.datamanager.train_dataset).get_image_float32(0)
@@ -148,7 +152,6 @@ class BlendingPipeline(VanillaPipeline):
         """The trainer's count of the last step that was taken."""
         self.session = Session(self)
         self.session.waits = config.interactive and test_mode == "val"
-        self.session.running = bool(config.target_text.strip())
         if test_mode != "inference":
             from blending_nerf_ns.viewer.panel import EditPanel
 
@@ -162,7 +165,7 @@ class BlendingPipeline(VanillaPipeline):
         """What the next training step works on."""
         if not bool(self.model.base_frozen):
             return "base"
-        return "edit" if not self.edit_done and self.session.running else "done"
+        return "edit" if not self.edit_done and self.standing.running else "done"
 
     @property
     def edit_end(self) -> int:
@@ -304,17 +307,21 @@ class BlendingPipeline(VanillaPipeline):
         return self.config.source_text, self.config.target_text
 
     def take_texts(self, source: str, target: str) -> None:
-        """Guide towards other words from the next step on; an edit that is done stays so until it is started again."""
+        """Guide towards other words from the next step on; an edit that is done stays what it is until it is started again."""
         if self.editing is not None:
             self.editing.set_texts(source, target)
         self.config.source_text, self.config.target_text = source, target
-        self.model.describe(source, target, self.config.operations)
         if not self.edit_done:
+            self.describe()
             self.settling.restart()
             if self.editing is not None:
                 self._settle_where_nothing_is_left()
         if self.trainer is not None:
             self.trainer.save_config()
+
+    def describe(self) -> None:
+        """The edit in work is made by the words that are asked for now."""
+        self.model.describe(*self.standing.words)
 
     def restart_edit(self, at: int = 0) -> None:
         """The edit's training stands at this step of its stage, with a fresh optimiser."""
@@ -351,10 +358,20 @@ class BlendingPipeline(VanillaPipeline):
 
     def _take_resumed(self) -> None:
         """A resume may have been given other words: an edit that was done by the old ones is not done by these."""
-        info, config = self.model.edit.info, self.config
-        was = (info.source_text, info.target_text, set(info.operations))
-        self.model.describe(*self.texts, config.operations)
-        if not bool(self.model.edit_ready) or was == (*self.texts, set(config.operations)):
+        info, asked, running = self.model.edit.info, None, self.standing.running
+        if (
+            self.session.waits and self.standing.before is not None
+        ):  # nobody starts a run without a viewer but the command
+            asked, running = self.standing.before
+        was = asked or Words(info.source_text, info.target_text, info.operations)
+        now = self.standing.words
+        if (*was[:2], set(was.operations)) == (*now[:2], set(now.operations)):
+            self.standing.running = running
+            if not self.edit_done:
+                self.describe()
+            return
+        self.describe()
+        if not bool(self.model.edit_ready):
             return
         if self.edit_done:
             self.progress[1] = 0
@@ -386,13 +403,13 @@ class BlendingPipeline(VanillaPipeline):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: Optional[bool] = None):  # type: ignore[override]
         """Take everything that a checkpoint holds, layers included, or say what does not fit; then show it as it was left."""
         self.model.layers.make_room(state_dict, "_model.layers.")
-        load_whole(self, of_any_age(self.settling.made_up_for(state_dict, "settling.")))
+        state_dict = self.standing.made_up_for(self.settling.made_up_for(state_dict, "settling."), "standing.")
+        load_whole(self, of_any_age(state_dict))
         if bool(self.model.base_frozen):
             self.model.freeze_base()
+        look = read_look(self.config.run_dir) or read_look(self.config.resumed_run)
         if self.test_mode == "val":
             self._take_resumed()
-            return
-        look = read_look(self.config.run_dir)
         if look is not None:
             apply_look(look, self.model.layers)
             self.session.layers.fade = look.fade

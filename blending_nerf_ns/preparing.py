@@ -65,6 +65,11 @@ class Preparation:
                 config.region, scene, config.source_text, search.resolution, self._load_guide, search.images
             ),
         )
+        if found.region.resolution != model.edit.region.resolution:  # only a file may have another
+            raise BlendingNerfError(
+                f"this run's regions have {model.edit.region.resolution} voxels a side, that of {config.region.file} has "
+                f"{found.region.resolution}: make it by `blending-nerf region --resolution {model.edit.region.resolution}`"
+            )
         model.edit.region.load_state_dict(found.region.state_dict())
         model.edit_ready.fill_(True)
         # after the search, which is kept for other operations too
@@ -113,6 +118,8 @@ class Preparation:
             self.follow_leader()
             if self._team.leads:
                 CONSOLE.print(f"What the guide likes best to start from: {chosen}.")
+        elif config.guidance.weight_shading == 0.0:
+            model.edit.field.keep_light(0.0)
         if self._team.leads:
             rewind(config.run_dir, model.edit.info.id, done)
         return editing

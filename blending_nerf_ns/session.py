@@ -18,6 +18,8 @@ from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import AMOUNTS
 from blending_nerf_ns.session_layers import SessionLayers
+from blending_nerf_ns.settling import Watch
+from blending_nerf_ns.standing import Words
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -56,8 +58,6 @@ class Session:
         self.status = Status()
         self.waits = False
         """Whether the run waits for its user where there is nothing to train, instead of ending."""
-        self.running = True
-        """Whether the edit may train."""
         self.layers = SessionLayers(self, pipeline)
         self._errand: Optional[Callable[[], None]] = None
         self._model.wishes.on_error = self.say
@@ -69,18 +69,38 @@ class Session:
         CONSOLE.print(message)
         self.status.message = message
 
+    @property
+    def running(self) -> bool:
+        """Whether the edit may train."""
+        return self._pipeline.standing.running
+
+    @running.setter
+    def running(self, running: bool) -> None:
+        self._pipeline.standing.running = running
+
     # -- what the panel shows -----------------------------------------------------------------------------------
 
     @property
     def texts(self) -> Tuple[str, str]:
-        """Source and target text of the edit in work."""
-        info = self._model.edit.info
-        return info.source_text, info.target_text
+        """Source and target text that are asked for; of an edit that is done they count once it is started again."""
+        return self._words[:2]
 
     @property
     def operations(self) -> Tuple[str, ...]:
-        """What the edit in work may do."""
-        return self._model.edit.info.operations
+        """What the edit may do, likewise."""
+        return self._words.operations
+
+    @property
+    def _words(self) -> Words:
+        if self._pipeline.test_mode == "val":
+            return self._pipeline.standing.words
+        info = self._model.edit.info  # nothing can be started: what it was made by
+        return Words(info.source_text, info.target_text, info.operations)
+
+    @property
+    def has_region(self) -> bool:
+        """Whether the edit in work has a region, which Start will not look for again."""
+        return bool(self._model.edit_ready)
 
     @property
     def guidance(self) -> GuidanceConfig:
@@ -137,6 +157,7 @@ class Session:
             if self._pipeline.edit_done:
                 self.remember("another round")
                 self._pipeline.restart_edit()
+            self._pipeline.describe()
             self.make_room()
             self._wake()
 
@@ -246,7 +267,8 @@ class Session:
     def _snapshot(self, label: str) -> Snapshot:
         pipeline, model = self._pipeline, self._model
         step, ready = int(pipeline.progress[1]), bool(model.edit_ready)
-        return Snapshot(label, edit_bytes(model.edit, ""), step, ready, pipeline.settling.watch)
+        content, watch = edit_bytes(model.edit, ""), pipeline.settling.watch
+        return Snapshot(label, content, step, ready, watch, pipeline.standing.words)
 
     def remember(self, label: str) -> None:
         self.history.remember(self._snapshot(label))
@@ -261,10 +283,12 @@ class Session:
         edit.info = replace(edit.info, id=place)
         self._model.edit_ready.fill_(snapshot.ready)
         self._pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
-        self._pipeline.config.operations = edit.info.operations  # type: ignore[assignment]
-        self._pipeline.take_texts(edit.info.source_text, edit.info.target_text)
-        if snapshot.watch is not None:
-            self._pipeline.settling.watch = snapshot.watch
+        watch = snapshot.watch or Watch()
+        self._pipeline.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
+        asked = snapshot.asked or Words(edit.info.source_text, edit.info.target_text, edit.info.operations)
+        self._pipeline.config.operations = asked.operations  # type: ignore[assignment]
+        self._pipeline.take_texts(asked.source_text, asked.target_text)
+        self._pipeline.settling.watch = watch  # other words would let it forget
 
     def restart(self, keep_region: bool) -> None:
         model = self._model
@@ -277,6 +301,7 @@ class Session:
             model.edit.fit_field_to_region()
         model.edit_ready.fill_(keep_region)
         self._pipeline.restart_edit()
+        self._pipeline.describe()
 
     # -- the training loop's side -------------------------------------------------------------------------------
 

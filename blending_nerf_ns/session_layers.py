@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
 from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.edits.edit import Edit
-from blending_nerf_ns.edits.file import SUFFIX, load_edit, save_edit
+from blending_nerf_ns.edits.file import SUFFIX, load_edit, read_edit_header, save_edit
+from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.look import look_of, write_look
 from blending_nerf_ns.rendering.blending import AS_TRAINED
@@ -85,8 +87,8 @@ class SessionLayers:
                 self._session.remember("deletion")
                 self._session.running = False
                 self._session.restart(keep_region=False)
+                edit.info = replace(edit.info, name="", strengths=AS_TRAINED, visible=True)
                 self._pipeline.take_texts("", "")
-                edit.info = replace(edit.info, strengths=AS_TRAINED, visible=True)
                 return
             self._model.layers.remove(id)
             self._model.version += 1
@@ -95,15 +97,16 @@ class SessionLayers:
 
     def save(self, id: str, path: Optional[Path] = None) -> None:
         """Write a layer as an edit file: by default `edits/NAME.edit.safetensors` in the run's folder."""
+        self._model.wishes.ask("saving an edit", lambda: self._write(self._model.layers[id], path), each=True)
 
-        def do() -> None:
-            edit = self._model.layers[id]
-            name = "_".join((edit.info.name or edit.info.id).split())
-            file = path or self._folder / "edits" / f"{name}{SUFFIX}"
-            save_edit(edit, self._base, file)
-            self._session.say(f"Saved {file} ({file.stat().st_size / 1e6:.1f} MB).")
+    def save_uppermost(self, path: Optional[Path] = None) -> None:
+        """The same of the uppermost layer that does something."""
+        self._model.wishes.ask("saving an edit", lambda: self._write(self._uppermost, path), each=True)
 
-        self._model.wishes.ask("saving an edit", do, each=True)
+    def _write(self, edit: Edit, path: Optional[Path]) -> None:
+        file = path or self._own_file(edit.info)
+        save_edit(edit, self._base, file)
+        self._session.say(f"Saved {file} ({file.stat().st_size / 1e6:.1f} MB).")
 
     def load(self, path: Path, any_base: bool = False) -> None:
         """Put an edit file on as a layer under the edit in work."""
@@ -112,7 +115,12 @@ class SessionLayers:
             edit = load_edit(path, self._base, any_base, self._model.device.type == "cuda")
             self._model.layers.add(edit)
             self._model.version += 1
-            self._session.say(f"Loaded layer {edit.info.name!r}.")
+            kept = (
+                ""
+                if self._pipeline.test_mode == "val"
+                else " for as long as this viewer is open; `edits apply` keeps it"
+            )
+            self._session.say(f"Loaded layer {edit.info.name!r}{kept}.")
 
         self._session.ask_each("loading an edit", do)
 
@@ -123,6 +131,25 @@ class SessionLayers:
             self._session.say(f"Saved {write_look(look_of(self._model.layers, self.fade), self._folder)}.")
 
         self._model.wishes.ask("saving the look", do)
+
+    @property
+    def _uppermost(self) -> Edit:
+        """The uppermost layer that does something.
+
+        Raises:
+            BlendingNerfError: there is none.
+        """
+        filled = [edit for edit in self.all() if edit is not self.in_work or bool(self._model.edit_ready)]
+        if not filled:
+            raise BlendingNerfError("there is no edit yet")
+        return filled[-1]
+
+    def _own_file(self, info: LayerInfo) -> Path:
+        """A file in the run's folder by the layer's name; by its id as well where another layer has taken that."""
+        name = re.sub(r"[^\w.,()+-]+", "_", info.name).strip("._") or info.id
+        file = self._folder / "edits" / f"{name}{SUFFIX}"
+        taken = file.exists() and LayerInfo.from_dict(read_edit_header(file).description["info"]).id != info.id
+        return file.with_name(f"{name}_{info.id}{SUFFIX}") if taken else file
 
     @property
     def _folder(self) -> Path:

@@ -97,7 +97,7 @@ class Settling(nn.Module):
         Returns:
             Whether it has settled with this step.
         """
-        if not self._config.stop_when_settled or self.watch.settled != NEVER:
+        if not self._config.stop_when_settled or self._settled != NEVER:
             return False
         patience = max(FEWEST, round(self._config.settle_patience * steps))
         self.watch = watch_step(self.watch, gain, patience)
@@ -119,11 +119,16 @@ class Settling(nn.Module):
 
     def share(self, done: int, steps: int) -> float:
         """How much of the schedule is behind, in [0, 1]; see `schedule_share`."""
-        return schedule_share(done, steps, self.watch.settled, self._cooldown(steps))
+        return schedule_share(done, steps, self._settled, self._cooldown(steps))
 
     def end(self, steps: int) -> int:
         """The number of steps after which the stage is done."""
-        return steps if self.watch.settled == NEVER else min(steps, self.watch.settled + self._cooldown(steps))
+        return steps if self._settled == NEVER else min(steps, self._settled + self._cooldown(steps))
+
+    @property
+    def _settled(self) -> int:
+        """A run that had settled may be resumed to take all of its steps."""
+        return self.watch.settled if self._config.stop_when_settled else NEVER
 
     def restart(self) -> None:
         """Forget what was seen: the edit or its texts are others now."""

@@ -16,6 +16,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, without_effect
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.look import inherit_look
 from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
 from blending_nerf_ns.team import TeamOptimizers
@@ -57,14 +58,16 @@ class BlendingTrainer(Trainer):
         # the viewer takes it for its pictures; ours may save, which takes it again, while the loop has it for a step
         self.train_lock = cast(Lock, RLock())
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
-        cast(BlendingPipelineConfig, self.config.pipeline).resumed = bool(resumed)
+        pipeline_config = cast(BlendingPipelineConfig, self.config.pipeline)
+        pipeline_config.resumed, pipeline_config.resumed_run = bool(resumed), Path(resumed).parent if resumed else None
         if resumed:
             adopt_resumed_run(self.config, Path(resumed).parent / "config.yml", flags_given(sys.argv[1:]))
             if self.local_rank == 0:
                 inherit(Path(resumed).parent, self.config.get_base_dir())
+                inherit_look(Path(resumed).parent, self.config.get_base_dir())
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         viewer = self.config.is_viewer_enabled() and not self.config.viewer.quit_on_train_completion and alone
-        cast(BlendingPipelineConfig, self.config.pipeline).interactive = viewer
+        pipeline_config.interactive = viewer
         if self.config.load_dir and self.config.load_step is None:
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
         super().setup(test_mode)

@@ -14,11 +14,17 @@ from nerfstudio.data.scene_box import OrientedBox
 from tiny_run import write_tiny_capture
 
 from blending_nerf_ns.adopting import without_effect
+from blending_nerf_ns.edits.file import load_edit
+from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
+from blending_nerf_ns.edits.solids import region_from_solid, sphere
 from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.localization.file import save_region
+from blending_nerf_ns.look import Look, inherit_look, read_look, write_look
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
-from blending_nerf_ns.rendering.blending import AS_TRAINED
+from blending_nerf_ns.rendering.blending import AS_TRAINED, Strengths
 from blending_nerf_ns.settling import Watch
 from blending_nerf_ns.trainer import BlendingTrainer
+from blending_nerf_ns.viewer.panel import EditPanel
 from blending_nerf_ns.viewer.stack_folder import StackFolder
 from method_configs.blending_nerf import blending_nerf_cpu
 
@@ -80,10 +86,28 @@ def test_other_words_leave_an_edit_done_until_it_is_started(done: BlendingPipeli
     done.session.set_texts("a red ball", "a green ball")
     done.session.set_operations(("add", "change"))
     assert grant(done) == "" and done.edit_done and done.stage == "done"
-    assert done.model.edit.info.target_text == "a green ball"
+    info = done.model.edit.info
+    assert (info.name, info.target_text, info.shown) == ("a blue ball", "a blue ball", Strengths(0.0, 0.0, 1.0)), (
+        "as it was made"
+    )
+    assert done.session.texts == ("a red ball", "a green ball") and done.session.operations == ("add", "change"), (
+        "and asked"
+    )
     done.session.start()
     grant(done)
     assert (done.stage, int(done.progress[1]), done.edit_end) == ("edit", 0, STEPS), "all of another round"
+    info = done.model.edit.info
+    assert (info.name, info.target_text, info.operations) == ("a green ball", "a green ball", ("add", "change"))
+
+
+def test_what_is_asked_for_next_is_not_what_a_kept_layer_was_made_by(done: BlendingPipeline) -> None:
+    done.session.set_operations(("add",))
+    done.session.set_texts("a green cube", "a cube with a hat")
+    done.session.layers.new()
+    assert "'a blue ball' is kept" in grant(done)
+    kept = done.model.layers.all()[0].info
+    assert (kept.source_text, kept.target_text, kept.operations) == ("a red ball", "a blue ball", ("change",))
+    assert done.model.edit.info.operations == ("add",), "of the next one"
 
 
 def margin_of(pipeline: BlendingPipeline) -> float:
@@ -173,6 +197,7 @@ def test_two_undos_are_two(done: BlendingPipeline) -> None:
         done.session.set_texts("a red ball", target)
         grant(done)
     done.session.undo()
+    assert grant(done) == "" and done.texts[1] == "a green ball"
     done.session.undo()
     assert grant(done) == "" and done.texts[1] == "a blue ball"
     done.session.undo()
@@ -206,6 +231,34 @@ def test_a_new_layer_is_shown_as_it_is_trained_and_has_no_words_yet(done: Blendi
     assert (lower.info.visible, lower.info.strengths.change, lower.info.name) == (False, 0.3, "a blue ball")
     assert upper.info.visible and upper.info.strengths == AS_TRAINED
     assert done.texts == ("", "") and done.stage == "done", "nothing for a resume to go on with"
+
+
+def test_a_deleted_edit_leaves_no_name(done: BlendingPipeline) -> None:
+    done.model.edit.info = replace(done.model.edit.info, name="my hat")
+    done.session.layers.delete(done.model.edit.info.id)
+    done.session.set_texts("a red ball", "a red cap")
+    assert grant(done) == "" and done.model.edit.info.name == "a red cap"
+
+
+def test_the_uppermost_edit_is_saved_and_over_no_other(done: BlendingPipeline, tmp_path: Path) -> None:
+    done.config.run_dir = tmp_path
+    first = done.model.edit.info.id
+    done.session.layers.new()
+    done.session.layers.save_uppermost()
+    assert "a_blue_ball.edit.safetensors" in grant(done), "not the empty one on top"
+    done.session.layers.change(first, name="a black/white ball")
+    done.session.layers.save_uppermost()
+    assert "a_black_white_ball.edit" in grant(done)
+    done.model.layers.add(load_edit(tmp_path / "edits" / "a_blue_ball.edit.safetensors", "", any_base=True))
+    other = done.model.layers.all()[1].info
+    assert other.id != first and other.name == "a blue ball"
+    for _ in range(2):
+        done.session.layers.save(other.id)
+        assert f"a_blue_ball_{other.id}.edit" in grant(done)
+    assert len(list((tmp_path / "edits").iterdir())) == 3
+    fresh = open_pipeline(done.config.datamanager.data)  # type: ignore[attr-defined]
+    fresh.session.layers.save_uppermost()
+    assert "there is no edit yet" in grant(fresh)
 
 
 def test_a_second_click_on_delete_takes_no_other_layer(done: BlendingPipeline) -> None:
@@ -252,8 +305,7 @@ def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_b
         assert grant(pipeline) == "" and bool(model.edit_ready)
         places.append(torch.stack(model.edit.region.bounds()).clone())
         assert float(places[-1].mean(0)[0]) == pytest.approx(middle, abs=0.05)
-    field = torch.stack([model.edit.field.lower, model.edit.field.upper])
-    assert torch.equal(field, places[0]), "spread over the first, and it stays where it is"
+        assert torch.equal(field_box(pipeline), places[-1]), "spread over it, for nothing was learned yet"
     assert model.edit.region.shape.grow == "up", "as it is configured"
     session.undo()
     grant(pipeline)
@@ -261,6 +313,63 @@ def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_b
     session.undo()
     grant(pipeline)
     assert not bool(model.edit_ready)
+
+
+def field_box(pipeline: BlendingPipeline) -> torch.Tensor:
+    field = pipeline.model.edit.field
+    return torch.stack([field.lower, field.upper]).clone()
+
+
+def test_the_field_of_an_edit_that_has_begun_stays_where_it_is(done: BlendingPipeline) -> None:
+    model, before = done.model, field_box(done)
+    model.crop_box = OrientedBox.from_params((0.1, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4))
+    done.session.take_crop_box()
+    assert grant(done) == "" and torch.equal(field_box(done), before)
+    done.session.cut_region(margin=0.3)
+    assert grant(done) == "" and torch.equal(field_box(done), before)
+    model.crop_box = OrientedBox.from_params((0.8, 0.8, 0.8), (0.0, 0.0, 0.0), (0.1, 0.1, 0.1))
+    done.session.take_crop_box()
+    assert "lies beside what this edit was made for" in grant(done)
+
+
+def test_an_edit_that_has_not_begun_follows_its_region(capture: Path) -> None:
+    pipeline = open_pipeline(capture)
+    pipeline.find_region()
+    narrow = field_box(pipeline)
+    pipeline.session.cut_region(margin=0.3)
+    assert grant(pipeline) == ""
+    assert torch.equal(field_box(pipeline), torch.stack(pipeline.model.edit.region.bounds()))
+    assert bool((field_box(pipeline)[1] > narrow[1]).all())
+    pipeline.model.crop_box = OrientedBox.from_params((0.7, 0.7, 0.7), (0.0, 0.0, 0.0), (0.2, 0.2, 0.2))
+    pipeline.session.take_crop_box()
+    assert grant(pipeline) == "", "beside the first: there is nothing of it to lose"
+    assert torch.equal(field_box(pipeline), torch.stack(pipeline.model.edit.region.bounds()))
+
+
+def test_a_region_file_of_another_resolution_is_refused_with_both(capture: Path, tmp_path: Path) -> None:
+    solid = sphere((0.0, 0.0, 0.0), 0.3)
+    corners = (torch.full((3,), -2.0), torch.full((3,), 2.0))
+    region = region_from_solid(solid, corners, True, 32, DEFAULT_SHAPE)
+    save_region(region, tmp_path / "region.safetensors")
+    pipeline = open_pipeline(capture)
+    pipeline.config.region.source, pipeline.config.region.file = "file", tmp_path / "region.safetensors"
+    assert not pipeline.session.attempt(pipeline.find_region)
+    said = pipeline.session.status.message
+    assert "24 voxels" in said and "has 32" in said and "--resolution 24" in said
+    assert not bool(pipeline.model.edit_ready)
+
+
+def test_start_looks_where_the_panel_says(capture: Path) -> None:
+    pipeline = open_pipeline(capture)
+    panel = EditPanel(pipeline.session, True)
+    panel.Region._source.default_value = "sphere"
+    (start,) = [hook for element, hook in panel.Edit.hooks if element.name == "Start"]
+    start(None)
+    assert pipeline.config.region.source == "sphere"
+    pipeline.find_region()
+    panel.Region._source.default_value = "box"
+    start(None)
+    assert pipeline.config.region.source == "sphere", "there is a region: none is looked for"
 
 
 def test_a_search_for_the_region_wakes_a_run_that_was_falling_asleep(capture: Path) -> None:
@@ -290,6 +399,74 @@ def test_a_resume_by_other_words_is_trained_by_them(done: BlendingPipeline, capt
     half = open_pipeline(capture, "a green ball")
     half.load_state_dict(state)
     assert (int(half.progress[1]), half.edit_end) == (7, STEPS), "what had settled had by other words"
+
+
+def test_a_resume_stands_as_the_run_stood(done: BlendingPipeline, capture: Path) -> None:
+    done.session.set_texts("a red ball", "a green ball")
+    done.session.reset()
+    done.session.undo()
+    grant(done)
+    assert done.stage == "done" and done.texts[1] == "a green ball" and not done.session.running
+    state = deepcopy(done.state_dict())
+    same = open_pipeline(capture, "a green ball")
+    same.load_state_dict(state)
+    assert same.stage == "done" and same.edit_done and same.model.edit.info.target_text == "a blue ball", (
+        "nobody pressed Start"
+    )
+    done.session.reset()
+    grant(done)
+    reset = open_pipeline(capture, "a green ball")
+    reset.load_state_dict(done.state_dict())
+    assert reset.stage == "done" and int(reset.progress[1]) == 0 and not reset.session.running
+    other = open_pipeline(capture, "a yellow ball")
+    other.load_state_dict(state)
+    assert other.stage == "edit" and other.model.edit.info.target_text == "a yellow ball", "words that are given anew"
+    alone = open_pipeline(capture, "a green ball")
+    alone.session.waits = False
+    alone.load_state_dict(state)
+    assert alone.stage == "edit" and alone.model.edit.info.target_text == "a green ball", (
+        "without a viewer there is no Start"
+    )
+    del state["standing._extra_state"]
+    older = open_pipeline(capture)
+    older.load_state_dict(state)
+    assert older.stage == "done" and older.edit_done and older.session.running
+
+
+def test_a_resume_shows_the_runs_look(done: BlendingPipeline, capture: Path, tmp_path: Path) -> None:
+    done.session.layers.new()
+    grant(done)
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    lower, upper = (edit.info for edit in done.model.layers.all())
+    write_look(Look((upper, replace(lower, visible=False).with_strengths(change=0.4)), fade=True), old)
+    resumed = open_pipeline(capture, resumed=True)
+    resumed.config.run_dir, resumed.config.resumed_run = new, old
+    resumed.load_state_dict(done.state_dict())
+    shown = [edit.info for edit in resumed.model.layers.all()]
+    assert [info.id for info in shown] == [upper.id, lower.id] and resumed.session.layers.fade
+    assert not shown[1].visible and shown[1].strengths.change == 0.4
+    assert not resumed.model.fades, "only a video's frames have a time of their own"
+    inherit_look(old, new)
+    assert read_look(new) == read_look(old)
+
+
+def test_all_steps_are_taken_once_that_is_said(done: BlendingPipeline, capture: Path) -> None:
+    resumed = open_pipeline(capture, resumed=True)
+    resumed.config.guidance.stop_when_settled = False
+    resumed.load_state_dict(done.state_dict())
+    assert not resumed.edit_done and resumed.edit_end == STEPS and resumed.steps_left == STEPS - int(done.progress[1])
+
+
+def test_a_text_that_wants_other_shades_gets_them(done: BlendingPipeline, capture: Path) -> None:
+    done.model.edit.field.keep_light(0.4)
+    for weight, kept in ((0.0, False), (1.0, True)):
+        resumed = open_pipeline(capture, "a zebra")
+        resumed.config.guidance.weight_shading = weight
+        resumed.load_state_dict(done.state_dict())
+        resumed.prepare_edit()
+        assert (resumed.model.edit.field.kept_light is not None) == kept
 
 
 def test_flags_that_change_nothing_are_told() -> None:

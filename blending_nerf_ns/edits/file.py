@@ -33,6 +33,7 @@ EXACT = (
     "field.seed",
     "field.stretch",
     "field.fog",
+    "field.light",
 )
 """Kept in full precision: places and constants, not weights."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from blending_nerf_ns.settling import Watch
+    from blending_nerf_ns.standing import Words
 
 DEPTH = 12
 """Steps that can be taken back; a snapshot is as large as an edit's file."""
@@ -24,6 +25,8 @@ class Snapshot(NamedTuple):
     """Whether it had a region."""
     watch: Optional[Watch] = None
     """How far it had settled; None: not at all."""
+    asked: Optional[Words] = None
+    """The words that were asked for; None: those that it was made by."""
 
 
 class History:

@@ -18,7 +18,7 @@ def move_region_to(edit: Edit, box: OrientedBox, base: Base, shape: Optional[Reg
     """Let an edit act in the viewer's crop box.
 
     Args:
-        edit: with a region, in which case its field stays where it is, or without one.
+        edit: with a region or without one. The field of one that has begun stays where it is.
         box: in scene coordinates.
         base: what it is made on.
         shape: how a first region is cut; None where there is one.
@@ -30,8 +30,9 @@ def move_region_to(edit: Edit, box: OrientedBox, base: Base, shape: Optional[Reg
     solid = solid_box("the crop box", box.T.float().cpu(), box.S.float().cpu(), box.R.float().cpu())
     made = region_from_solid(solid, base.grid_box, base.contracted, region.resolution, shape or region.shape)
     lower, upper = (corner.to(region.lower) for corner in made.bounds())
-    if shape is None and bool((torch.minimum(upper, field.upper) <= torch.maximum(lower, field.lower)).any()):
+    begun = not field.untouched
+    if begun and bool((torch.minimum(upper, field.upper) <= torch.maximum(lower, field.lower)).any()):
         raise BlendingNerfError("the crop box lies beside what this edit was made for; start another edit in it")
     region.load_state_dict(made.state_dict())
-    if shape is not None:
+    if not begun:
         edit.fit_field_to_region()

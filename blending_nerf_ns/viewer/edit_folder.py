@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerSlider, ViewerText
 
 from blending_nerf_ns.edits.layer import OPERATIONS
@@ -18,11 +20,12 @@ class EditFolder(Folder):
     Args:
         session: is steered.
         training: whether there is a trainer.
+        before_search: called when a button is pressed after which a region is looked for.
     """
 
-    def __init__(self, session: Session, training: bool) -> None:
+    def __init__(self, session: Session, training: bool, before_search: Callable[[], None]) -> None:
         super().__init__()
-        self._session, self._training = session, training
+        self._session, self._training, self._before_search = session, training, before_search
         source, target = session.texts
         hint = None if training else NO_TRAINER
         self._status = self.put(Markdown("status", "starting"))
@@ -67,11 +70,15 @@ class EditFolder(Folder):
 
     def _apply(self) -> None:
         again = self._new_region.value
+        if again:
+            self._before_search()
         self._session.set_texts(self._source.value, self._target.value, again, self._restart.value)
 
     def _begin(self) -> None:
         if (self._source.value, self._target.value) != self._session.texts:
             self._apply()
+        if not self._session.has_region:
+            self._before_search()
         self._session.start()
 
     def _set_operations(self) -> None:

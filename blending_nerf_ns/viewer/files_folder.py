@@ -36,8 +36,7 @@ class FilesFolder(Folder):
         return Path(self._file.value).expanduser() if self._file.value.strip() else None
 
     def _save(self) -> None:
-        layers = self._session.layers
-        layers.save(layers.all()[-1].info.id, self._path())
+        self._session.layers.save_uppermost(self._path())
 
     def _load(self) -> None:
         path = self._path()

@@ -34,8 +34,8 @@ class EditPanel(nn.Module):
 
     def __init__(self, session: Session, training: bool) -> None:
         super().__init__()
-        self.Edit = EditFolder(session, training)
         self.Region = RegionFolder(session, training)
+        self.Edit = EditFolder(session, training, before_search=self.Region.take_source)
         self.Stack = StackFolder(session, training)
         files = FilesFolder(session, training)
         self.add_module("Undo and files", files)  # the folder's title

@@ -28,8 +28,12 @@ class RegionFolder(Folder):
         self._margin = self.put(self._cut("margin", session.margin, 0.0, 0.5, grows))
         self.put(ViewerButton("Region: take the crop box", cb_hook=lambda _: session.take_crop_box()))
 
-    def _look(self) -> None:
+    def take_source(self) -> None:
+        """What is typed says where the next region is looked for."""
         self._session.region.source = self._source.value
+
+    def _look(self) -> None:
+        self.take_source()
         self._session.find_region()
 
     def _cut(self, name: str, value: float, low: float, high: float, meaning: str) -> ViewerSlider:

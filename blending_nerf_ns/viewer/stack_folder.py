@@ -37,8 +37,8 @@ class StackFolder(Folder):
         self.put(
             ViewerButton("Layer: down", cb_hook=lambda _: self._with_chosen(lambda id: session.layers.move(id, -1)))
         )
-        self.put(ViewerButton("Layer: delete", cb_hook=lambda _: self._with_chosen(session.layers.delete)))
-        if training:
+        if training:  # without, a deleted layer would be back in the next command: it is switched off instead
+            self.put(ViewerButton("Layer: delete", cb_hook=lambda _: self._with_chosen(session.layers.delete)))
             self._new = self.put(ViewerButton("New layer on top", cb_hook=lambda _: session.layers.new()))
         self._training = training
         self._shown_labels, self._shown_id, self._shown_in_work = names, chosen.info.id, chosen.info.id
