@@ -107,7 +107,9 @@ def test_what_is_asked_for_next_is_not_what_a_kept_layer_was_made_by(done: Blend
     assert "'a blue ball' is kept" in grant(done)
     kept = done.model.layers.all()[0].info
     assert (kept.source_text, kept.target_text, kept.operations) == ("a red ball", "a blue ball", ("change",))
-    assert done.model.edit.info.operations == ("add",), "of the next one"
+    info = done.model.edit.info
+    assert (info.target_text, info.operations) == ("a cube with a hat", ("add",)), "of the next one"
+    assert done.texts == ("a green cube", "a cube with a hat") and done.stage == "done", "which waits for Start"
 
 
 def margin_of(pipeline: BlendingPipeline) -> float:
