@@ -43,6 +43,9 @@ def test_the_panel_steers_the_picture(folder: Path) -> None:
         assert client.elements["Target text"]["value"] == "a blue ball"
         assert client.elements["Target text"]["disabled"], "without a trainer a prompt cannot be changed"
         assert [client.elements[name]["value"] for name in RATIOS] == [1.0, 1.0, 1.0]
+        assert "Layer: on" in client.elements and "Layer: delete" not in client.elements, (
+            "it would be back in the next command"
+        )
 
         client.move("Max res", 64)  # a picture of 512 pixels takes longer than a test should wait
         client.look((0.5, 0.3, 0.3))
