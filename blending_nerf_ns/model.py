@@ -289,8 +289,8 @@ class BlendingModel(Model):
             "accumulation": render.outputs["accumulation"].clone(),
         }
         for intervals in (one.intervals for one in met if one.edit is self.edit):
-            base = BaseSamples(*(value[intervals.rays] for value in render.samples))
-            outputs["region"][intervals.rays, 0] = accumulated_region(base, intervals).clamp(0.0, 1.0)
+            edges, density = render.samples.edges[intervals.rays], render.samples.density[intervals.rays]
+            outputs["region"][intervals.rays, 0] = accumulated_region(edges, density, intervals).clamp(0.0, 1.0)
             outputs["silhouette"][intervals.rays, 0] = intervals.region.amax(dim=-1)
         if rays is not None:
             self._show(outputs, ray_bundle, render, shown, rays)

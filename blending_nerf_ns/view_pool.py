@@ -176,7 +176,7 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         met = model.intersect(rays)
         base = BaseSamples(*(value[met.rays] for value in render.samples))
         coverage = render.outputs["rgb"].new_zeros(len(rays))
-        coverage[met.rays] = accumulated_region(base, met)
+        coverage[met.rays] = accumulated_region(base.edges, base.density, met)
         pictures.append(render.outputs["rgb"])
         coverages.append(coverage)
         bases.append(base)

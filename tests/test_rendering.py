@@ -15,6 +15,7 @@ from blending_nerf_ns.rendering.compositing import (
     composite_blend,
     median_depth,
     render_weights,
+    transmittance_at,
 )
 from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
 
@@ -114,6 +115,11 @@ class TestByHand:
         # nerfacto's last interval reaches to the far plane: its optical depth is thousands
         for last in (1e3, 1e5, 1e8):
             close(render_weights(torch.tensor([[LN2, last]]), torch.ones(1, 2)), [[0.5, 0.5]])
+
+    def test_light_that_comes_as_far(self):
+        edges, density = torch.tensor([[1.0, 2.0, 4.0, 1e6]]), torch.tensor([[LN2, 0.0, 1e6]])
+        places = torch.tensor([[0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 1e7]])
+        close(transmittance_at(places, edges, density), [[1.0, 1.0, 0.5**0.5, 0.5, 0.5, 0.5, 0.0, 0.0]])
 
     def test_median_depth(self):
         middle = torch.tensor([[1.0, 2.0, 3.0]])
@@ -289,6 +295,19 @@ class TestProperties:
         parent = torch.where(split.base < 0, 0, split.base)
         regained = torch.zeros_like(weights).scatter_add_(1, parent, finer)
         np.testing.assert_allclose(regained, weights, atol=1e-9)
+
+    @settings(max_examples=30, deadline=None)
+    @given(seeds, st.integers(1, 12), st.integers(1, 12))
+    def test_what_a_part_hides_is_the_light_that_it_takes_and_nothing_is_split(self, seed, base_count, edit_count):
+        generator = torch.Generator().manual_seed(seed)
+        (density, _), _, edges = random_field(seed, base_count)
+        own = random_edges(generator, edit_count, -1.0, 5.0)
+        split = split_intervals(edges, own)
+        finer = render_weights(take(density, split.base), split.deltas)
+        parent = torch.where(split.edit < 0, edit_count, split.edit)
+        hidden = torch.zeros(RAYS, edit_count + 1, dtype=finer.dtype).scatter_add_(1, parent, finer)[:, :-1]
+        left = transmittance_at(own, edges, density)
+        np.testing.assert_allclose(left[:, :-1] - left[:, 1:], hidden, atol=1e-9)
 
     @settings(max_examples=30, deadline=None)
     @given(seeds, strength, strength, strength)

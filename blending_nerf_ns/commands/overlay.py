@@ -9,7 +9,6 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
-from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.bases.memory import RenderMemory
 from blending_nerf_ns.edits.edit import accumulated_region
 from blending_nerf_ns.edits.intersection import FARTHEST, intersect_region
@@ -62,6 +61,7 @@ def _overlay_part(
         region, part.origins, part.directions, scene.base.to_grid, scene.base.contracted, near, far, INTERVALS
     )
     share, silhouette = (render.outputs["rgb"].new_zeros(len(part), 1) for _ in range(2))
-    share[met.rays, 0] = accumulated_region(BaseSamples(*(value[met.rays] for value in render.samples)), met)
+    edges, density = render.samples.edges[met.rays], render.samples.density[met.rays]
+    share[met.rays, 0] = accumulated_region(edges, density, met)
     silhouette[met.rays, 0] = met.region.amax(dim=-1)
     return render.outputs["rgb"], share.clamp(0.0, 1.0), silhouette

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig, FieldOutputs
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.edits.layer import LayerInfo, pack, unpack
@@ -18,8 +17,7 @@ from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.encoding.hash_grid import BLOCK
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import EditSamples
-from blending_nerf_ns.rendering.compositing import render_weights
-from blending_nerf_ns.rendering.intervals import split_intervals, take
+from blending_nerf_ns.rendering.compositing import transmittance_at
 
 UNNAMED = LayerInfo()
 
@@ -110,11 +108,18 @@ class Edit(nn.Module):
         return kept
 
 
-def accumulated_region(base: BaseSamples, intervals: RegionIntervals) -> Float[Tensor, " hits"]:
-    """How much of what a ray sees lies in the region: original weights times the region's weight, in [0, 1]."""
-    split = split_intervals(base.edges, intervals.edges)
-    original = render_weights(take(base.density, split.base), split.deltas)
-    return (original * take(intervals.region, split.edit)).sum(dim=-1)
+def accumulated_region(
+    edges: Float[Tensor, "hits m+1"], density: Float[Tensor, "hits m"], intervals: RegionIntervals
+) -> Float[Tensor, " hits"]:
+    """How much of what a ray sees lies in the region: original weights times the region's weight, in [0, 1].
+
+    Args:
+        edges: of the base's intervals on these rays, ascending.
+        density: of the base in them.
+        intervals: of the edit on the same rays.
+    """
+    left = transmittance_at(intervals.edges, edges, density)
+    return ((left[..., :-1] - left[..., 1:]) * intervals.region).sum(dim=-1)
 
 
 def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:

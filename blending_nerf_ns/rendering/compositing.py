@@ -49,6 +49,30 @@ def render_weights(
     return torch.exp(-before) * -torch.expm1(-optical)
 
 
+def transmittance_at(
+    places: Float[Tensor, "rays n"], edges: Float[Tensor, "rays m+1"], density: Float[Tensor, "rays m"]
+) -> Float[Tensor, "rays n"]:
+    """Share of the light that comes as far as some places on each ray, in [0, 1].
+
+    Between the edges of constant densities the optical depth grows linearly, so nothing has to be split to know what a part of
+    the ray hides: the transmittance at its near end less that at its far end.
+
+    Args:
+        places: distances along the rays, anywhere; there is nothing before the first edge and beyond the last.
+        edges: of the intervals, ascending.
+        density: >= 0, constant on each interval.
+
+    Example:
+        >>> transmittance_at(torch.tensor([[0.0, 2.0, 9.0]]), torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5]]))
+        tensor([[1.0000, 0.6065, 0.3679]])
+    """
+    depth = F.pad(torch.cumsum(density * (edges[..., 1:] - edges[..., :-1]), dim=-1), (1, 0))
+    within = torch.maximum(torch.minimum(places, edges[..., -1:]), edges[..., :1]).contiguous()
+    index = (torch.searchsorted(edges.contiguous(), within, right=True) - 1).clamp_(0, density.shape[-1] - 1)
+    since = within - edges.gather(-1, index)
+    return torch.exp(-(depth.gather(-1, index) + density.gather(-1, index) * since))
+
+
 def composite(
     weights: Float[Tensor, "rays samples"], rgb: Float[Tensor, "rays samples 3"], background: Float[Tensor, "rays 3"]
 ) -> Float[Tensor, "rays 3"]:
