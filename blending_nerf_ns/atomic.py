@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Optional
 
 
+def take_over(old: Path, new: Path) -> None:
+    """Copy a file, if there is one, to where there is none yet."""
+    if old.exists() and not new.exists():
+        with replacing(new) as partial:
+            partial.write_bytes(old.read_bytes())
+
+
 @contextmanager
 def replacing(path: Path, folder: Optional[Path] = None) -> Iterator[Path]:
     """A name beside a file to write to; at the end it takes the file's place, unless there was an error.

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.atomic import replacing, take_over
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import Layers
 from blending_nerf_ns.errors import BlendingNerfError
@@ -76,11 +76,15 @@ def write_look(look: Look, folder: Path) -> Path:
     return path
 
 
+def look_said_after(checkpoint: Path, folder: Path) -> bool:
+    """Whether a run's look is younger than a checkpoint of its: else the checkpoint knows of it, and of what was moved since."""
+    look = folder / FILE
+    return look.exists() and look.stat().st_mtime >= checkpoint.stat().st_mtime
+
+
 def inherit_look(old: Path, new: Path) -> None:
     """Take over the look of a run that is resumed in another folder, where the new one has none."""
-    if (old / FILE).exists() and not (new / FILE).exists():
-        with replacing(new / FILE) as partial:
-            partial.write_text((old / FILE).read_text())
+    take_over(old / FILE, new / FILE)
 
 
 def read_look(folder: Optional[Path]) -> Optional[Look]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.atomic import replacing, take_over
 
 FILE = "losses.jsonl"
 NO_LOSS = "nothing"
@@ -45,9 +45,7 @@ def rewind(folder: Optional[Path], layer: str, step: int) -> None:
 
 def inherit(old: Path, new: Path) -> None:
     """Take over the record of a run that is resumed in another folder, where the new one has none."""
-    if (old / FILE).exists() and not (new / FILE).exists():
-        with replacing(new / FILE) as partial:
-            partial.write_text((old / FILE).read_text())
+    take_over(old / FILE, new / FILE)
 
 
 def read_losses(folder: Path) -> List[Dict[str, Any]]:

@@ -36,7 +36,7 @@ from blending_nerf_ns.progress import StageClock
 from blending_nerf_ns.schedule import exponential, set_rate
 from blending_nerf_ns.session import Session
 from blending_nerf_ns.settling import Settling
-from blending_nerf_ns.standing import Standing, Words
+from blending_nerf_ns.standing import Standing, words_of
 from blending_nerf_ns.team import present_team
 
 SAVE_EVERY = 100
@@ -91,8 +91,8 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """The run's folder; set by the trainer's configuration."""
     resumed: Annotated[bool, tyro.conf.Suppress] = False
     """Whether a checkpoint is about to be loaded; set by the trainer."""
-    resumed_run: Annotated[Optional[Path], tyro.conf.Suppress] = None
-    """The folder of the run that it is of; set by the trainer."""
+    resumed_look: Annotated[Optional[Path], tyro.conf.Suppress] = None
+    """The folder of the run that is resumed, where its look was said after its checkpoint; set by the trainer."""
     interactive: Annotated[bool, tyro.conf.Suppress] = False
     """Whether a viewer is there to start an edit, and the run waits for it; set by the trainer."""
 
@@ -358,15 +358,7 @@ class BlendingPipeline(VanillaPipeline):
 
     def _take_resumed(self) -> None:
         """A resume may have been given other words: an edit that was done by the old ones is not done by these."""
-        info, asked, running = self.model.edit.info, None, self.standing.running
-        if (
-            self.session.waits and self.standing.before is not None
-        ):  # nobody starts a run without a viewer but the command
-            asked, running = self.standing.before
-        was = asked or Words(info.source_text, info.target_text, info.operations)
-        now = self.standing.words
-        if (*was[:2], set(was.operations)) == (*now[:2], set(now.operations)):
-            self.standing.running = running
+        if self.standing.goes_on(words_of(self.model.edit.info), self.session.waits):
             if not self.edit_done:
                 self.describe()
             return
@@ -407,8 +399,9 @@ class BlendingPipeline(VanillaPipeline):
         load_whole(self, of_any_age(state_dict))
         if bool(self.model.base_frozen):
             self.model.freeze_base()
-        look = read_look(self.config.run_dir) or read_look(self.config.resumed_run)
-        if self.test_mode == "val":
+        training = self.test_mode == "val"
+        look = read_look(self.config.resumed_look if training else self.config.run_dir)
+        if training:
             self._take_resumed()
         if look is not None:
             apply_look(look, self.model.layers)

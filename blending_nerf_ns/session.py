@@ -19,7 +19,7 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import AMOUNTS
 from blending_nerf_ns.session_layers import SessionLayers
 from blending_nerf_ns.settling import Watch
-from blending_nerf_ns.standing import Words
+from blending_nerf_ns.standing import Words, words_of
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -94,8 +94,7 @@ class Session:
     def _words(self) -> Words:
         if self._pipeline.test_mode == "val":
             return self._pipeline.standing.words
-        info = self._model.edit.info  # nothing can be started: what it was made by
-        return Words(info.source_text, info.target_text, info.operations)
+        return words_of(self._model.edit.info)  # nothing can be started
 
     @property
     def has_region(self) -> bool:
@@ -285,7 +284,7 @@ class Session:
         self._pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
         watch = snapshot.watch or Watch()
         self._pipeline.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
-        asked = snapshot.asked or Words(edit.info.source_text, edit.info.target_text, edit.info.operations)
+        asked = snapshot.asked or words_of(edit.info)
         self._pipeline.config.operations = asked.operations  # type: ignore[assignment]
         self._pipeline.take_texts(asked.source_text, asked.target_text)
         self._pipeline.settling.watch = watch  # other words would let it forget

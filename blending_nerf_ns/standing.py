@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Tuple
 
 from torch import Tensor, nn
 
-from blending_nerf_ns.edits.layer import pack, unpack
+from blending_nerf_ns.edits.layer import LayerInfo, pack, unpack
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipelineConfig
@@ -19,6 +19,11 @@ class Words(NamedTuple):
     source_text: str
     target_text: str
     operations: Tuple[str, ...]
+
+
+def words_of(info: LayerInfo) -> Words:
+    """What an edit was made by."""
+    return Words(info.source_text, info.target_text, info.operations)
 
 
 class Standing(nn.Module):
@@ -41,6 +46,21 @@ class Standing(nn.Module):
         """What is asked for now."""
         config = self._config
         return Words(config.source_text, config.target_text, tuple(config.operations))
+
+    def goes_on(self, made_by: Words, waits: bool) -> bool:
+        """Whether nothing else is asked for than in the run that is resumed; the edit then trains or stands as it did there.
+
+        Args:
+            made_by: words of the edit in work.
+            waits: whether somebody may press Start; without a viewer only the command does.
+        """
+        asked, running = self.before if waits and self.before else (made_by, self.running)
+        if self.words._replace(operations=()) != asked._replace(operations=()):
+            return False
+        if set(self.words.operations) != set(asked.operations):
+            return False
+        self.running = running
+        return True
 
     def made_up_for(self, state: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
         """A checkpoint with what this keeps in it, where it was written before there was this."""

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Type, cast
+from typing import TYPE_CHECKING, Optional, Type, cast
 
 import torch
 from nerfstudio.engine.optimizers import Optimizers
@@ -16,7 +16,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, without_effect
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
-from blending_nerf_ns.look import inherit_look
+from blending_nerf_ns.look import inherit_look, look_said_after
 from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
 from blending_nerf_ns.team import TeamOptimizers
@@ -59,17 +59,17 @@ class BlendingTrainer(Trainer):
         self.train_lock = cast(Lock, RLock())
         resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
         pipeline_config = cast(BlendingPipelineConfig, self.config.pipeline)
-        pipeline_config.resumed, pipeline_config.resumed_run = bool(resumed), Path(resumed).parent if resumed else None
+        pipeline_config.resumed = bool(resumed)
         if resumed:
             adopt_resumed_run(self.config, Path(resumed).parent / "config.yml", flags_given(sys.argv[1:]))
             if self.local_rank == 0:
                 inherit(Path(resumed).parent, self.config.get_base_dir())
-                inherit_look(Path(resumed).parent, self.config.get_base_dir())
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         viewer = self.config.is_viewer_enabled() and not self.config.viewer.quit_on_train_completion and alone
         pipeline_config.interactive = viewer
         if self.config.load_dir and self.config.load_step is None:
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
+        pipeline_config.resumed_look = self._later_look()
         super().setup(test_mode)
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         if self.local_rank == 0:
@@ -80,6 +80,17 @@ class BlendingTrainer(Trainer):
             )
             for line in without_effect(flags_given(sys.argv[1:]), pipeline.config.region, frozen, ready):
                 CONSOLE.print(f"[yellow]{line}")
+
+    def _later_look(self) -> Optional[Path]:
+        """The resumed run's folder where its look was said after the checkpoint that is loaded; this run then has that look, too."""
+        checkpoint = self.config.load_checkpoint
+        if self.config.load_dir:
+            checkpoint = Path(self.config.load_dir) / f"step-{self.config.load_step:09d}.ckpt"
+        if checkpoint is None or not look_said_after(checkpoint, checkpoint.parent.parent):
+            return None
+        if self.local_rank == 0:
+            inherit_look(checkpoint.parent.parent, self.config.get_base_dir())
+        return checkpoint.parent.parent
 
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's, of all processes together."""

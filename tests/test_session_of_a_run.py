@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
 from blending_nerf_ns.edits.solids import region_from_solid, sphere
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import save_region
-from blending_nerf_ns.look import Look, inherit_look, read_look, write_look
+from blending_nerf_ns.look import Look, inherit_look, look_said_after, read_look, write_look
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
 from blending_nerf_ns.rendering.blending import AS_TRAINED, Strengths
 from blending_nerf_ns.settling import Watch
@@ -444,7 +446,7 @@ def test_a_resume_shows_the_runs_look(done: BlendingPipeline, capture: Path, tmp
     lower, upper = (edit.info for edit in done.model.layers.all())
     write_look(Look((upper, replace(lower, visible=False).with_strengths(change=0.4)), fade=True), old)
     resumed = open_pipeline(capture, resumed=True)
-    resumed.config.run_dir, resumed.config.resumed_run = new, old
+    resumed.config.run_dir, resumed.config.resumed_look = new, old
     resumed.load_state_dict(done.state_dict())
     shown = [edit.info for edit in resumed.model.layers.all()]
     assert [info.id for info in shown] == [upper.id, lower.id] and resumed.session.layers.fade
@@ -452,6 +454,12 @@ def test_a_resume_shows_the_runs_look(done: BlendingPipeline, capture: Path, tmp
     assert not resumed.model.fades, "only a video's frames have a time of their own"
     inherit_look(old, new)
     assert read_look(new) == read_look(old)
+    checkpoint = tmp_path / "step.ckpt"
+    checkpoint.touch()
+    for age, later in ((-60, True), (60, False)):
+        os.utime(checkpoint, (time.time() + age, time.time() + age))
+        assert look_said_after(checkpoint, old) == later, "what was moved after the look is in the checkpoint"
+    assert not look_said_after(checkpoint, tmp_path / "without a look")
 
 
 def test_all_steps_are_taken_once_that_is_said(done: BlendingPipeline, capture: Path) -> None:
