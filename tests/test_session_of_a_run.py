@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import time
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
 from nerfstudio.data.scene_box import OrientedBox
+from open_run import STEPS, done_pipeline, grant, margin_of, open_pipeline
 from tiny_run import write_tiny_capture
 
-from blending_nerf_ns.adopting import without_effect
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
 from blending_nerf_ns.edits.solids import region_from_solid, sphere
-from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import save_region
-from blending_nerf_ns.look import Look, inherit_look, look_said_after, read_look, write_look
-from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
+from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.rendering.blending import AS_TRAINED, Strengths
-from blending_nerf_ns.settling import Watch
 from blending_nerf_ns.trainer import BlendingTrainer
 from blending_nerf_ns.viewer.panel import EditPanel
 from blending_nerf_ns.viewer.stack_folder import StackFolder
-from method_configs.blending_nerf import blending_nerf_cpu
-
-STEPS = 40
 
 
 @pytest.fixture(scope="module")
@@ -38,49 +29,9 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_capture(tmp_path_factory.mktemp("session") / "capture")
 
 
-def open_pipeline(
-    capture: Path,
-    target: str = "a blue ball",
-    operations: tuple[str, ...] = ("change",),
-    resumed: bool = False,
-    file: Path | None = None,
-) -> BlendingPipeline:
-    """With an untrained, frozen base, and no region yet; its session waits for a user."""
-    config = cast(BlendingPipelineConfig, deepcopy(blending_nerf_cpu.config.pipeline))
-    cast(Any, config.datamanager).data = capture
-    cast(Any, config.datamanager).train_num_rays_per_batch = 64
-    config.source_text, config.target_text, config.operations = "a red ball", target, cast(Any, operations)
-    config.region = RegionConfig(source="file" if file else "box", box_size=(0.5, 0.5, 0.5), file=file)
-    config.resumed = resumed
-    config.guidance = replace(config.guidance, views=2, image_size=24, crops=2)
-    config.model.region_resolution, config.edit_steps = 24, STEPS
-    pipeline = config.setup(device="cpu", test_mode="val")
-    pipeline.model.freeze_base()
-    pipeline.session.waits = True
-    pipeline.session.say = pipeline.model.wishes.on_error = lambda message: setattr(
-        pipeline.session.status, "message", message
-    )
-    return pipeline
-
-
 @pytest.fixture
 def done(capture: Path) -> BlendingPipeline:
-    """An edit in a box that had settled after 20 steps, and is done."""
-    pipeline = open_pipeline(capture)
-    pipeline.find_region()
-    with torch.no_grad():
-        pipeline.model.edit.field.shape_head.bias.fill_(1.0)
-    pipeline.settling.watch = Watch(settled=20)
-    pipeline.progress[1] = pipeline.edit_end
-    assert pipeline.edit_done and int(pipeline.progress[1]) < STEPS
-    return pipeline
-
-
-def grant(pipeline: BlendingPipeline) -> str:
-    """Do what was asked; what is said of it."""
-    pipeline.session.status.message = ""
-    pipeline.model.wishes.grant()
-    return pipeline.session.status.message
+    return done_pipeline(capture)
 
 
 def test_other_words_leave_an_edit_done_until_it_is_started(done: BlendingPipeline) -> None:
@@ -112,13 +63,6 @@ def test_what_is_asked_for_next_is_not_what_a_kept_layer_was_made_by(done: Blend
     info = done.model.edit.info
     assert (info.target_text, info.operations) == ("a cube with a hat", ("add",)), "of the next one"
     assert done.texts == ("a green cube", "a cube with a hat") and done.stage == "done", "which waits for Start"
-
-
-def margin_of(pipeline: BlendingPipeline) -> float:
-    """Of the region that is there; the panel shows it."""
-    margin = pipeline.model.edit.region.shape.margin
-    assert pipeline.session.margin == pytest.approx(margin)
-    return margin
 
 
 def test_a_region_has_room_once_its_edit_may_add(done: BlendingPipeline) -> None:
@@ -163,12 +107,6 @@ def test_an_edit_that_starts_afresh_spreads_over_its_room(done: BlendingPipeline
     edit = done.model.edit
     assert margin_of(done) == pytest.approx(0.05) and bool((edit.field.upper > narrow).all())
     assert torch.equal(edit.field.upper, edit.region.bounds()[1])
-
-
-def test_a_resume_with_other_operations_makes_their_room(done: BlendingPipeline, capture: Path) -> None:
-    resumed = open_pipeline(capture, operations=("add", "change"), resumed=True)
-    resumed.load_state_dict(done.state_dict())
-    assert margin_of(resumed) == pytest.approx(0.05)
 
 
 def test_a_removal_that_is_done_stays_done_under_other_words(capture: Path) -> None:
@@ -386,106 +324,6 @@ def test_a_search_for_the_region_wakes_a_run_that_was_falling_asleep(capture: Pa
     pipeline.trainer = None
     pipeline.session.run_errand()
     assert bool(pipeline.model.edit_ready)
-
-
-def test_a_resume_by_other_words_is_trained_by_them(done: BlendingPipeline, capture: Path) -> None:
-    state = done.state_dict()
-    same = open_pipeline(capture)
-    same.load_state_dict(state)
-    assert same.edit_done
-    other = open_pipeline(capture, "a green ball")
-    other.load_state_dict(state)
-    assert (int(other.progress[1]), other.edit_end) == (0, STEPS) and bool(other.model.edit_ready)
-    moved = open_pipeline(capture, resumed=True, file=capture / "region_that_has_gone.safetensors")
-    moved.load_state_dict(state)
-    assert moved.edit_done, "the checkpoint has its region"
-    state["progress"] = torch.tensor([0, 7])
-    half = open_pipeline(capture, "a green ball")
-    half.load_state_dict(state)
-    assert (int(half.progress[1]), half.edit_end) == (7, STEPS), "what had settled had by other words"
-
-
-def test_a_resume_stands_as_the_run_stood(done: BlendingPipeline, capture: Path) -> None:
-    done.session.set_texts("a red ball", "a green ball")
-    done.session.reset()
-    done.session.undo()
-    grant(done)
-    assert done.stage == "done" and done.texts[1] == "a green ball" and not done.session.running
-    state = deepcopy(done.state_dict())
-    same = open_pipeline(capture, "a green ball")
-    same.load_state_dict(state)
-    assert same.stage == "done" and same.edit_done and same.model.edit.info.target_text == "a blue ball", (
-        "nobody pressed Start"
-    )
-    done.session.reset()
-    grant(done)
-    reset = open_pipeline(capture, "a green ball")
-    reset.load_state_dict(done.state_dict())
-    assert reset.stage == "done" and int(reset.progress[1]) == 0 and not reset.session.running
-    other = open_pipeline(capture, "a yellow ball")
-    other.load_state_dict(state)
-    assert other.stage == "edit" and other.model.edit.info.target_text == "a yellow ball", "words that are given anew"
-    alone = open_pipeline(capture, "a green ball")
-    alone.session.waits = False
-    alone.load_state_dict(state)
-    assert alone.stage == "edit" and alone.model.edit.info.target_text == "a green ball", (
-        "without a viewer there is no Start"
-    )
-    del state["standing._extra_state"]
-    older = open_pipeline(capture)
-    older.load_state_dict(state)
-    assert older.stage == "done" and older.edit_done and older.session.running
-
-
-def test_a_resume_shows_the_runs_look(done: BlendingPipeline, capture: Path, tmp_path: Path) -> None:
-    done.session.layers.new()
-    grant(done)
-    old, new = tmp_path / "old", tmp_path / "new"
-    for folder in (old, new):
-        folder.mkdir()
-    lower, upper = (edit.info for edit in done.model.layers.all())
-    write_look(Look((upper, replace(lower, visible=False).with_strengths(change=0.4)), fade=True), old)
-    resumed = open_pipeline(capture, resumed=True)
-    resumed.config.run_dir, resumed.config.resumed_look = new, old
-    resumed.load_state_dict(done.state_dict())
-    shown = [edit.info for edit in resumed.model.layers.all()]
-    assert [info.id for info in shown] == [upper.id, lower.id] and resumed.session.layers.fade
-    assert not shown[1].visible and shown[1].strengths.change == 0.4
-    assert not resumed.model.fades, "only a video's frames have a time of their own"
-    inherit_look(old, new)
-    assert read_look(new) == read_look(old)
-    checkpoint = tmp_path / "step.ckpt"
-    checkpoint.touch()
-    for age, later in ((-60, True), (60, False)):
-        os.utime(checkpoint, (time.time() + age, time.time() + age))
-        assert look_said_after(checkpoint, old) == later, "what was moved after the look is in the checkpoint"
-    assert not look_said_after(checkpoint, tmp_path / "without a look")
-
-
-def test_all_steps_are_taken_once_that_is_said(done: BlendingPipeline, capture: Path) -> None:
-    resumed = open_pipeline(capture, resumed=True)
-    resumed.config.guidance.stop_when_settled = False
-    resumed.load_state_dict(done.state_dict())
-    assert not resumed.edit_done and resumed.edit_end == STEPS and resumed.steps_left == STEPS - int(done.progress[1])
-
-
-def test_a_text_that_wants_other_shades_gets_them(done: BlendingPipeline, capture: Path) -> None:
-    done.model.edit.field.keep_light(0.4)
-    for weight, kept in ((0.0, False), (1.0, True)):
-        resumed = open_pipeline(capture, "a zebra")
-        resumed.config.guidance.weight_shading = weight
-        resumed.load_state_dict(done.state_dict())
-        resumed.prepare_edit()
-        assert (resumed.model.edit.field.kept_light is not None) == kept
-
-
-def test_flags_that_change_nothing_are_told() -> None:
-    given = frozenset({"edits", "region.margin_distance", "target_text"})
-    assert without_effect(given, RegionConfig(), False, False) == []
-    (edits, margin) = without_effect(given, RegionConfig(), True, True)
-    assert edits.startswith("--pipeline.edits: the run that is resumed") and "found again" in margin
-    (cut,) = without_effect(given, RegionConfig(source="file"), False, False)
-    assert cut.startswith("--pipeline.region.margin-distance: a region from a file is cut as the file says")
 
 
 def test_where_there_is_nothing_to_train_a_gradient_scaler_is_not_asked(done: BlendingPipeline) -> None:

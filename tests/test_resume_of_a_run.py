@@ -1,0 +1,135 @@
+"""What a resumed run takes from its checkpoint, its look and its command: a real pipeline, without a training loop."""
+
+from __future__ import annotations
+
+import os
+import time
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from open_run import STEPS, done_pipeline, grant, margin_of, open_pipeline
+from tiny_run import write_tiny_capture
+
+from blending_nerf_ns.adopting import without_effect
+from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.look import Look, inherit_look, look_said_after, read_look, write_look
+from blending_nerf_ns.pipeline import BlendingPipeline
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_capture(tmp_path_factory.mktemp("resume") / "capture")
+
+
+@pytest.fixture
+def done(capture: Path) -> BlendingPipeline:
+    return done_pipeline(capture)
+
+
+def test_a_resume_with_other_operations_makes_their_room(done: BlendingPipeline, capture: Path) -> None:
+    resumed = open_pipeline(capture, operations=("add", "change"), resumed=True)
+    resumed.load_state_dict(done.state_dict())
+    assert margin_of(resumed) == pytest.approx(0.05)
+
+
+def test_a_resume_by_other_words_is_trained_by_them(done: BlendingPipeline, capture: Path) -> None:
+    state = done.state_dict()
+    same = open_pipeline(capture)
+    same.load_state_dict(state)
+    assert same.edit_done
+    other = open_pipeline(capture, "a green ball")
+    other.load_state_dict(state)
+    assert (int(other.progress[1]), other.edit_end) == (0, STEPS) and bool(other.model.edit_ready)
+    moved = open_pipeline(capture, resumed=True, file=capture / "region_that_has_gone.safetensors")
+    moved.load_state_dict(state)
+    assert moved.edit_done, "the checkpoint has its region"
+    state["progress"] = torch.tensor([0, 7])
+    half = open_pipeline(capture, "a green ball")
+    half.load_state_dict(state)
+    assert (int(half.progress[1]), half.edit_end) == (7, STEPS), "what had settled had by other words"
+
+
+def test_a_resume_stands_as_the_run_stood(done: BlendingPipeline, capture: Path) -> None:
+    done.session.set_texts("a red ball", "a green ball")
+    done.session.reset()
+    done.session.undo()
+    grant(done)
+    assert done.stage == "done" and done.texts[1] == "a green ball" and not done.session.running
+    state = deepcopy(done.state_dict())
+    same = open_pipeline(capture, "a green ball")
+    same.load_state_dict(state)
+    assert same.stage == "done" and same.edit_done and same.model.edit.info.target_text == "a blue ball", (
+        "nobody pressed Start"
+    )
+    done.session.reset()
+    grant(done)
+    reset = open_pipeline(capture, "a green ball")
+    reset.load_state_dict(done.state_dict())
+    assert reset.stage == "done" and int(reset.progress[1]) == 0 and not reset.session.running
+    other = open_pipeline(capture, "a yellow ball")
+    other.load_state_dict(state)
+    assert other.stage == "edit" and other.model.edit.info.target_text == "a yellow ball", "words that are given anew"
+    alone = open_pipeline(capture, "a green ball")
+    alone.session.waits = False
+    alone.load_state_dict(state)
+    assert alone.stage == "edit" and alone.model.edit.info.target_text == "a green ball", (
+        "without a viewer there is no Start"
+    )
+    del state["standing._extra_state"]
+    older = open_pipeline(capture)
+    older.load_state_dict(state)
+    assert older.stage == "done" and older.edit_done and older.session.running
+
+
+def test_a_resume_shows_the_runs_look(done: BlendingPipeline, capture: Path, tmp_path: Path) -> None:
+    done.session.layers.new()
+    grant(done)
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    lower, upper = (edit.info for edit in done.model.layers.all())
+    write_look(Look((upper, replace(lower, visible=False).with_strengths(change=0.4)), fade=True), old)
+    resumed = open_pipeline(capture, resumed=True)
+    resumed.config.run_dir, resumed.config.resumed_look = new, old
+    resumed.load_state_dict(done.state_dict())
+    shown = [edit.info for edit in resumed.model.layers.all()]
+    assert [info.id for info in shown] == [upper.id, lower.id] and resumed.session.layers.fade
+    assert not shown[1].visible and shown[1].strengths.change == 0.4
+    assert not resumed.model.fades, "only a video's frames have a time of their own"
+    inherit_look(old, new)
+    assert read_look(new) == read_look(old)
+    checkpoint = tmp_path / "step.ckpt"
+    checkpoint.touch()
+    for age, later in ((-60, True), (60, False)):
+        os.utime(checkpoint, (time.time() + age, time.time() + age))
+        assert look_said_after(checkpoint, old) == later, "what was moved after the look is in the checkpoint"
+    assert not look_said_after(checkpoint, tmp_path / "without a look")
+
+
+def test_all_steps_are_taken_once_that_is_said(done: BlendingPipeline, capture: Path) -> None:
+    resumed = open_pipeline(capture, resumed=True)
+    resumed.config.guidance.stop_when_settled = False
+    resumed.load_state_dict(done.state_dict())
+    assert not resumed.edit_done and resumed.edit_end == STEPS and resumed.steps_left == STEPS - int(done.progress[1])
+
+
+def test_a_text_that_wants_other_shades_gets_them(done: BlendingPipeline, capture: Path) -> None:
+    done.model.edit.field.keep_light(0.4)
+    for weight, kept in ((0.0, False), (1.0, True)):
+        resumed = open_pipeline(capture, "a zebra")
+        resumed.config.guidance.weight_shading = weight
+        resumed.load_state_dict(done.state_dict())
+        resumed.prepare_edit()
+        assert (resumed.model.edit.field.kept_light is not None) == kept
+
+
+def test_flags_that_change_nothing_are_told() -> None:
+    given = frozenset({"edits", "region.margin_distance", "target_text"})
+    assert without_effect(given, RegionConfig(), False, False) == []
+    (edits, margin) = without_effect(given, RegionConfig(), True, True)
+    assert edits.startswith("--pipeline.edits: the run that is resumed") and "found again" in margin
+    (cut,) = without_effect(given, RegionConfig(source="file"), False, False)
+    assert cut.startswith("--pipeline.region.margin-distance: a region from a file is cut as the file says")
