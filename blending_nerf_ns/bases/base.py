@@ -44,7 +44,7 @@ class BaseRender(NamedTuple):
 
     samples: BaseSamples
     outputs: dict[str, Tensor]
-    """Exactly what the base model's own eval forward returns for this chunk (rgb, depth, accumulation, ...)."""
+    """`rgb`, `depth` and `accumulation`, exactly as the base model's own eval forward returns them for this chunk."""
     proposal: Proposal
 
 

@@ -123,9 +123,10 @@ class NerfactoBase(NerfactoModel):
     def render(self, ray_bundle: RayBundle) -> BaseRender:
         """Render a flat chunk of R rays with what the picture was made from.
 
-        `outputs` is bit-identical to `self(ray_bundle)` in eval mode (this follows `NerfactoModel.get_outputs` step by
-        step), and compositing `samples` gives `outputs["rgb"]` to 1e-6. As in nerfstudio's own forward, the collider
-        sets `nears` and `fars` on the bundle where they are not set.
+        Each of `outputs` is bit-identical to that of `self(ray_bundle)` in eval mode (this follows `NerfactoModel.get_outputs` step
+        by step), and compositing `samples` gives `outputs["rgb"]` to 1e-6. The proposals' depths, the expected depth and normals
+        are in no picture of an edit, and not made. As in nerfstudio's own forward, the collider sets `nears` and `fars` on the
+        bundle where they are not set.
 
         Raises:
             RuntimeError: in training mode, where samples are jittered and colours depend on the training image.
@@ -136,26 +137,17 @@ class NerfactoBase(NerfactoModel):
         last_density_fn, last_densities = _recorded(self.density_fns[-1])
         # nerfstudio 1.1.5 counts a picture as the proposals' turn: where a viewer looks after each step they would never train
         turn = self.proposal_sampler._steps_since_update
-        ray_samples, weights_list, ray_samples_list = self.proposal_sampler(
+        ray_samples, _, ray_samples_list = self.proposal_sampler(
             ray_bundle, density_fns=[*self.density_fns[:-1], last_density_fn]
         )
         self.proposal_sampler._steps_since_update = turn
-        field_outputs = self.field.forward(ray_samples, compute_normals=self.config.predict_normals)
+        field_outputs = self.field.forward(ray_samples)
         weights = ray_samples.get_weights(field_outputs[FieldHeadNames.DENSITY])
         outputs = {
             "rgb": self.renderer_rgb(rgb=field_outputs[FieldHeadNames.RGB], weights=weights),
             "accumulation": self.renderer_accumulation(weights=weights),
             "depth": self.renderer_depth(weights=weights, ray_samples=ray_samples),
-            "expected_depth": self.renderer_expected_depth(weights=weights, ray_samples=ray_samples),
         }
-        if self.config.predict_normals:
-            normals = self.renderer_normals(normals=field_outputs[FieldHeadNames.NORMALS], weights=weights)
-            predicted = self.renderer_normals(field_outputs[FieldHeadNames.PRED_NORMALS], weights=weights)
-            outputs["normals"] = self.normals_shader(normals)
-            outputs["pred_normals"] = self.normals_shader(predicted)
-        for level, (level_weights, level_samples) in enumerate(zip(weights_list, ray_samples_list)):
-            outputs[f"prop_depth_{level}"] = self.renderer_depth(weights=level_weights, ray_samples=level_samples)
-
         background = self._background(field_outputs[FieldHeadNames.RGB])
         proposal = Proposal(
             spacing=_edges(ray_samples_list[-1].spacing_starts, ray_samples_list[-1].spacing_ends),
