@@ -119,7 +119,9 @@ def accumulated_region(
         intervals: of the edit on the same rays.
     """
     left = transmittance_at(intervals.edges, edges, density)
-    return ((left[..., :-1] - left[..., 1:]) * intervals.region).sum(dim=-1)
+    # rounding lets as little as 1e-10 more light come through at the end of an interval than at its beginning
+    hidden = (left[..., :-1] - left[..., 1:]).clamp_min(0.0)
+    return (hidden * intervals.region).sum(dim=-1)
 
 
 def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:
