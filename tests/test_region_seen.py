@@ -32,4 +32,4 @@ def test_it_is_never_less_than_nothing() -> None:
         own = 3.0 * torch.rand(RAYS, 1, generator=generator) + torch.linspace(0.0, 0.5, FINE + 1)
         ends, rays = own.unfold(1, 2, 1).flatten(0, 1), torch.arange(RAYS).repeat_interleave(FINE)
         seen = accumulated_region(edges[rays], density[rays], met(ends, torch.ones(RAYS * FINE, 1)))
-        assert 0.0 <= float(seen.min()) and float(seen.max()) <= 1.0
+        assert float(seen.min()) >= 0.0 and float(seen.max()) <= 1.0
