@@ -264,6 +264,26 @@ class TestCore:
         core = core_of(probability, state)[:, 0, 0]
         assert core.tolist() == [15 - SHADE <= z <= 15 for z in range(20)]
 
+    @pytest.mark.parametrize("ground", [False, True])
+    def test_what_stands_free_is_taken_whole_and_what_stands_on_a_ground_is_not(self, ground):
+        # a rod of 40 surfaces: of its last two, a foot, nobody is sure
+        state = np.full((42, 9, 9), FREE, dtype=np.uint8)
+        state[1:41, 4, 4] = SEEN
+        probability = np.where(state == SEEN, 0.9, 0.0)
+        probability[1:3] = 0.0
+        if ground:
+            state[0] = SEEN
+        rod = core_of(probability, state)[:, 4, 4]
+        assert rod[3:41].all() and not rod[[0, 41]].any()
+        assert rod[1:3].all() != ground
+
+    def test_half_of_what_stands_free_is_half_of_it(self):
+        state = np.full((42, 3, 3), FREE, dtype=np.uint8)
+        state[1:41, 1, 1] = SEEN
+        probability = np.where(state == SEEN, 0.9, 0.0)
+        probability[1:21] = 0.0
+        assert core_of(probability, state)[:, 1, 1].nonzero()[0].tolist() == list(range(21, 41))
+
     def test_free_voxels_are_never_core(self):
         probability, state = (grid.numpy() for grid in seen_block())
         probability[:] = 1.0

@@ -36,6 +36,9 @@ UNSURE = 0.4
 shade, a ball's underside, a localiser is half as sure."""
 SHADE = 5
 """At most so many voxels from what reaches the threshold itself."""
+WHOLE = 0.95
+"""From this share of its surfaces on, something that stands free is the object as a whole. Of a microphone before white one foot of
+three stayed, for a localiser was not sure of its tip; on a floor or a table nothing stands free, and this does nothing."""
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 """Voxels that share a face, an edge or a corner."""
 
@@ -144,7 +147,8 @@ def find_core(
 ) -> Bool[ndarray, "z y x"]:
     """The solid object: its visible shell and the hidden voxels that it encloses, not empty.
 
-    What reaches the threshold is its shell, and so are its own shaded underside and single doubts (`with_doubtful`).
+    What reaches the threshold is its shell, and so are its own shaded underside and single doubts (`with_doubtful`), and the rest of
+    what stands free (`made_whole`).
     Of the hidden voxels in the bounding box of one of its parts those are the object's that lie under its surface, with
     nothing but hidden ones between, or near enough to it (HIDDEN_CLAIM). So the inside of a ball is the ball's, down to
     where it touches the ground, and the ground below it is not. Free voxels never belong to the core.
@@ -168,7 +172,7 @@ def find_core(
             f"nothing reaches the threshold of {threshold:.3g}: the highest probability is {highest:.3g}. "
             "Lower the threshold, describe the object in other words, or give a box"
         )
-    shell = with_doubtful(sure, seen & (probability >= UNSURE * threshold), state)
+    shell = made_whole(with_doubtful(sure, seen & (probability >= UNSURE * threshold), state), seen)
     crop = around(shell, below=SAME_PART)
     own, hidden = shell[crop], state[crop] == HIDDEN
     to_own = nearest_voxel(own, spacing)
@@ -208,6 +212,21 @@ def with_doubtful(
     votes, voters = (_count_around(mask) for mask in (own, seen))
     whole[crop] = own | (seen & (2 * votes >= voters))
     return whole
+
+
+def made_whole(shell: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
+    """The shell, with all the surfaces that touch each other and are nearly all of it already (`WHOLE`).
+
+    Args:
+        shell: surfaces of the object.
+        seen: all surfaces.
+    """
+    labels = np.empty(seen.shape, dtype=np.int32)
+    ndimage.label(seen, TOUCHING, output=labels)
+    own, all_of_it = (np.bincount(labels[mask], minlength=labels.max() + 1) for mask in (shell & seen, seen))
+    whole = own >= WHOLE * all_of_it
+    whole[0] = False  # what is no surface at all
+    return shell | whole[labels]
 
 
 def _count_around(mask: Bool[ndarray, "z y x"]) -> UInt8[ndarray, "z y x"]:
