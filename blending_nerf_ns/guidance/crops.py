@@ -66,9 +66,9 @@ def sample_boxes(
         BlendingNerfError: the coverage is not a [H, W] map of finite, non-negative numbers, or there is no scale.
     """
     if coverage.dim() != 2 or not bool(torch.isfinite(coverage).all()) or bool((coverage < 0).any()):
+        values = f"from {float(coverage.min()):.3g} to {float(coverage.max()):.3g}" if coverage.numel() else "none"
         raise BlendingNerfError(
-            f"coverage must be a [H, W] map of finite numbers >= 0; got shape {tuple(coverage.shape)}, "
-            f"values {coverage.detach().aminmax() if coverage.numel() else 'none'}"
+            f"coverage must be a [H, W] map of finite numbers >= 0; got shape {tuple(coverage.shape)}, values {values}"
         )
     if not scales or min(scales) <= 0:
         raise BlendingNerfError(f"crop scales must be positive shares of the region's extent, got {tuple(scales)}")
