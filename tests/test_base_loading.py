@@ -122,7 +122,7 @@ def test_the_base_renders_what_nerfstudio_renders_from_its_run(nerfacto_run: Pat
         outputs = base.get_outputs_for_camera(data.cameras[index : index + 1])
         rays = data.cameras[index : index + 1].generate_rays(camera_indices=0).flatten()
         rendered = base.render(rays).outputs
-        assert outputs.keys() == expected.keys() == rendered.keys()
+        assert outputs.keys() == expected.keys() > rendered.keys()
         assert expected["rgb"].std() > 1e-3, "a picture of something"
         for name in expected:
             torch.testing.assert_close(outputs[name], expected[name], rtol=1e-5, atol=1e-5)
