@@ -37,13 +37,14 @@ from blending_nerf_ns.edits.stack import (
     intersect,
     meet_edits,
     own_intervals,
-    rays_of_any,
     sample_edit,
+    tensors_of_met,
 )
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import ns_eval_figures
 from blending_nerf_ns.overlay import region_overlay, wipe
 from blending_nerf_ns.profiling import Timed, untimed
+from blending_nerf_ns.rendering.aside import Aside
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
 from blending_nerf_ns.rendering.folding import pixels_of
@@ -275,10 +276,10 @@ class BlendingModel(Model):
 
         `added`, `removed` and `changed` are of all layers together; `region` is that of the edit in work.
         """
-        met = self._meet(self.base.bound(ray_bundle))
-        shown = [one for one in met if len(one.intervals.rays) and not one.strengths.all_off]
-        rays = rays_of_any(shown) if shown else None  # the last that depends on values: see `meet_edits`
+        aside = Aside(self.base.bound(ray_bundle).origins.device)
         render = self.render_scene(ray_bundle)
+        # all that depends on values is asked beside the scene's own rendering, see `Aside`
+        met, rays = aside.run(lambda: self._meet(ray_bundle), tensors_of_met)
         original = render.outputs["rgb"]
         outputs = {
             "rgb": original.clone(),
@@ -292,12 +293,13 @@ class BlendingModel(Model):
             edges, density = render.samples.edges[intervals.rays], render.samples.density[intervals.rays]
             outputs["region"][intervals.rays, 0] = accumulated_region(edges, density, intervals).clamp(0.0, 1.0)
             outputs["silhouette"][intervals.rays, 0] = intervals.region.amax(dim=-1)
-        if rays is not None:
-            self._show(outputs, ray_bundle, render, shown, rays)
+        if len(rays):
+            self._show(outputs, ray_bundle, render, [one for one in met if one.shows], rays)
         return outputs
 
-    def _meet(self, ray_bundle: RayBundle) -> List[MetEdit]:
-        """Where rays meet the edit in work, as soon as it has a region, and the layers that are shown."""
+    def _meet(self, ray_bundle: RayBundle) -> Tuple[List[MetEdit], Int[Tensor, " hits"]]:
+        """Where rays meet the edit in work, as soon as it has a region, and the layers that are shown; and which of them meet any
+        that shows."""
         share, ready = self._share(ray_bundle), bool(self.edit_ready)
         edits = [(edit, edit.info.shown.scaled(share)) for edit in self.layers.all()]
         edits = [one for one in edits if (ready if one[0] is self.edit else not one[1].all_off)]

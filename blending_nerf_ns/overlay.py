@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Tuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,11 +28,11 @@ def region_overlay(
 
     Source: ours.
     """
-    tinted = rgb + 0.5 * region * (rgb.new_tensor(TINT) - rgb)
+    tinted = rgb + 0.5 * region * (_color(TINT, rgb.device) - rgb)
     inside = (silhouette > 0).to(rgb.dtype).permute(2, 0, 1)[None]
     grown = F.max_pool2d(inside, 3, stride=1, padding=1)
     outline = (grown - inside)[0].permute(1, 2, 0)
-    return torch.where(outline > 0, rgb.new_tensor(OUTLINE), tinted)
+    return torch.where(outline > 0, _color(OUTLINE, rgb.device), tinted)
 
 
 def wipe(
@@ -49,5 +52,11 @@ def wipe(
     column = torch.arange(width, device=left.device)[:, None]
     picture = torch.where(column < place, left, right)
     if 0 < place < width:
-        picture = torch.where(column == place, picture.new_tensor(OUTLINE), picture)
+        picture = torch.where(column == place, _color(OUTLINE, picture.device), picture)
     return picture
+
+
+@cache
+def _color(color: Tuple[float, float, float], device: torch.device) -> Float[Tensor, "3"]:
+    """Brought to a GPU once: the copy waits for all that is being done there."""
+    return torch.tensor(color, device=device)

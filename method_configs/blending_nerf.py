@@ -56,14 +56,14 @@ blending_nerf = MethodSpecification(
                 base=NerfactoBaseConfig(
                     camera_optimizer=CameraOptimizerConfig(mode="SO3xR3"),
                     average_init_density=0.01,  # as `ns-train nerfacto`: with the class's own 1, fog before the cameras stays
-                    eval_num_rays_per_chunk=1 << 15,
+                    eval_num_rays_per_chunk=1 << 16,
                 ),
                 edit_field=EditFieldConfig(
                     num_levels=12, base_res=16, max_res=1024, log2_hashmap_size=18, features_per_level=2, hidden_dim=64
                 ),
                 edit_samples_per_ray=96,
                 region_resolution=128,
-                eval_num_rays_per_chunk=1 << 15,
+                eval_num_rays_per_chunk=1 << 16,
             ),
             base_steps=30_000,
             edit_steps=3_000,
@@ -79,7 +79,7 @@ blending_nerf = MethodSpecification(
         ),
         mixed_precision=True,
         steps_per_save=500,
-        viewer=ViewerConfig(num_rays_per_chunk=1 << 15),
+        viewer=ViewerConfig(num_rays_per_chunk=1 << 16),
     ),
     description="Blending-NeRF: text-driven localised editing; nerfacto base and hash-grid edit, for a large GPU.",
 )
@@ -97,11 +97,11 @@ blending_nerf_small = MethodSpecification(
                     num_nerf_samples_per_ray=32,
                     camera_optimizer=CameraOptimizerConfig(mode="SO3xR3"),
                     average_init_density=0.01,
-                    eval_num_rays_per_chunk=1 << 13,
+                    eval_num_rays_per_chunk=1 << 15,
                 ),
                 edit_field=EditFieldConfig(max_res=512, log2_hashmap_size=16),
                 edit_samples_per_ray=64,
-                eval_num_rays_per_chunk=1 << 13,
+                eval_num_rays_per_chunk=1 << 15,
             ),
             base_steps=15_000,
             edit_steps=2_000,
@@ -112,7 +112,7 @@ blending_nerf_small = MethodSpecification(
         ),
         mixed_precision=True,
         steps_per_save=500,
-        viewer=ViewerConfig(num_rays_per_chunk=1 << 13),
+        viewer=ViewerConfig(num_rays_per_chunk=1 << 15),
     ),
     description="Blending-NeRF for a GPU of 8 GB.",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -35,6 +35,11 @@ class MetEdit(NamedTuple):
     strengths: Strengths
     """How much of it is shown."""
     intervals: RegionIntervals
+
+    @property
+    def shows(self) -> bool:
+        """Whether any of these rays may look other for it."""
+        return len(self.intervals.rays) > 0 and not self.strengths.all_off
 
 
 class SampledEdit(NamedTuple):
@@ -77,23 +82,30 @@ def intersect(edit: Edit, base: Base, ray_bundle: RayBundle, num_intervals: int)
 
 def meet_edits(
     edits: Sequence[tuple[Edit, Strengths]], base: Base, ray_bundle: RayBundle, num_intervals: int
-) -> list[MetEdit]:
+) -> tuple[list[MetEdit], Int[Tensor, " hits"]]:
     """Where a flat bundle meets edits, and the points at which those that show are to be evaluated.
 
-    All that depends on values is found here, and no more of it later: called before the base is rendered, a GPU is waited for while
-    it has nothing to do, and then is never short of work.
+    All that depends on values is found here, and no more of it later; a GPU can be asked beside other work (see `Aside`).
+
+    Returns:
+        each edit, and the rays that meet at least one that shows, ascending.
     """
     met = []
     for edit, strengths in edits:
         intervals = intersect(edit, base, ray_bundle, num_intervals)
         met.append(MetEdit(edit, strengths, intervals if strengths.all_off else intervals.with_active()))
-    return met
+    each = [one.intervals.rays for one in met if one.shows]
+    if not each:
+        return met, torch.zeros(0, dtype=torch.long, device=ray_bundle.origins.device)
+    return met, each[0] if len(each) == 1 else torch.cat(each).unique()
 
 
-def rays_of_any(met: Sequence[MetEdit]) -> Int[Tensor, " hits"]:
-    """The rays that meet at least one of these edits, ascending; of one edit at least."""
-    each = [one.intervals.rays for one in met]
-    return each[0] if len(each) == 1 else torch.cat(each).unique()
+def tensors_of_met(found: tuple[Sequence[MetEdit], Int[Tensor, " hits"]]) -> Iterator[Tensor]:
+    """All tensors of what `meet_edits` found."""
+    met, rays = found
+    yield rays
+    for one in met:
+        yield from (tensor for tensor in one.intervals if tensor is not None)
 
 
 def sample_edit(edit: Edit, strengths: Strengths, ray_bundle: RayBundle, intervals: RegionIntervals) -> SampledEdit:
