@@ -240,8 +240,8 @@ class EditTraining:
         far, step = (one.to(points, non_blocking=True) for one in drawn)
         near = points + (field.upper - field.lower).max() * 0.2 * far * step
         directions = torch.nn.functional.normalize(torch.randn(NEIGHBOURS, 3, generator=generator), dim=-1)
-        directions = directions.to(points, non_blocking=True)
-        here, there = field(points, directions), field(near, directions)
+        views = field.look_along(directions.to(points, non_blocking=True))
+        here, there = field(points, views), field(near, views)
         pairs = [(here.rgb, there.rgb), (here.color_ratio, there.color_ratio)]
         if "remove" in self.model.edit.info.operations:
             pairs.append((here.density_ratio, there.density_ratio))

@@ -105,10 +105,10 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     points = torch.stack([center, center + 0.3 * up, center + 0.4 * up, center + 0.9 * up])
     directions = up.expand(4, 3)
     with torch.no_grad():
-        before = field(points, directions).density
+        before = field(points, field.look_along(directions)).density
     field.start_from_solid(Seed(center, torch.full((3,), 0.3)), torch.tensor([0.1, 0.8, 0.2]))
     with torch.no_grad():
-        after = field(points, directions)
+        after = field(points, field.look_along(directions))
     scale = field.config.density_scale / 2.0
     assert after.density[0] == pytest.approx(scale * (math.log1p(math.exp(20.0)) - NO_EDIT_FOG), rel=1e-5)
     assert after.density[1] == pytest.approx(scale * (math.log(2.0) - NO_EDIT_FOG), rel=1e-5), (
@@ -128,7 +128,7 @@ def test_what_adds_nothing_yet_is_no_fog_and_can_still_grow() -> None:
         field.zero_grad()
         with torch.no_grad():
             field.shape_head.bias[0] = bias
-        density = field(points, up).density
+        density = field(points, field.look_along(up)).density
         assert density.tolist() == pytest.approx([scale * expected] * 100, rel=1e-5)
         density.sum().backward()
         slope = field.shape_head.bias.grad
@@ -143,7 +143,7 @@ def test_where_nothing_is_a_picture_pulls_at_the_colour_that_would_grow(density:
         field.shape_head.weight.zero_()
         color = field.first_color.copy_(torch.tensor([0.9, 0.05, 0.05]))
     up = torch.tensor([[0.0, 0.0, 1.0]])
-    out = field(torch.zeros(1, 3), up)
+    out = field(torch.zeros(1, 3), field.look_along(up))
     one = torch.ones(1, 1)
     edit = EditSamples(out.density[None], color.view(1, 1, 3), ratio * one, 0.0 * one, one)
     blended = blend(density * one, torch.tensor([[[0.0, 1.0, 0.0]]]), edit)

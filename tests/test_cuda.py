@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from nerfstudio.field_components.encodings import HashEncoding
 from tiny_run import rays_towards_middle, ring, run, run_of, tiny_model, train, write_tiny_capture
 
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, find_subject, write_capture
 from blending_nerf_ns.editing import EditTraining
+from blending_nerf_ns.edits import networks
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.file import load_edit, save_edit
 from blending_nerf_ns.encoding import hash_grid
 from blending_nerf_ns.guidance.clip import load_clip
@@ -156,8 +159,29 @@ def test_a_picture_waits_only_to_find_what_its_edits_meet() -> None:
     model.edit.info = replace(model.edit.info, operations=("add", "change"))
     model.get_outputs(rays)  # what is asked of the weights once is known from here on
     waits = places_of_waits(lambda: model.get_outputs(rays)) - places_of_waits(lambda: model.base.render(rays))
-    ours = {"model.py", "intersection.py", "functional.py"}  # functional.py: torch's `unique`
+    ours = {"model.py", "intersection.py", "stack.py"}
     assert waits and {place.split(":")[0] for place in waits} <= ours, dict(waits)
+
+
+def test_networks_in_one_kernel_are_those_layer_by_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = EditField(EditFieldConfig(num_levels=12, features_per_level=2, hidden_dim=64)).cuda().requires_grad_(False)
+    for parameter in field.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    field.open_levels.fill_(7.5)
+    points, directions = (
+        2 * torch.rand(1000, 3, device="cuda") - 1,
+        F.normalize(torch.randn(50, 3, device="cuda"), dim=-1),
+    )
+    rays = torch.randint(50, (1000,), device="cuda")
+    assert networks.fused_kernel(points.device) is not None, "Triton runs here"
+    with torch.no_grad():
+        found = field(points, field.look_along(directions), rays)
+        alone = field(points, field.look_along(directions[rays]))
+        monkeypatch.setattr(networks, "fused_kernel", lambda device: None)
+        expected = field(points, field.look_along(directions), rays)
+    for one, other, plain in zip(found, alone, expected, strict=True):
+        torch.testing.assert_close(one, plain, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_a_question_aside_does_not_wait_for_what_is_being_done() -> None:

@@ -130,7 +130,7 @@ def test_a_field_that_starts_from_a_colour_replaces_the_share_that_was_tried() -
         field.shape_head.weight.zero_()
     field.start_from_color(torch.tensor([0.1, 0.3, 0.9]), 0.85)
     points, directions = torch.rand(50, 3) - 0.5, torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
-    out = field(points, directions)
+    out = field(points, field.look_along(directions))
     assert torch.allclose(out.color_ratio, torch.full((50,), 0.85), atol=1e-5)
     assert torch.allclose(field.first_color, torch.tensor([0.1, 0.3, 0.9]))
     assert float(out.density_ratio.max()) < 0.1, "nothing is removed"

@@ -72,8 +72,10 @@ class Edit(nn.Module):
         positions, num_intervals = intervals.positions.flatten(0, 1), shape[1]
         # on a CPU in blocks, as the hash grid and for the same reasons: cache, and memory of equal sizes
         size = BLOCK if positions.device.type == "cpu" else max(1, len(active))
-        blocks = [self.field(positions[part], directions[part // num_intervals]) for part in active.split(size)]
-        out = FieldOutputs(*(torch.cat(values) for values in zip(*blocks, strict=True)))
+        views = self.field.look_along(directions)
+        blocks = [self.field(positions[part], views, part // num_intervals) for part in active.split(size)]
+        whole = len(blocks) == 1
+        out = blocks[0] if whole else FieldOutputs(*(torch.cat(values) for values in zip(*blocks, strict=True)))
         color_ratio = out.color_ratio
         if "change" in self.info.operations and not self.region.changes_everywhere:
             # blending takes it times the region's weight; so the product is that of the colour's own
@@ -82,7 +84,7 @@ class Edit(nn.Module):
 
         def spread(values: Tensor, fill: float = 0.0) -> Tensor:
             everywhere = values.new_full((shape.numel(), *values.shape[1:]), fill)
-            return everywhere.index_copy(0, active, values).unflatten(0, shape)
+            return everywhere.index_copy_(0, active, values).unflatten(0, shape)
 
         return EditSamples(
             density=spread(out.density),

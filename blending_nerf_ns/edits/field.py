@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Optional, Type
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.field_components.encodings import SHEncoding
 from nerfstudio.field_components.mlp import MLP
@@ -13,6 +13,7 @@ from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blending_nerf_ns.edits.networks import FieldNetworks
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 
 NO_EDIT_DENSITY = -6.0
@@ -222,29 +223,43 @@ class EditField(nn.Module):
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
         """Features at points in grid coordinates; levels that are not open yet are 0 (coarse to fine)."""
-        unit = ((points - self.lower) / (self.upper - self.lower)).clamp(0.0, 1.0)
-        encoded = self.grid(unit).float()
-        level = torch.arange(self.config.num_levels, device=points.device)
-        gate = (self.open_levels - level).clamp(0.0, 1.0).repeat_interleave(self.config.features_per_level)
-        return self.trunk(encoded * gate).float()
+        return self.trunk(self._encoded(points) * self._gate()).float()
 
-    def forward(self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]) -> FieldOutputs:
+    def _encoded(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
+        unit = ((points - self.lower) / (self.upper - self.lower)).clamp(0.0, 1.0)
+        return self.grid(unit).float()
+
+    def _gate(self) -> Float[Tensor, " features"]:
+        level = torch.arange(self.config.num_levels, device=self.open_levels.device)
+        return (self.open_levels - level).clamp(0.0, 1.0).repeat_interleave(self.config.features_per_level)
+
+    def look_along(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays view"]:
+        """What the colour depends on besides the place, for each unit viewing direction in scene coordinates."""
+        return self.direction((directions + 1.0) / 2.0).float()
+
+    def forward(
+        self,
+        points: Float[Tensor, "points 3"],
+        views: Float[Tensor, "rays view"],
+        rays: Optional[Int[Tensor, " points"]] = None,
+    ) -> FieldOutputs:
         """Evaluate the field.
 
         Args:
             points: grid coordinates.
-            directions: unit viewing directions in scene coordinates.
+            views: see `look_along`.
+            rays: along which of them each point is seen; None: there is one for each point.
         """
-        hidden = self.features(points)
         start, shade = self._solid(points) if self.has_seed else (0.0, 1.0)
-        density, density_ratio, color_ratio = self._shape(hidden, start)
-        offset = self.color_head(torch.cat([hidden, self.direction((directions + 1.0) / 2.0).float()], dim=-1))
-        rgb = torch.sigmoid(torch.logit(self.first_color * shade) + offset.float())
+        networks = FieldNetworks(self.trunk, self.shape_head, self.color_head)
+        shape, offset = networks.read(self._encoded(points), self._gate(), views, rays)
+        density, density_ratio, color_ratio = self._activated(shape, start)
+        rgb = torch.sigmoid(torch.logit(self.first_color * shade) + offset)
         return FieldOutputs(density, rgb, density_ratio, color_ratio)
 
     def density_ratio(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Only the share of the original density that is removed."""
-        return self._shape(self.features(points))[1]
+        return self._activated(self.shape_head(self.features(points)))[1]
 
     @property
     def has_seed(self) -> bool:
@@ -266,8 +281,8 @@ class EditField(nn.Module):
         normal = F.normalize(powers * place.sign() / radii, dim=-1)
         return start, 1.0 - SHADE * (1.0 - normal @ normal.new_tensor(LIGHT))[:, None] / 2.0
 
-    def _shape(self, hidden: Tensor, seed: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
-        density, density_ratio, color_ratio = self.shape_head(hidden).unbind(dim=-1)
+    def _activated(self, shape: Tensor, seed: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+        density, density_ratio, color_ratio = shape.unbind(dim=-1)
         scale = self.config.density_scale / (self.upper - self.lower).max()
         removed = (self.stretch * torch.sigmoid(density_ratio)).clamp_max(1.0)
         return scale * _at_least(F.softplus(density + seed) - self.fog, FAINTEST), removed, torch.sigmoid(color_ratio)

@@ -98,7 +98,7 @@ def intersect_region(
         num_intervals: intervals per ray.
     """
     lower, upper = region.bounds()
-    far_away = contracted and bool((torch.cat([-lower, upper]) > 1.0).any())
+    far_away = contracted and region.reaches_far
     if far_away:
         enter, leave = ray_contracted_box(origins, directions, lower, upper, to_grid, float(torch.as_tensor(far).max()))
     else:

@@ -88,6 +88,7 @@ class Region(nn.Module):
         self.register_buffer("settings", to_numbers(DEFAULT_SHAPE))
         self._cut: Optional[Cut] = None  # of the evidence in the buffers; None if not known, as after loading
         self._one_weight: Optional[bool] = True  # whether both are the same; None if not known
+        self._far: Optional[bool] = None  # whether it reaches far; None if not known
 
     @property
     def resolution(self) -> int:
@@ -145,6 +146,13 @@ class Region(nn.Module):
         """The smallest box (lower, upper) of grid coordinates outside which `weight_at` is 0; all of it if empty."""
         return self.reach[0], self.reach[1]
 
+    @property
+    def reaches_far(self) -> bool:
+        """Whether some of it lies outside the unit cube, within which a contraction changes nothing."""
+        if self._far is None:  # asked once: a GPU is waited for
+            self._far = bool((self.reach.abs() > 1.0).any())
+        return self._far
+
     def reshape(self, **changes: float | bool | str) -> None:
         """Cut the region anew from the stored evidence: no view is rendered, no network runs.
 
@@ -192,7 +200,7 @@ class Region(nn.Module):
         weight = grow(cut.body, shape)
         self._one_weight = shape.change_in_margin or shape == shape.of_object
         color_weight = weight if self._one_weight else np.minimum(grow(cut.body, shape.of_object), weight)
-        self._cut = cut
+        self._cut, self._far = cut, None
         self.settings.copy_(to_numbers(shape))
         self.weight.copy_(torch.from_numpy(weight))
         self.color_weight.copy_(torch.from_numpy(color_weight))
@@ -205,7 +213,7 @@ class Region(nn.Module):
         self.reach.copy_(self.lower + steps * self.voxel_size)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        self._cut, self._one_weight = None, None
+        self._cut, self._one_weight, self._far = None, None, None
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 

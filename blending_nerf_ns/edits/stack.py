@@ -97,7 +97,12 @@ def meet_edits(
     each = [one.intervals.rays for one in met if one.shows]
     if not each:
         return met, torch.zeros(0, dtype=torch.long, device=ray_bundle.origins.device)
-    return met, each[0] if len(each) == 1 else torch.cat(each).unique()
+    if len(each) == 1:
+        return met, each[0]
+    meets = torch.zeros(len(ray_bundle), dtype=torch.bool, device=ray_bundle.origins.device)
+    for rays in each:
+        meets.index_fill_(0, rays, True)
+    return met, torch.nonzero(meets).squeeze(-1)
 
 
 def tensors_of_met(found: tuple[Sequence[MetEdit], Int[Tensor, " hits"]]) -> Iterator[Tensor]:

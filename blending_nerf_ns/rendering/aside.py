@@ -56,4 +56,4 @@ class Aside:
 
 @cache
 def _second_queue(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device, priority=-1)  # before what the host does not wait for

@@ -41,7 +41,8 @@ def _naive_chunk(model: BlendingModel, rays: RayBundle) -> Float[Tensor, "rays 3
     original = base.field.forward(samples)
     density, rgb = original[FieldHeadNames.DENSITY][..., 0], original[FieldHeadNames.RGB]
     points = base.to_grid(samples.frustums.get_positions())
-    own = edit.field(points.reshape(-1, 3), samples.frustums.directions.reshape(-1, 3))
+    views = edit.field.look_along(samples.frustums.directions.reshape(-1, 3))
+    own = edit.field(points.reshape(-1, 3), views)
     density_of_edit, color, density_ratio, color_ratio = (value.view(*density.shape, *value.shape[1:]) for value in own)
     seen = EditSamples(density_of_edit, color, density_ratio, color_ratio, edit.region.weight_at(points))
     blended = blend(density, rgb, seen, edit.info.shown)
