@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import torch
@@ -152,35 +153,71 @@ print("the same")
 """
 
 
+NETWORKS_INTERPRETED = """
+import torch
+from blending_nerf_ns.encoding.fused_networks import fused_networks, try_out
+torch.manual_seed(0)
+for features, hidden, points, rays in ((24, 64, 200, 7), (12, 32, 65, 3), (32, 16, 1, 1), (20, 32, 0, 2)):
+    sizes = ((hidden, features), (hidden,), (hidden, hidden), (hidden,), (3, hidden), (3,), (hidden, hidden), (3, hidden), (3,))
+    weights = [torch.randn(size) / size[-1] ** 0.5 for size in sizes]
+    first, first_bias, second, second_bias, shape, shape_bias, toward, last, last_bias = weights
+    encoded, of, views = torch.randn(points, features), torch.randint(rays, (points,)), torch.randn(rays, hidden)
+    hidden_values = ((encoded @ first.T + first_bias).relu() @ second.T + second_bias).relu()
+    color = (hidden_values @ toward.T + views[of]).relu() @ last.T + last_bias
+    found = fused_networks(encoded, of, views, weights)
+    torch.testing.assert_close(found[0], hidden_values @ shape.T + shape_bias, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1], color, rtol=1e-5, atol=1e-5)
+try_out(torch.device("cpu"))
+print("the same")
+"""
+
+
 @pytest.mark.skipif(find_spec("triton") is None, reason="no Triton here: it ships with torch on Linux")
-def test_the_kernel_is_the_plain_path_by_tritons_interpreter() -> None:
+@pytest.mark.parametrize("program", [INTERPRETED, NETWORKS_INTERPRETED], ids=["hash grid", "networks"])
+def test_kernels_are_the_plain_paths_by_tritons_interpreter(program: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == "the same", done.stderr[-3000:]
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="no Triton here: it ships with torch on Linux")
-def test_the_kernels_compile_for_a_gpu_that_is_not_here() -> None:
+def assembly(kernel: Any, given: dict[str, object], kinds: dict[str, str], options: dict[str, object]) -> str:
+    """What Triton makes of a kernel for a GPU that is not here; arguments are floats in memory where nothing else is said."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
+    kinds = {name: "constexpr" if name in given else kinds.get(name, "*fp32") for name in kernel.arg_names}
+    places = {(kernel.arg_names.index(name),): value for name, value in given.items()}
+    return compile(ASTSource(kernel, kinds, places), target=GPUTarget("cuda", 80, 32), options=options).asm["ptx"]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="no Triton here: it ships with torch on Linux")
+def test_the_hash_grids_kernels_compile_for_a_gpu_that_is_not_here() -> None:
     from blending_nerf_ns.encoding import fused_hash_grid
 
-    def assembly(kernel, flags: dict[str, object]) -> str:
+    def compiled(kernel: Any, flags: dict[str, object]) -> str:
         given = {"width": 2, "padded": 2, "block": fused_hash_grid.POINTS, **flags}
-        numbers = ("count", "levels", "table_size")
-        kinds = {
-            name: "constexpr" if name in given else "i32" if name in numbers else "*fp32" for name in kernel.arg_names
-        }
-        places = {(kernel.arg_names.index(name),): value for name, value in given.items()}
-        return compile(
-            ASTSource(kernel, kinds, places), target=GPUTarget("cuda", 80, 32), options=dict(fused_hash_grid.ROUNDED)
-        ).asm["ptx"]
+        kinds = dict.fromkeys(("count", "levels", "table_size"), "i32")
+        return assembly(kernel, given, kinds, dict(fused_hash_grid.ROUNDED))
 
-    assert "ld.global" in assembly(fused_hash_grid._forward, {})
+    assert "ld.global" in compiled(fused_hash_grid._forward, {})
     for learns, moves in ((True, False), (False, True), (True, True)):
-        written = assembly(fused_hash_grid._backward, {"learns": learns, "moves": moves})
+        written = compiled(fused_hash_grid._backward, {"learns": learns, "moves": moves})
         assert re.search(r"(red|atom)\.global[\w.]*\.add", written), "gradients are added up where they lie"
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="no Triton here: it ships with torch on Linux")
+def test_the_networks_kernel_compiles_to_tensor_cores() -> None:
+    from blending_nerf_ns.encoding import fused_networks
+
+    given = {
+        "width": 24,
+        "padded": 32,
+        "hidden": 64,
+        "precision": fused_networks.PRECISION,
+        "block": fused_networks.POINTS,
+    }
+    written = assembly(fused_networks._forward, given, {"count": "i32", "rays": "*i64"}, {})
+    assert re.search(r"mma\.sync[\w.]*\.tf32", written), "multiplied three times in tf32: float32's precision"
 
 
 def test_a_cpu_has_no_kernel_and_a_kernel_that_fails_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
