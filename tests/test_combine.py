@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blending_nerf_ns.edits.shape import BARRED, FREE, HIDDEN, SEEN
+from blending_nerf_ns.edits.shape import BARRED, FREE, HIDDEN, SEEN, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.combine import SOURCES, Operand, combine, combine_bounds, parse_sources
 
@@ -49,6 +49,36 @@ def test_what_is_not_understood_is_quoted_with_what_there_is(text: str) -> None:
 
 def test_both_keeps_the_views_states_and_the_smaller_probability() -> None:
     assert result("text & box") == ([0.9, 0.0, 0.0, 0.0, 0.0], [SEEN, BARRED, BARRED, FREE, BARRED])
+
+
+def test_what_only_one_of_two_seen_objects_has_is_barred() -> None:
+    masks = seen([0.9, 0.1, 0.7, 0.0, 0.0], [SEEN, SEEN, SEEN, FREE, HIDDEN])
+    for expression in ("text & masks", "masks & text"):
+        _, state = combine(parse_sources(expression), {"text": TEXT, "masks": masks})
+        assert state.flatten().tolist() == [SEEN, BARRED, BARRED, FREE, HIDDEN]
+    _, state = combine(
+        parse_sources("text & masks | box"), {"text": TEXT, "masks": masks, "box": solid([0, 1, 0, 0, 0])}
+    )
+    assert state.flatten().tolist() == [SEEN, SEEN, BARRED, FREE, HIDDEN]
+
+
+def test_a_little_that_the_masks_rule_out_is_not_taken_back() -> None:
+    """A bar that touches nothing: nearly all of it is both sources', and its end is the text's alone."""
+    bar = (slice(10, 14), slice(10, 14), slice(4, 60))
+    state = torch.full((64, 64, 64), FREE, dtype=torch.uint8)
+    state[bar] = SEEN
+    text, masks = torch.zeros(2, 64, 64, 64)
+    text[bar] = masks[bar] = 0.9
+    masks[..., 58:] = 0.0
+    nothing = torch.zeros_like(state, dtype=torch.bool)
+    operands = {"text": Operand(text, state, nothing, text > 0.5), "masks": Operand(masks, state, nothing, masks > 0.5)}
+    core = {}
+    for expression in ("text", "text & masks"):
+        probability, states = combine(parse_sources(expression), operands)
+        grid, surfaces = states.numpy(), nearest_voxel(states.numpy() == SEEN, (1.0, 1.0, 1.0))
+        core[expression] = find_core(probability.numpy(), grid, surfaces, (1.0, 1.0, 1.0), 0.5, "all")
+    assert core["text"][bar].all() and core["text & masks"][..., :58][bar].all()
+    assert not core["text & masks"][..., 58:].any()
 
 
 def test_either_lets_a_solid_claim_free_and_hidden_space() -> None:

@@ -62,9 +62,10 @@ def combine(
 
     Returns:
         probabilities, and states throughout: what views say, SEEN where a solid claims a place, FREE where nobody knows,
-        BARRED outside the solids that it must lie in and inside of what is taken away.
+        BARRED outside the solids that it must lie in, inside of what is taken away, and in
+        what one of two objects that views see must share with the other and does not.
     """
-    probability, state, claimed, _ = operands[steps[0][1]]
+    probability, state, claimed, body = operands[steps[0][1]]
     barred = torch.zeros_like(claimed)
     for operator, name in steps[1:]:
         other = operands[name]
@@ -72,14 +73,17 @@ def combine(
             probability = torch.maximum(probability, other.probability)
             claimed = claimed | other.claimed
             barred = barred & ~other.body
+            body = body | other.body
         elif operator == "&":
             probability = torch.minimum(probability, other.probability)
             for solid in (claimed if state is None else None, other.claimed if other.state is None else None):
                 barred = barred if solid is None else barred | ~solid
-            claimed = claimed & other.claimed
+            if state is not None and other.state is not None:
+                barred = barred | (body ^ other.body)  # or it is taken back with what it touches (`made_whole`)
+            claimed, body = claimed & other.claimed, body & other.body
         else:
             probability = torch.minimum(probability, 1.0 - other.probability)
-            claimed = claimed & ~other.body
+            claimed, body = claimed & ~other.body, body & ~other.body
             barred = barred | other.body
         if state is None or other.state is None:
             state = other.state if state is None else state
