@@ -196,7 +196,7 @@ def test_the_hash_grids_kernels_compile_for_a_gpu_that_is_not_here() -> None:
 
     def compiled(kernel: Any, flags: dict[str, object]) -> str:
         given = {"width": 2, "padded": 2, "block": fused_hash_grid.POINTS, **flags}
-        kinds = dict.fromkeys(("count", "levels", "table_size"), "i32")
+        kinds = {"count": "i32", "levels": "i32", "table_size": "i32"}
         return assembly(kernel, given, kinds, dict(fused_hash_grid.ROUNDED))
 
     assert "ld.global" in compiled(fused_hash_grid._forward, {})

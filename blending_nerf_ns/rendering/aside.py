@@ -32,7 +32,8 @@ class Aside:
         self._device = device
         self._start: Optional[torch.cuda.Event] = None
         if device.type == "cuda":
-            self._start = torch.cuda.current_stream(device).record_event()
+            self._start = torch.cuda.Event()
+            self._start.record(torch.cuda.current_stream(device))
 
     def run(self, find: Callable[[], Found], tensors: Callable[[Found], Iterable[Tensor]]) -> Found:
         """Do some work now, and let what is queued from here on have it.
