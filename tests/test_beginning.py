@@ -12,10 +12,11 @@ from tiny_run import ring, tiny_model
 from blending_nerf_ns.beginning import beginnings, choose_start
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.age import of_any_age
-from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, EditFieldConfig, Seed
+from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, EditFieldConfig
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
+from blending_nerf_ns.edits.soft_solid import Seed, soft_solid
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.losses import solidity_loss
@@ -160,25 +161,27 @@ def test_where_nothing_is_a_picture_pulls_at_the_colour_that_would_grow(density:
 
 
 def test_a_box_reaches_into_its_corners_and_a_ball_does_not() -> None:
-    field = small_field()
     corner = torch.tensor([[0.25, 0.25, 0.25], [0.0, 0.0, 0.0]])
-    found = []
-    for power in (2.0, 8.0):
-        field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3), power), torch.full((3,), 0.5))
-        with torch.no_grad():
-            found.append(field._solid(corner)[0])
+    found = [soft_solid(corner, Seed(torch.zeros(3), torch.full((3,), 0.3), power), 6.0)[0] for power in (2.0, 8.0)]
     assert float(found[0][0]) < 6.0 < float(found[1][0]), "6 undoes the bias"
     assert torch.allclose(found[0][1], found[1][1]) and all(torch.isfinite(one).all() for one in found)
 
 
-def test_a_seed_is_lit_from_above_as_far_as_it_reaches_and_a_field_without_one_has_a_plain_colour() -> None:
-    field = small_field()
+def test_a_solid_lifts_by_hand_computed_amounts_and_is_lit_from_above() -> None:
+    ball = Seed(torch.zeros(3), torch.full((3,), 2.0))
+    lifts = soft_solid(torch.tensor([[0.0, 0.0, 1.4], [0.0, 0.0, 2.0], [0.0, 0.0, 2.3], [0.0, 3.0, 0.0]]), ball, 6.0)[0]
+    assert lifts.tolist() == pytest.approx([12.0, 6.0, 3.0, 0.0], abs=1e-5)
     up, down = torch.tensor([[0.0, 0.0, 0.29]]), torch.tensor([[0.0, 0.0, -0.29]])
+    for power in (2.0, 8.0):
+        seed = Seed(torch.zeros(3), torch.full((3,), 0.3), power)
+        shades = [float(soft_solid(point, seed, 6.0)[1]) for point in (up, down)]
+        assert shades == pytest.approx([1 - 0.7 * 0.1, 1 - 0.7 * 0.9]), "normals are straight up and down"
+
+
+def test_a_field_knows_whether_it_has_a_seed() -> None:
+    field = small_field()
     with torch.no_grad():
-        for power in (2.0, 8.0):
-            field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3), power), torch.full((3,), 0.5))
-            shades = [float(field._solid(point)[1]) for point in (up, down)]
-            assert shades == pytest.approx([1 - 0.7 * 0.1, 1 - 0.7 * 0.9]), "normals are straight up and down"
+        field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3), 8.0), torch.full((3,), 0.5))
         assert field.has_seed and not small_field().has_seed
         assert not field.untouched, "a resume before the first step must not choose again"
         field.load_state_dict(small_field().state_dict())

@@ -24,6 +24,7 @@ from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits import networks
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.file import load_edit, save_edit
+from blending_nerf_ns.edits.soft_solid import Seed
 from blending_nerf_ns.encoding import hash_grid
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
@@ -157,6 +158,7 @@ def test_a_picture_waits_only_to_find_what_its_edits_meet() -> None:
     model, rays = tiny_model(operations=("add", "change")).cuda(), rays_towards_middle(300).to("cuda")
     model.layers.freeze_copy()
     model.edit.info = replace(model.edit.info, operations=("add", "change"))
+    model.edit.field.start_from_solid(Seed(*torch.tensor([[0.0] * 3, [0.1] * 3], device="cuda")), torch.full((3,), 0.5))
     model.get_outputs(rays)  # what is asked of the weights once is known from here on
     waits = places_of_waits(lambda: model.get_outputs(rays)) - places_of_waits(lambda: model.base.render(rays))
     ours = {"model.py", "intersection.py", "stack.py"}

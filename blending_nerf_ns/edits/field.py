@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blending_nerf_ns.edits.networks import FieldNetworks
+from blending_nerf_ns.edits.soft_solid import Seed, soft_solid
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 
 NO_EDIT_DENSITY = -6.0
@@ -32,12 +33,6 @@ STRETCH = 1.1
 little of the density came back in training, here and there, and stood there as specks; at three times the strength none was left."""
 ALL_REMOVED = 7.0
 """Bias from which all is removed, far in the flat part, where no gradient brings a share of it back."""
-SOFTNESS = 0.3
-"""Width, in radii, of the soft edge around the solid that an addition starts from."""
-SHADE = 0.7
-"""How much darker that solid is where it faces away from the light."""
-LIGHT = (0.36, 0.48, 0.8)
-"""Where the light comes from: above, and a little from the side, so that a box shows its edges."""
 
 
 @dataclass
@@ -71,17 +66,6 @@ class FieldOutputs(NamedTuple):
     rgb: Float[Tensor, "points 3"]
     density_ratio: Float[Tensor, " points"]
     color_ratio: Float[Tensor, " points"]
-
-
-class Seed(NamedTuple):
-    """A soft solid of density: a superellipsoid, sum |(x - center) / radii|^power <= 1."""
-
-    center: Float[Tensor, "3"]
-    """In grid coordinates."""
-    radii: Float[Tensor, "3"]
-    """In grid coordinates, > 0."""
-    power: float = 2.0
-    """2: an ellipsoid; 8: a box with rounded edges."""
 
 
 class EditField(nn.Module):
@@ -250,7 +234,7 @@ class EditField(nn.Module):
             views: see `look_along`.
             rays: along which of them each point is seen; None: there is one for each point.
         """
-        start, shade = self._solid(points) if self.has_seed else (0.0, 1.0)
+        start, shade = soft_solid(points, self._seed(), -NO_EDIT_DENSITY) if self.has_seed else (0.0, 1.0)
         networks = FieldNetworks(self.trunk, self.shape_head, self.color_head)
         shape, offset = networks.read(self._encoded(points), self._gate(), views, rays)
         density, density_ratio, color_ratio = self._activated(shape, start)
@@ -261,25 +245,15 @@ class EditField(nn.Module):
         """Only the share of the original density that is removed."""
         return self._activated(self.shape_head(self.features(points)))[1]
 
+    def _seed(self) -> Seed:
+        return Seed(self.seed[:3], self.seed[3:6], self.seed[6])
+
     @property
     def has_seed(self) -> bool:
         """Whether its density started from a solid."""
         if self._seeded is None:
             self._seeded = bool((self.seed[3:6] > 0.0).all())
         return self._seeded
-
-    def _solid(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 1"]]:
-        """What the solid that training starts from adds to the density before its activation, where it undoes the bias at the
-        solid's surface; and its shade, as light from above gives it: a flat colour was not read as the shape it has."""
-        center, radii, power = self.seed[:3], self.seed[3:6], self.seed[6]
-        place = (points - center) / radii
-        away = place.abs()
-        largest = away.amax(dim=-1, keepdim=True).clamp_min(1e-9)  # powers of what is not above 1
-        powers = (away / largest).pow(power - 1.0)
-        distance = largest[:, 0] * (powers * away / largest).sum(dim=-1).pow(1.0 / power)
-        start = -NO_EDIT_DENSITY / SOFTNESS * (1.0 + SOFTNESS - distance).clamp_min(0.0)
-        normal = F.normalize(powers * place.sign() / radii, dim=-1)
-        return start, 1.0 - SHADE * (1.0 - normal @ normal.new_tensor(LIGHT))[:, None] / 2.0
 
     def _activated(self, shape: Tensor, seed: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
         density, density_ratio, color_ratio = shape.unbind(dim=-1)

@@ -11,9 +11,9 @@ from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
 
-from blending_nerf_ns.edits.field import Seed
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.shape import FREE
+from blending_nerf_ns.edits.soft_solid import Seed
 
 SIZES = (0.5, 0.3)
 """Radii of the balls, as shares of the object's mean side."""

@@ -1,0 +1,64 @@
+"""A solid with a soft edge, in light and shade: what the density and the colour of an addition start from (ours)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+SOFTNESS = 0.3
+"""Width, in radii, of the soft edge around the solid that an addition starts from."""
+SHADE = 0.7
+"""How much darker that solid is where it faces away from the light."""
+LIGHT = (0.36, 0.48, 0.8)
+"""Where the light comes from: above, and a little from the side, so that a box shows its edges."""
+
+
+class Seed(NamedTuple):
+    """A soft solid of density: a superellipsoid, sum |(x - center) / radii|^power <= 1."""
+
+    center: Float[Tensor, "3"]
+    """In grid coordinates."""
+    radii: Float[Tensor, "3"]
+    """In grid coordinates, > 0."""
+    power: float | Float[Tensor, ""] = 2.0
+    """2: an ellipsoid; 8: a box with rounded edges."""
+
+
+def soft_solid(
+    points: Float[Tensor, "points 3"], seed: Seed, lift: float
+) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 1"]]:
+    """How much a solid lifts what stands before a density's activation, and its shade, as light from above gives it: a flat colour
+    was not read as the shape it has.
+
+    Args:
+        points: grid coordinates.
+        seed: the solid.
+        lift: at its surface; the same again for each `SOFTNESS` of a radius further in, and 0 from that far outside on.
+
+    Returns:
+        the lift, and the shade in (0, 1].
+
+    Example:
+        >>> ball = Seed(torch.zeros(3), torch.ones(3))
+        >>> soft_solid(torch.tensor([[0.0, 0.0, 0.7], [0.0, 0.0, 1.0], [0.0, 0.0, 1.5]]), ball, 6.0)[0].round()
+        tensor([12.,  6.,  0.])
+    """
+    place = (points - seed.center) / seed.radii
+    away = place.abs()
+    largest = away.amax(dim=-1, keepdim=True).clamp_min(1e-9)  # powers of what is not above 1
+    powers = (away / largest).pow(seed.power - 1.0)
+    distance = largest[:, 0] * (powers * away / largest).sum(dim=-1).pow(1.0 / seed.power)
+    lifted = lift / SOFTNESS * (1.0 + SOFTNESS - distance).clamp_min(0.0)
+    normal = F.normalize(powers * place.sign() / seed.radii, dim=-1)
+    return lifted, 1.0 - SHADE * (1.0 - normal @ _light(normal.device).to(normal.dtype))[:, None] / 2.0
+
+
+@cache
+def _light(device: torch.device) -> Float[Tensor, "3"]:
+    """Brought to a GPU once: the copy waits for all that is being done there."""
+    return torch.tensor(LIGHT, device=device)
