@@ -1,5 +1,5 @@
-"""A guidance step does not wait for a GPU in its middle, nor a picture once its base is on the way: nothing that is computed there
-decides what the host does next.
+"""A guidance step does not wait for a GPU in its middle, and a picture only aside, where the host does not wait for the base's
+rendering: nothing else that is computed there decides what the host does next.
 
 Told on a CPU by the operations that would wait: a number that is taken out of a tensor, or a result whose size depends on values.
 """
@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from blending_nerf_ns.editing import METRICS, EditTraining
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
+from blending_nerf_ns.rendering.aside import Aside
 from blending_nerf_ns.team import Team
 
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2"}
@@ -65,9 +66,7 @@ def test_where_a_step_waits(operations: tuple[str, ...], wanted: set[str], rays:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_a_picture_waits_before_its_base_is_rendered_and_not_after(
-    layers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_picture_waits_aside_and_nowhere_else(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, rays = tiny_model(operations=("add", "change")), rays_towards_middle(300)
     for layer in range(layers - 1):
         model.layers.freeze_copy()
@@ -75,11 +74,17 @@ def test_a_picture_waits_before_its_base_is_rendered_and_not_after(
         model.edit.region.reshape(margin=0.1 * (layer + 1))  # other rays meet it
     with torch.no_grad():
         model.get_outputs(rays)  # what is asked of the weights once is known from here on
-    early: list[int] = []
-    render = model.seen.render
+    around: list[int] = []
+    run = Aside.run
     with Waits() as waits, torch.no_grad():
-        monkeypatch.setattr(model.seen, "render", lambda bundle: (early.append(len(waits.found)), render(bundle))[1])
+
+        def noted(aside: Aside, *arguments: Any) -> Any:
+            around.append(len(waits.found))
+            found = run(aside, *arguments)
+            around.append(len(waits.found))
+            return found
+
+        monkeypatch.setattr(Aside, "run", noted)
         outputs = model.get_outputs(rays)
-    assert len(early) == 1 and early[0] > 0, waits.found
-    assert waits.found[early[0] :] == []
+    assert around == [0, len(waits.found)] and around[1] > 0, waits.found
     assert float((outputs["rgb"] - outputs["original"]).abs().max()) > 1e-3, "the edits are seen"
