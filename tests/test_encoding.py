@@ -28,6 +28,7 @@ from blending_nerf_ns.encoding.hash_grid import (
     interpolate,
     use_fast_hash_grids,
 )
+from blending_nerf_ns.encoding.kernels import kernels
 
 
 def grids(seed: int = 0, **changes) -> tuple[HashEncoding, FastHashEncoding]:
@@ -168,6 +169,24 @@ for features, hidden, points, rays in ((24, 64, 200, 7), (12, 32, 65, 3), (32, 1
     torch.testing.assert_close(found[0], hidden_values @ shape.T + shape_bias, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found[1], color, rtol=1e-5, atol=1e-5)
 try_out(torch.device("cpu"))
+
+from blending_nerf_ns.edits import networks
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig
+from blending_nerf_ns.encoding import fused_networks
+field = EditField(EditFieldConfig(num_levels=3, log2_hashmap_size=8)).requires_grad_(False)
+for parameter in field.parameters():
+    torch.nn.init.normal_(parameter, std=0.3)
+field.open_levels.fill_(1.5)
+points, rays = 2 * torch.rand(70, 3) - 1, torch.randint(5, (70,))
+views = field.look_along(torch.nn.functional.normalize(torch.randn(5, 3), dim=-1))
+with torch.no_grad():
+    plain = field(points, views, rays), field(points, views[rays])
+    networks.fused_kernel = lambda device: fused_networks  # as where it runs
+    fused = field(points, views, rays), field(points, views[rays])
+for values in zip(*plain, *fused, strict=True):
+    for value in values[1:]:
+        torch.testing.assert_close(value, values[0], rtol=1e-5, atol=1e-6)
+assert float(plain[0].rgb.std()) > 0.01
 print("the same")
 """
 
@@ -222,9 +241,9 @@ def test_the_networks_kernel_compiles_to_tensor_cores() -> None:
 
 def test_a_cpu_has_no_kernel_and_a_kernel_that_fails_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fused_kernel(torch.device("cpu")) is None
-    fused_kernel.cache_clear()
+    kernels.cache_clear()
     monkeypatch.setitem(sys.modules, "blending_nerf_ns.encoding.fused_hash_grid", None)  # as where there is no Triton
     with pytest.warns(UserWarning, match="slower plain path"):
         assert fused_kernel(torch.device("cuda", 0)) is None
     assert fused_kernel(torch.device("cuda", 0)) is None
-    fused_kernel.cache_clear()
+    kernels.cache_clear()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from functools import cache
-from typing import NamedTuple, Optional, cast
+from typing import Any, NamedTuple, Optional, cast
 
 import torch
 from jaxtyping import Float, Int
 from nerfstudio.field_components.mlp import MLP
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from blending_nerf_ns.encoding.kernels import kernels
 
 TENSOR_CORES = (8, 0)
 """First compute capability whose tensor cores multiply in tf32, three times for float32's precision; without them the kernel is a
@@ -53,9 +52,9 @@ class FieldNetworks(NamedTuple):
         of_hidden, of_view = toward.weight.split([second.out_features, views.shape[-1]], dim=1)
         weights = (first.weight * gate, first.bias, second.weight, second.bias)
         weights += (self.shape_head.weight, self.shape_head.bias, of_hidden, last.weight, last.bias)
-        return fused.run(encoded, rays, F.linear(views, of_view, toward.bias), weights)
+        return fused.fused_networks(encoded, rays, F.linear(views, of_view, toward.bias), weights)
 
-    def _fused(self, encoded: Tensor) -> Optional[FusedKernel]:
+    def _fused(self, encoded: Tensor) -> Optional[Any]:
         """The kernel, where it runs and is all that is asked for: values in float32."""
         plain = torch.is_grad_enabled() or torch.is_autocast_enabled() or self.trunk.tcnn_encoding is not None
         fused = None if plain else fused_kernel(encoded.device)
@@ -67,24 +66,8 @@ def _linears(network: MLP) -> tuple[nn.Linear, nn.Linear]:
     return cast(nn.Linear, one), cast(nn.Linear, two)
 
 
-class FusedKernel(NamedTuple):
-    """`fused_networks`, and which widths it takes."""
-
-    run: Callable[..., tuple[Tensor, Tensor]]
-    fits: Callable[[int, int], bool]
-
-
-@cache
-def fused_kernel(device: torch.device) -> Optional[FusedKernel]:
-    """The kernel where it can run and is faster: on a GPU with tensor cores, with a Triton that compiles there. None elsewhere; said
-    once if it should have."""
-    if device.type != "cuda" or torch.cuda.get_device_capability(device) < TENSOR_CORES:
+def fused_kernel(device: torch.device) -> Optional[Any]:
+    """The kernel's module where it can run and is faster: on a GPU with tensor cores. None elsewhere."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < TENSOR_CORES:
         return None
-    try:
-        from blending_nerf_ns.encoding.fused_networks import fits, fused_networks, try_out
-
-        try_out(device)
-    except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own exception
-        warnings.warn(f"edits take the slower plain path: Triton does not run here ({error})", stacklevel=2)
-        return None
-    return FusedKernel(fused_networks, fits)
+    return kernels("fused_networks", device)

@@ -9,8 +9,6 @@ nerfstudio's sorts, and nothing is copied from the host, which would wait.
 
 from __future__ import annotations
 
-import warnings
-from functools import cache
 from typing import Any, Callable, NamedTuple, Optional, Tuple, cast
 
 import torch
@@ -18,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from nerfstudio.field_components.encodings import HashEncoding
 from torch import Tensor, nn
+
+from blending_nerf_ns.encoding.kernels import kernels
 
 BLOCK = 8192
 """Points that a CPU takes at a time: what lies between stays in its cache (a fifth less time), and each block takes memory of
@@ -142,19 +142,10 @@ class _Grid(torch.autograd.Function):
         return of_table.T, None, None, None
 
 
-@cache
 def fused_kernel(device: torch.device) -> Optional[Callable[..., Tensor]]:
-    """`fused_grid` where it can run: on a GPU, with a Triton that compiles there. None elsewhere; said once if it should have."""
-    if device.type != "cuda":
-        return None
-    try:
-        from blending_nerf_ns.encoding.fused_hash_grid import fused_grid, try_out
-
-        try_out(device)
-    except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own exception
-        warnings.warn(f"hash grids take the slower plain path: Triton does not run here ({error})", stacklevel=2)
-        return None
-    return fused_grid
+    """`fused_grid` where it can run, None elsewhere."""
+    found = kernels("fused_hash_grid", device)
+    return None if found is None else found.fused_grid
 
 
 class FastHashEncoding(HashEncoding):
