@@ -12,7 +12,17 @@ from torch import nn
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.growth import body_around, grow, region_weight
 from blending_nerf_ns.edits.region import Region, region_from_probability
-from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, SHADE, RegionShape, find_core, keep_parts, nearest_voxel
+from blending_nerf_ns.edits.shape import (
+    FREE,
+    HIDDEN,
+    SAME_PART,
+    SEEN,
+    SHADE,
+    RegionShape,
+    find_core,
+    keep_parts,
+    nearest_voxel,
+)
 from blending_nerf_ns.errors import BlendingNerfError
 
 UNIT = torch.zeros(3), torch.ones(3)
@@ -264,18 +274,19 @@ class TestCore:
         core = core_of(probability, state)[:, 0, 0]
         assert core.tolist() == [15 - SHADE <= z <= 15 for z in range(20)]
 
-    @pytest.mark.parametrize("ground", [False, True])
-    def test_what_stands_free_is_taken_whole_and_what_stands_on_a_ground_is_not(self, ground):
-        # a rod of 40 surfaces: of its last two, a foot, nobody is sure
-        state = np.full((42, 9, 9), FREE, dtype=np.uint8)
-        state[1:41, 4, 4] = SEEN
+    @pytest.mark.parametrize("gap", [0, 1, 2 * SAME_PART, 2 * SAME_PART + 1, None])
+    def test_what_stands_free_is_taken_whole_and_what_stands_on_a_ground_is_not(self, gap):
+        # a rod of 40 surfaces: of its last two, a foot, nobody is sure; so many voxels under it a ground, or none
+        state = np.full((48, 9, 9), FREE, dtype=np.uint8)
+        state[7:47, 4, 4] = SEEN
         probability = np.where(state == SEEN, 0.9, 0.0)
-        probability[1:3] = 0.0
-        if ground:
-            state[0] = SEEN
+        probability[7:9] = 0.0
+        if gap is not None:
+            state[6 - gap] = SEEN
         rod = core_of(probability, state)[:, 4, 4]
-        assert rod[3:41].all() and not rod[[0, 41]].any()
-        assert rod[1:3].all() != ground
+        assert rod[9:47].all() and not rod[[*range(7), 47]].any()
+        stands_free = gap is None or gap > 2 * SAME_PART
+        assert rod[7:9].all() == rod[7:9].any() == stands_free
 
     def test_half_of_what_stands_free_is_half_of_it(self):
         state = np.full((42, 3, 3), FREE, dtype=np.uint8)

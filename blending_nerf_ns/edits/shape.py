@@ -38,7 +38,8 @@ SHADE = 5
 """At most so many voxels from what reaches the threshold itself."""
 WHOLE = 0.95
 """From this share of its surfaces on, something that stands free is the object as a whole. Of a microphone before white one foot of
-three stayed, for a localiser was not sure of its tip; on a floor or a table nothing stands free, and this does nothing."""
+three stayed, for a localiser was not sure of its tip; on a floor or a table nothing stands free, and this does nothing. What stands free has nothing
+else within `SAME_PART` either: no view saw the last millimetre between a toy and its table, and the table's shadow went with the toy."""
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 """Voxels that share a face, an edge or a corner."""
 
@@ -215,14 +216,13 @@ def with_doubtful(
 
 
 def made_whole(shell: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
-    """The shell, with all the surfaces that touch each other and are nearly all of it already (`WHOLE`).
+    """The shell, with what has no other surface near and is nearly all of it already (`WHOLE`).
 
     Args:
         shell: surfaces of the object.
         seen: all surfaces.
     """
-    labels = np.empty(seen.shape, dtype=np.int32)
-    ndimage.label(seen, TOUCHING, output=labels)
+    labels = _label_loosely(seen)
     own, all_of_it = (np.bincount(labels[mask], minlength=labels.max() + 1) for mask in (shell & seen, seen))
     whole = own >= WHOLE * all_of_it
     whole[0] = False  # what is no surface at all
