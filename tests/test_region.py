@@ -10,19 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from blending_nerf_ns.edits.age import of_any_age
+from blending_nerf_ns.edits.components import SAME_PART, keep_parts
 from blending_nerf_ns.edits.growth import body_around, grow, region_weight
 from blending_nerf_ns.edits.region import Region, region_from_probability
-from blending_nerf_ns.edits.shape import (
-    FREE,
-    HIDDEN,
-    SAME_PART,
-    SEEN,
-    SHADE,
-    RegionShape,
-    find_core,
-    keep_parts,
-    nearest_voxel,
-)
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, SHADE, RegionShape, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError
 
 UNIT = torch.zeros(3), torch.ones(3)
@@ -287,6 +278,13 @@ class TestCore:
         assert rod[9:47].all() and not rod[[*range(7), 47]].any()
         stands_free = gap is None or gap > 2 * SAME_PART
         assert rod[7:9].all() == rod[7:9].any() == stands_free
+
+    def test_what_goes_on_outside_of_the_grid_is_not_taken_whole(self):
+        state = np.full((48, 9, 9), FREE, dtype=np.uint8)
+        state[:40, 4, 4] = SEEN
+        probability = np.where(state == SEEN, 0.9, 0.0)
+        probability[:2] = 0.0
+        assert core_of(probability, state)[:, 4, 4].nonzero()[0].tolist() == list(range(2, 40))
 
     def test_half_of_what_stands_free_is_half_of_it(self):
         state = np.full((42, 3, 3), FREE, dtype=np.uint8)

@@ -11,8 +11,8 @@ from test_region import UNIT, VOXELS, random_evidence, seen_block
 
 from blending_nerf_ns.edits import region as region_module
 from blending_nerf_ns.edits.growth import body_around, find_blocked, grow, region_weight
-from blending_nerf_ns.edits.region import region_from_probability
-from blending_nerf_ns.edits.shape import BARRED, SEEN, RegionShape, diagonal, find_core, nearest_voxel
+from blending_nerf_ns.edits.region import Region, region_from_probability
+from blending_nerf_ns.edits.shape import BARRED, FREE, SEEN, RegionShape, diagonal, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
 SEEDS = st.integers(0, 2**31 - 1)
@@ -86,6 +86,29 @@ class TestMarginDistance:
             *seen_block(), *UNIT, RegionShape(margin=0.0, soft_edge=0.0, margin_distance=2.1 / 16)
         )
         assert region.weight[8, 8].nonzero().flatten().tolist() == list(range(4, 12))  # two voxels on each side of 6-9
+
+
+class TestWhatTouchesTheObjectAlone:
+    """A rod of 100 surfaces on a table that no view saw it touch, with a shadow of two voxels at its foot."""
+
+    def region(self, table: int) -> Region:
+        probability, state = torch.zeros(110, 110, 110), torch.full((110, 110, 110), FREE, dtype=torch.uint8)
+        state[5:105, 9, 9], probability[5:105, 9, 9] = SEEN, 0.9
+        state[5, 9, 10:12] = SEEN
+        state[table, 1:18, 1:18] = SEEN
+        shape = RegionShape(margin=0.0, margin_distance=3 / 110, soft_edge=0.0, change_in_margin=False)
+        region = region_from_probability(probability, state, *UNIT, shape)
+        return region
+
+    def test_a_margin_takes_it_and_paint_does_not(self):
+        region = self.region(table=3)
+        shadow, rod = region.weight[5, 9, 10:12], region.weight[5, 9, 9]
+        assert rod == 1 and (shadow == 1).all()
+        assert not region.color_weight[5, 9, 11] and not region.weight[3].any(), "neither the table"
+
+    def test_with_the_table_it_is_the_tables(self):
+        region = self.region(table=4)  # the foot touches it
+        assert region.weight[5, 9, 9] == 1 and not region.weight[5, 9, 11] and not region.weight[4].any()
 
 
 class TestErrors:

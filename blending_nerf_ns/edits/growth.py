@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
+from blending_nerf_ns.edits.components import own_surfaces
 from blending_nerf_ns.edits.shape import (
     BARRED,
     FREE,
@@ -75,7 +76,7 @@ def find_blocked(
     Not onto them, nor into what is hidden behind them, nor onto the voxels that touch those: a weight is read by
     trilinear interpolation, so a voxel is safe only if its neighbours are blocked as well. Voxels next to the core are
     left to the margin: the core's own weight reaches their neighbours anyway, and blocked they would keep a skin of the
-    object wherever it touches something.
+    object wherever it touches something. What touches the object and nothing else is no other surface (`own_surfaces`).
 
     Args:
         core: the object.
@@ -84,7 +85,7 @@ def find_blocked(
     """
     # a seen voxel is its own nearest surface: this finds other surfaces, parts that were left out, and what is hidden
     # behind either
-    own_surface = (core & (state == SEEN)).ravel()[surfaces.index]
+    own_surface = own_surfaces(core, state == SEEN).ravel()[surfaces.index]
     foreign = (state != FREE) & ~core & ~own_surface
     touching = ndimage.maximum_filter(foreign.view(np.uint8), size=3).view(bool)
     beside = np.asarray(ndimage.binary_dilation(core), dtype=bool)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
+from blending_nerf_ns.edits.components import SAME_PART, Keep, keep_parts, label_loosely, made_whole
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
 HIDDEN, FREE, SEEN, BARRED = 0, 1, 2, 3
@@ -22,11 +23,6 @@ HIDDEN, FREE, SEEN, BARRED = 0, 1, 2, 3
 
 HEADROOM = 0.1
 """Room in a region's grid beyond margin and soft edge, as a share of the diagonal: the margin can still be moved."""
-SPECK = 0.02
-"""Parts smaller than this share of the core are noise."""
-SAME_PART = 2
-"""Surfaces at most twice this many voxels apart are one part, for a sparsely seen surface has holes; and so many layers
-below its lowest visible one a part may still go on."""
 HIDDEN_CLAIM = 2.0
 """Inside a part's bounding box a hidden voxel is the part's, up to this many times as far from it as from the nearest
 other surface. At 1 the lowest part of a solid, nearer to the ground than to those of its sides that a view saw, would
@@ -36,16 +32,9 @@ UNSURE = 0.4
 shade, a ball's underside, a localiser is half as sure."""
 SHADE = 5
 """At most so many voxels from what reaches the threshold itself."""
-WHOLE = 0.95
-"""From this share of its surfaces on, something that stands free is the object as a whole. Of a microphone before white one foot of
-three stayed, for a localiser was not sure of its tip; on a floor or a table nothing stands free, and this does nothing. What stands free has nothing
-else within `SAME_PART` either: no view saw the last millimetre between a toy and its table, and the table's shadow went with the toy."""
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
-"""Voxels that share a face, an edge or a corner."""
 
 Spacing = Tuple[float, float, float]
 """Size of a voxel along z, y and x."""
-Keep = Literal["all", "largest"]
 Grow = Literal["all", "up"]
 CHOICES = {"keep": get_args(Keep), "grow": get_args(Grow)}
 """The fields of RegionShape that are words, and which words."""
@@ -179,7 +168,7 @@ def find_core(
     to_own = nearest_voxel(own, spacing)
     # where the nearest surface of all is its own, it is near enough as well
     near = to_own.distance <= HIDDEN_CLAIM * surfaces.distance[crop]
-    labels = _label_loosely(own)
+    labels = label_loosely(own)
     owner = labels.ravel()[to_own.index] * (hidden & (near | _under(own, hidden)))
     solid = own.copy()
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -215,20 +204,6 @@ def with_doubtful(
     return whole
 
 
-def made_whole(shell: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
-    """The shell, with what has no other surface near and is nearly all of it already (`WHOLE`).
-
-    Args:
-        shell: surfaces of the object.
-        seen: all surfaces.
-    """
-    labels = _label_loosely(seen)
-    own, all_of_it = (np.bincount(labels[mask], minlength=labels.max() + 1) for mask in (shell & seen, seen))
-    whole = own >= WHOLE * all_of_it
-    whole[0] = False  # what is no surface at all
-    return shell | whole[labels]
-
-
 def _count_around(mask: Bool[ndarray, "z y x"]) -> UInt8[ndarray, "z y x"]:
     """Voxels of a mask among the 27 around each, itself included; outside of the grid there are none."""
     counts = mask.view(np.uint8)
@@ -242,26 +217,6 @@ def _under(roof: Bool[ndarray, "z y x"], passed: Bool[ndarray, "z y x"]) -> Bool
     top = len(passed) - 1
     level = np.where(passed, top, np.arange(top + 1)[:, None, None])
     return np.take_along_axis(roof, np.minimum.accumulate(level[::-1])[::-1], axis=0)
-
-
-def keep_parts(
-    core: Bool[ndarray, "z y x"], keep: str, size: Optional[Float[ndarray, "z y x"]] = None
-) -> Bool[ndarray, "z y x"]:
-    """Drop specks, or everything but the largest part.
-
-    Args:
-        core: some parts.
-        keep: "all" or "largest", as in RegionShape.
-        size: how much each voxel counts; 1 each by default.
-    """
-    labels = _label_loosely(core)
-    sizes = np.bincount(labels.ravel(), None if size is None else size.ravel())
-    sizes[0] = 0  # what lies outside is no part
-    if keep == "largest":
-        return labels == sizes.argmax()
-    kept = sizes >= SPECK * sizes.sum()
-    kept[0] = False
-    return kept[labels] if kept.any() else core  # dust everywhere: there is no object to tell it from
 
 
 def diagonal(core: Bool[ndarray, "z y x"], spacing: Spacing) -> float:
@@ -283,11 +238,3 @@ def around(mask: Bool[ndarray, "z y x"], below: int = 0, wider: int = 0) -> Tupl
     assert box is not None
     first, last = np.maximum(box[0] - wider - [below, 0, 0], 0), box[1] + wider
     return tuple(slice(int(start), int(end) + 1) for start, end in zip(first, last, strict=True))
-
-
-def _label_loosely(mask: Bool[ndarray, "z y x"]) -> Int[ndarray, "z y x"]:
-    """Parts of a mask, numbered from 1; holes of a few voxels do not part them."""
-    wide = ndimage.maximum_filter(mask.view(np.uint8), size=2 * SAME_PART + 1)
-    labels = np.empty(mask.shape, dtype=np.int32)
-    ndimage.label(wide, TOUCHING, output=labels)
-    return labels * mask

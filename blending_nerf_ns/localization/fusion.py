@@ -17,9 +17,10 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from blending_nerf_ns.edits.components import keep_parts
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.region import Region, region_from_probability
-from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape, diagonal, keep_parts
+from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape, diagonal
 from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.localization.evidence import Evidence, ToGrid, gather_evidence, join_evidence
 from blending_nerf_ns.localization.free_space import flat_index, passed_light
