@@ -81,8 +81,8 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
             begin = partial(_start_from_solid, field, seed, instead)
             try:
                 begin(color=seed.center.new_full((3,), 0.5))
-                pictures = [editing.picture(view) for view in few.views]
-                color, loss = few.best_color([editing.added(view) for view in few.views], pictures)
+                pictures, added = zip(*map(editing.picture_and_added, few.views))
+                color, loss = few.best_color(added, pictures)
             finally:
                 field.load_state_dict(kept)
             solid = "a ball" if seed.power == 2.0 else "a box"

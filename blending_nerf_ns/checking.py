@@ -30,11 +30,18 @@ def check_edit(config: BlendingPipelineConfig) -> None:
     unknown = sorted(set(config.operations) - set(OPERATIONS))
     if unknown or not config.operations:
         raise BlendingNerfError(f"--pipeline.operations {tuple(config.operations)}: choose among {OPERATIONS}")
-    for name, least in (("views_per_step", 1), ("crops", 1), ("lone_crops", 0)):
+    for name, least in (("views", 1), ("views_per_step", 1), ("crops", 1), ("lone_crops", 0)):
         if (value := getattr(config.guidance, name)) < least:
             raise BlendingNerfError(f"--pipeline.guidance.{name.replace('_', '-')} {value}: at least {least}")
-    for path in () if config.resumed else config.edits:
+    if config.resumed:
+        return
+    for path in config.edits:
         read_edit_header(path)
+    if config.edits and config.base_run is None and not config.edits_of_any_base:
+        raise BlendingNerfError(
+            "--pipeline.edits are of a base that is trained already, and here another would be: name it with --pipeline.base-run, or "
+            "say --pipeline.edits-of-any-base True if their regions lie where they should"
+        )
 
 
 def check_region(config: BlendingPipelineConfig) -> None:

@@ -55,20 +55,24 @@ class EditTraining:
         seed: int,
         team: Team,
     ) -> None:
-        from blending_nerf_ns.guidance.clip import check_prompts_differ
-
         self.config, self.model, self.seed, self.guide, self.team = config, model, seed, guide, team
         self.pool = ViewPool(model, cameras, self._view_size(0.0), config.views, seed, config.view_memory * 2**30)
         self.timed: Timed = untimed
         """What the parts of a step run in; a `Profile` where one is asked for."""
         self._bytes_per_ray: Optional[float] = None
         self.set_texts(source_text, target_text)
-        check_prompts_differ(source_text, target_text, self.source, self.target)
         self.shown: Dict[str, float] = {}
 
     def set_texts(self, source_text: str, target_text: str) -> None:
-        """Guide towards other words from the next step on; without a source, "object" stands for it."""
+        """Guide towards other words from the next step on; without a source, "object" stands for it.
+
+        Raises:
+            BlendingNerfError: both mean the same to the guide; those of before go on.
+        """
+        from blending_nerf_ns.guidance.clip import check_prompts_differ
+
         source, target = self.guide.encode_prompt(source_text or "an object"), self.guide.encode_prompt(target_text)
+        check_prompts_differ(source_text, target_text, source, target)
         self.source, self.target = source, target
 
     @torch.no_grad()
@@ -77,10 +81,13 @@ class EditTraining:
         return _put_pixels(view.original, view.intervals.rays, self._pixels(view)[:, :3])
 
     @torch.no_grad()
-    def added(self, view: GuidanceView) -> Float[Tensor, "height width"]:
-        """The accumulated opacity of what the edit adds to a view."""
+    def picture_and_added(
+        self, view: GuidanceView
+    ) -> Tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """The same, and the accumulated opacity of what the edit adds."""
+        pixels, rays = self._pixels(view), view.intervals.rays
         nothing = torch.zeros_like(view.coverage)[..., None]
-        return _put_pixels(nothing, view.intervals.rays, self._pixels(view)[:, 7:8])[..., 0]
+        return _put_pixels(view.original, rays, pixels[:, :3]), _put_pixels(nothing, rays, pixels[:, 7:8])[..., 0]
 
     def _pixels(self, view: GuidanceView) -> Float[Tensor, "rays 10"]:
         starts = range(0, view.num_rays, self.config.rays_per_chunk)

@@ -24,6 +24,7 @@ from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
@@ -252,6 +253,7 @@ class BlendingPipeline(VanillaPipeline):
             if int(self.progress[0]) >= self.config.base_steps:
                 self._end_stage("base")
                 self._freeze_base()
+                self.save()  # hours of work: what comes next may fail for a word
         elif self.stage == "edit" and self.editing is not None:
             self.progress[1] += 1
             self.clock.step(self.edit_end, similarity=self.editing.shown["similarity"])
@@ -386,8 +388,13 @@ class BlendingPipeline(VanillaPipeline):
             from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
 
             clip = load_clip(self.config.judge_model, self.config.judge_pretrained, str(self.device))
-            texts = joined_texts([edit.info for edit in shown_layers(self.model)])
-            self.model.score = EditScore(clip, *texts)
+            try:
+                texts = joined_texts([edit.info for edit in shown_layers(self.model)])
+                self.model.score = EditScore(clip, *texts)
+            except BlendingNerfError:
+                if self.trainer is None:
+                    raise
+                self.model.score = None  # in training there is an edit later
         return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     # -- checkpoints --------------------------------------------------------------------------------------------

@@ -198,7 +198,7 @@ class Session:
             self.history.remember(before)
             if restart or new_region:
                 self.restart(keep_region=not new_region)
-            if new_region and self.running:
+            if (restart or new_region) and self.running:
                 self._wake()
             self._keep()
 
@@ -316,6 +316,7 @@ class Session:
         Returns:
             Whether it was done.
         """
+        self.status.message = ""  # of what was tried before
         try:
             do()
         except (BlendingNerfError, OSError) as error:

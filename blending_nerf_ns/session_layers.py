@@ -89,10 +89,14 @@ class SessionLayers:
                 self._session.running = False
                 self._session.restart(keep_region=False)
                 edit.info = replace(edit.info, name="", strengths=AS_TRAINED, visible=True)
+                self._model.layers.renew()
                 self._pipeline.take_texts("", "")
                 return
+            name = self._model.layers[id].info.name
             self._model.layers.remove(id)
             self._model.version += 1
+            self._session.history.clear()  # or an undo takes back what was done before that, to another edit
+            self._session.say(f"Layer {name!r} is deleted for good.")
 
         self._session.ask_each("deletion", do)
 

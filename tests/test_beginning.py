@@ -271,7 +271,7 @@ def test_balls_are_tried_where_something_may_be_added() -> None:
     seen = []
     for one in tried[:2]:
         one.begin()
-        seen.append([float(editing.added(editing.pool[i]).max()) for i in range(4)])
+        seen.append([float(editing.picture_and_added(editing.pool[i])[1].max()) for i in range(4)])
     assert float(editing.model.edit.field.seed[3]) > 0
     assert max(seen[1]) > 5 * max(seen[0]), "it is seen, through the fog of this base"
 

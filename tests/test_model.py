@@ -156,6 +156,23 @@ def test_a_box_of_contracted_space_is_found_where_a_slab_test_would_be_wrong() -
     assert float(away[1]) <= float(away[0])
 
 
+@pytest.mark.parametrize(("centre", "size"), [(8.0, 3.0), (6.0, 4.0), (6.0, 2.0)])
+@torch.no_grad()
+def test_intervals_far_away_are_no_longer_than_what_is_edited_there(centre: float, size: float) -> None:
+    model = tiny_model(contracted=True)
+    place = {"grid_box": model.base.grid_box, "contracted": True, "resolution": 64}
+    region = region_from_box((centre, 0.0, 0.0), (size,) * 3, **place)
+    origins, directions = torch.tensor([[-0.5, 0.01, 0.02]]), torch.tensor([[1.0, 0.0, 0.0]])
+    met = intersect_region(region, origins, directions, model.base.to_grid, True, 0.05, 1000.0, 48)
+    (edges,), (weight,) = met.edges, met.region
+    first = int(weight.nonzero()[0])
+    fine = torch.linspace(0.05, 20.0, 4000)
+    reached = region.weight_at(model.base.to_grid(origins + fine[:, None] * directions)) > 0
+    assert abs(float(edges[first] - fine[reached][0])) < 0.25 * size, "it begins where the region does"
+    near = edges[:-1] < 0.5 + centre + size / 2
+    assert float(edges.diff()[near].max()) < 0.5 * size and bool((edges.diff() > 0).all())
+
+
 @torch.no_grad()
 def test_intervals_lie_in_the_region_and_before_the_far_plane() -> None:
     model, rays = tiny_model(contracted=False), rays_towards_middle(100)

@@ -16,7 +16,9 @@ from tiny_run import write_tiny_capture
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
 from blending_nerf_ns.edits.solids import region_from_solid, sphere
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.file import save_region
+from blending_nerf_ns.look import apply_look, look_of
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.rendering.blending import AS_TRAINED, Strengths
 from blending_nerf_ns.trainer import BlendingTrainer
@@ -173,6 +175,58 @@ def test_a_new_layer_is_shown_as_it_is_trained_and_has_no_words_yet(done: Blendi
     assert (lower.info.visible, lower.info.strengths.change, lower.info.name) == (False, 0.3, "a blue ball")
     assert upper.info.visible and upper.info.strengths == AS_TRAINED
     assert done.texts == ("", "") and done.stage == "done", "nothing for a resume to go on with"
+
+
+def test_what_follows_a_deleted_edit_is_another(done: BlendingPipeline) -> None:
+    done.model.layers.freeze_copy()
+    old, below = done.model.edit.info.id, done.model.layers.all()[0].info.id
+    look = look_of(done.model.layers, False)
+    done.session.layers.delete(old)
+    grant(done)
+    new = done.model.edit.info.id
+    assert new != old and done.model.layers.order == [below, new]
+    apply_look(look, done.model.layers)
+    assert done.model.edit.info.id == new and done.model.edit.info.name == ""
+
+
+def test_after_a_layer_is_deleted_an_undo_takes_back_nothing_else(done: BlendingPipeline) -> None:
+    done.session.set_texts("a red ball", "a green ball")
+    grant(done)
+    layer = done.model.layers.freeze_copy()
+    done.session.layers.delete(layer.info.id)
+    assert grant(done) == "Layer 'a blue ball' is deleted for good."
+    done.session.undo()
+    assert grant(done) == "undo: nothing to undo" and bool(done.model.edit_ready)
+
+
+def test_a_done_edit_that_is_to_start_again_wakes_a_sleeping_run(done: BlendingPipeline) -> None:
+    optimizer = torch.optim.Adam(done.model.edit.field.parameters())
+    done.trainer = SimpleNamespace(
+        training_state="paused",
+        save_config=lambda: None,
+        optimizers=SimpleNamespace(optimizers={"edit_field": optimizer}),
+    )
+    done.session.set_texts("a red ball", "a green ball", restart=True)
+    grant(done)
+    assert done.stage == "edit" and done.trainer.training_state == "training"
+
+
+def test_words_that_mean_the_same_are_refused_in_the_middle_too(capture: Path) -> None:
+    pipeline = open_pipeline(capture, "an empty floor", ("remove",))
+    pipeline.find_region()
+    pipeline.prepare_edit()
+    pipeline.session.set_texts("a red ball", "a red ball")
+    assert "mean the same to the guide" in grant(pipeline)
+    assert pipeline.texts == ("a red ball", "an empty floor")
+
+
+def test_a_judge_says_nothing_before_there_is_an_edit(capture: Path) -> None:
+    pipeline = open_pipeline(capture)
+    pipeline.config.judge_model = "embedded"
+    with pytest.raises(BlendingNerfError, match="no edit in this run yet"):
+        pipeline.get_average_eval_image_metrics()
+    pipeline.trainer = SimpleNamespace()  # training is on
+    assert "psnr" in pipeline.get_average_eval_image_metrics() and pipeline.model.score is None
 
 
 def test_a_deleted_edit_leaves_no_name(done: BlendingPipeline) -> None:

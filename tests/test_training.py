@@ -14,7 +14,11 @@ from typing_extensions import Annotated
 
 from blending_nerf_ns.adopting import describe, flags_given, take_where_default
 from blending_nerf_ns.checking import check_edit, transparency_hint
+from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
+from blending_nerf_ns.edits.file import save_edit
+from blending_nerf_ns.edits.layer import LayerInfo
+from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.overlay import region_overlay
@@ -90,6 +94,7 @@ BALL = {"target_text": "a blue ball", "source_text": "a ball"}
         ({"target_text": "a blue ball"}, "source-text is empty"),
         ({**BALL, "operations": ()}, "choose among"),
         ({**BALL, "operations": ("paint",)}, "paint"),
+        ({**BALL, "guidance": GuidanceConfig(views=0)}, "views 0: at least 1"),
         ({**BALL, "guidance": GuidanceConfig(views_per_step=0)}, "views-per-step 0: at least 1"),
         ({**BALL, "guidance": GuidanceConfig(crops=0)}, "crops 0: at least 1"),
         ({**BALL, "guidance": GuidanceConfig(lone_crops=-1)}, "lone-crops -1: at least 0"),
@@ -98,6 +103,16 @@ BALL = {"target_text": "a blue ball", "source_text": "a ball"}
 def test_a_useless_edit_is_refused_before_a_base_is_trained(changes: dict, message: str) -> None:
     with pytest.raises(BlendingNerfError, match=message):
         check_edit(BlendingPipelineConfig(**changes))
+
+
+def test_edits_of_a_base_want_that_base(tmp_path: Path) -> None:
+    field = EditField(EditFieldConfig(num_levels=2, log2_hashmap_size=6, hidden_dim=8))
+    edit = Edit(Region(16), field, LayerInfo(id="abc"))
+    save_edit(edit, "0123", file := tmp_path / "a.edit.safetensors")
+    with pytest.raises(BlendingNerfError, match="name it with --pipeline.base-run"):
+        check_edit(BlendingPipelineConfig(**BALL, edits=(file,)))
+    check_edit(BlendingPipelineConfig(**BALL, edits=(file,), edits_of_any_base=True))
+    check_edit(BlendingPipelineConfig(**BALL, edits=(file,), base_run=tmp_path / "config.yml"))
 
 
 def test_base_run_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:

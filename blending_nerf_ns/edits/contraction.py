@@ -29,6 +29,16 @@ def uncontract(points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]
     return torch.where(size <= 1, points, direction / (2 - size.clamp_max(INFINITY_STARTS)))
 
 
+def slowed(distance: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Distances along a ray as a contraction slows them: equal steps of it are equal steps of disparity far away. In [0, 2)."""
+    return torch.where(distance < 1, distance, 2 - 1 / distance)
+
+
+def unslowed(place: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Inverse of `slowed`."""
+    return torch.where(place < 1, place, 1 / (2 - place))
+
+
 def scene_box(
     lower: Float[Tensor, "3"], upper: Float[Tensor, "3"], contracted: bool
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from blending_nerf_ns.edits.contraction import slowed, unslowed
+
 if TYPE_CHECKING:
     from blending_nerf_ns.edits.region import Region
 
@@ -67,8 +69,11 @@ def ray_contracted_box(
     steps = torch.linspace(0.0, 1.0, FAR_PROBES, device=origins.device)
     distances = torch.where(steps < 0.5, 4.0 * steps, 2.0 / (1.0 - (steps - 0.5) / 0.5 * (1.0 - 2.0 / max(far, 2.1))))
     points = to_grid(origins[:, None] + distances[:, None] * directions[:, None])
-    cell = (upper - lower) * 0.05
-    inside: Bool[Tensor, "rays probes"] = ((points >= lower - cell) & (points <= upper + cell)).all(dim=-1)
+    # a little wider than the box, for probes are few; but never as wide as infinity, which is 2
+    below, above = (
+        torch.minimum((upper - lower) * 0.05, 0.5 * (2.0 - side.abs()).clamp_min(0.0)) for side in (lower, upper)
+    )
+    inside: Bool[Tensor, "rays probes"] = ((points >= lower - below) & (points <= upper + above)).all(dim=-1)
     first = inside.float().argmax(dim=-1)
     last = FAR_PROBES - 1 - inside.flip(-1).float().argmax(dim=-1)
     enter, leave = distances[(first - 1).clamp_min(0)], distances[(last + 1).clamp_max(FAR_PROBES - 1)]
@@ -85,7 +90,8 @@ def intersect_region(
     far: float | Float[Tensor, " rays"],
     num_intervals: int,
 ) -> RegionIntervals:
-    """Intervals of equal length across the region's box, on the rays that meet the region itself.
+    """Intervals of equal length across the region's box, on the rays that meet the region itself; of equal disparity far away, where
+    a region may go on for a hundred units behind what is edited.
 
     Args:
         region: where the edit may act.
@@ -106,7 +112,11 @@ def intersect_region(
     enter, leave = enter.clamp(min=near), leave.clamp(max=far)  # type: ignore[arg-type]
     rays = torch.nonzero(leave > enter).squeeze(-1)
     share = torch.linspace(0.0, 1.0, num_intervals + 1, device=origins.device)
-    edges = enter[rays, None] + (leave - enter)[rays, None] * share
+    first, last = enter[rays, None], leave[rays, None]
+    if far_away:
+        edges = unslowed(torch.lerp(slowed(first), slowed(last), share))
+    else:
+        edges = first + (last - first) * share
     middle = 0.5 * (edges[:, 1:] + edges[:, :-1])
     positions = origins[rays, None] + middle[..., None] * directions[rays, None]
     positions = to_grid(positions) if far_away else positions  # within the unit cube a contraction changes nothing

@@ -91,6 +91,12 @@ class Layers(nn.Module):
         self.order.append(done.info.id)
         return copy
 
+    def renew(self) -> None:
+        """The edit in work is another from here on, at the same place: with an id that no look and no file knows."""
+        old, new = self.in_work.info.id, new_id()
+        self.in_work.info = replace(self.in_work.info, id=new)
+        self.order = [new if id == old else id for id in self.order]
+
     def remove(self, id: str) -> None:
         """Take a frozen layer out.
 

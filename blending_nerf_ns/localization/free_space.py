@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from blending_nerf_ns.edits.contraction import Box
+from blending_nerf_ns.edits.contraction import Box, slowed, unslowed
 from blending_nerf_ns.edits.intersection import ray_box, ray_contracted_box
 from blending_nerf_ns.localization.evidence import ToGrid
 
@@ -70,10 +70,10 @@ def _free_points(
     origins, directions, ends, starts = (values[hits, None] for values in (origins, directions, ends, starts))
     # contracted rays slow down far away: equal steps there are equal steps of disparity
     span = torch.stack([enter[hits], leave[hits]], dim=-1)
-    first, last = (_slowed(span) if beyond_unit else span).split(1, dim=-1)
+    first, last = (slowed(span) if beyond_unit else span).split(1, dim=-1)
     steps = torch.arange(resolution, device=ends.device)  # as many points as the grid has voxels along a side
     distances = first + (last - first) * (steps + starts) / resolution
-    distances = _unslowed(distances) if beyond_unit else distances
+    distances = unslowed(distances) if beyond_unit else distances
 
     scale = resolution / (upper - lower)
     places = (to_grid(origins + distances[..., None] * directions) - lower) * scale
@@ -85,14 +85,6 @@ def _free_points(
     free = torch.linalg.norm(stop - places, dim=-1) > 1.0
     free &= ((index >= 0) & (index < resolution)).all(dim=-1)
     return flat_index(index[free], resolution), length[free]
-
-
-def _slowed(distance: Tensor) -> Tensor:
-    return torch.where(distance < 1, distance, 2 - 1 / distance)
-
-
-def _unslowed(place: Tensor) -> Tensor:
-    return torch.where(place < 1, place, 1 / (2 - place))
 
 
 def flat_index(index: Int[Tensor, "*points 3"], resolution: int) -> Int[Tensor, "*points"]:
