@@ -53,7 +53,8 @@ def main(wanted: BeforeAndAfter) -> None:
         raise SystemExit(f"{len(views)} views are named for {len(wanted.configs)} runs: name one for each, or none")
     pairs = [before_and_after(*one) for one in zip(wanted.configs, views)]
     figure = plt.figure(figsize=(2 * INCHES * len(pairs), 1.15 * INCHES), layout="constrained")
-    for part, (before, after, words) in zip(np.ravel(figure.subfigures(1, len(pairs))), pairs):
+    parts = figure.subfigures(1, len(pairs), squeeze=False)
+    for part, (before, after, words) in zip(parts[0], pairs):
         part.suptitle(words, fontsize=7)
         for axes, picture in zip(part.subplots(1, 2), (before, after)):
             axes.imshow(picture.clip(0.0, 1.0))

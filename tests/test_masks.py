@@ -67,10 +67,15 @@ def test_names_that_fit_no_image(tmp_path: Path, images: list[Path]) -> None:
         find_masks(tmp_path / "masks", images)
 
 
-def test_another_size(tmp_path: Path, images: list[Path]) -> None:
-    write_mask(tmp_path / "masks", "frame_1.png", size=(4, 3))
-    with pytest.raises(BlendingNerfError, match=r"is 4 x 3, but its image frame_1\.jpg is 8 x 6"):
+def test_other_proportions(tmp_path: Path, images: list[Path]) -> None:
+    write_mask(tmp_path / "masks", "frame_1.png", (4, 6))
+    with pytest.raises(BlendingNerfError, match=r"is 4 x 6, but its image frame_1\.jpg is 8 x 6"):
         find_masks(tmp_path / "masks", images)
+
+
+def test_the_photo_may_be_a_smaller_copy_of_what_the_mask_was_drawn_on(tmp_path: Path, images: list[Path]) -> None:
+    write_mask(tmp_path / "masks", "frame_1.png", (33, 24))  # of which a quarter is 8 x 6
+    assert len(find_masks(tmp_path / "masks", images)) == 1
 
 
 def test_a_photograph_is_no_mask(tmp_path: Path, images: list[Path]) -> None:

@@ -109,10 +109,13 @@ def test_edits_of_a_base_want_that_base(tmp_path: Path) -> None:
     field = EditField(EditFieldConfig(num_levels=2, log2_hashmap_size=6, hidden_dim=8))
     edit = Edit(Region(16), field, LayerInfo(id="abc"))
     save_edit(edit, "0123", file := tmp_path / "a.edit.safetensors")
-    with pytest.raises(BlendingNerfError, match="name it with --pipeline.base-run"):
-        check_edit(BlendingPipelineConfig(**BALL, edits=(file,)))
-    check_edit(BlendingPipelineConfig(**BALL, edits=(file,), edits_of_any_base=True))
-    check_edit(BlendingPipelineConfig(**BALL, edits=(file,), base_run=tmp_path / "config.yml"))
+    config = BlendingPipelineConfig(source_text="a ball", target_text="a blue ball", edits=(file,))
+    with pytest.raises(BlendingNerfError, match="name it with"):
+        check_edit(config)
+    config.base_run = tmp_path / "config.yml"
+    check_edit(config)
+    config.base_run, config.edits_of_any_base = None, True
+    check_edit(config)
 
 
 def test_base_run_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:

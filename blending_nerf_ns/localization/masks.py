@@ -41,7 +41,7 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
 
     Raises:
         BlendingNerfError: no such folder, no image in it, none that is named as a training image or one that fits two of
-            them, or a mask of another size than its image.
+            them, or a mask of other proportions than its image: that may be a smaller copy of the photo.
     """
     files = mask_files(folder)
     owners: Dict[str, List[int]] = {}
@@ -63,10 +63,10 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
         )
     for index, path in masks.items():
         size, wanted = _size(path), _size(images[index])
-        if size != wanted:
+        if abs(size[0] * wanted[1] - size[1] * wanted[0]) > max(*size, *wanted):  # more than the rounding of a size
             raise BlendingNerfError(
                 f"the mask {path} is {size[0]} x {size[1]}, but its image {images[index].name} is "
-                f"{wanted[0]} x {wanted[1]}; make them the same size"
+                f"{wanted[0]} x {wanted[1]}; give them the same proportions"
             )
     return masks
 

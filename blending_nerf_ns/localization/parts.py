@@ -163,7 +163,11 @@ def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text:
     """
     texts = torch.stack([guide.encode_prompt(each) for each in (text, *rivals(text, guide.embedded))])
     size = min(guide.image_size, LOOK_SIZE)
-    found = []
+    found: List[float] = []
+    mixed, guide.mixed_precision = (
+        guide.mixed_precision,
+        False,
+    )  # for losses alone it was asked whether that is harmless
     with scene.timed("parts"):
         for part in tqdm(parts, desc="Parts", dynamic_ncols=True):
             cameras = close_cameras(scene, part, LOOKS, size)
@@ -171,6 +175,7 @@ def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text:
             pictures = torch.stack([view.only(part, scene.base) for view in views])
             logits = CERTAINTY * guide.encode_images(pictures.permute(0, 3, 1, 2)) @ texts.T
             found.append(float(logits.log_softmax(dim=-1)[:, 0].clamp_min(UNLIKELIEST).mean()))
+    guide.mixed_precision = mixed
     return found
 
 

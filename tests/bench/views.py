@@ -32,11 +32,11 @@ def measure_views(scene: BenchScene, rounds: int, image_size: int | None = None)
     def forget() -> None:
         model.version += 1  # as if the region had moved: the pool drops what it kept
 
-    calls = {
-        "cached": lambda: editing.step(STEP, SHARE),
-        "uncached": lambda: (forget(), editing.step(STEP, SHARE)),
-        "cached picture": picture,
+    calls = {  # each of a kept view right after the same of one that is not: before it the view is as it left it
         "uncached picture": lambda: (forget(), picture()),
+        "cached picture": picture,
+        "uncached": lambda: (forget(), editing.step(STEP, SHARE)),
+        "cached": lambda: editing.step(STEP, SHARE),
     }
     times = in_turns("Views", calls, rounds, scene.device)
     size = f"{editing.config.image_size}² pixels"
