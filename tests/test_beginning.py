@@ -255,7 +255,7 @@ def test_an_interrupt_leaves_the_field_alone_as_well(monkeypatch: pytest.MonkeyP
     for operations in (("remove",), ("add",)):
         editing = guiding(operations, "a green ball on top of a red ball")
         before = {name: value.clone() for name, value in editing.model.edit.field.state_dict().items()}
-        monkeypatch.setattr(editing, "picture", interrupt)
+        monkeypatch.setattr(editing, "_pixels", interrupt)
         with pytest.raises(KeyboardInterrupt), torch.no_grad():
             list(beginnings(editing))
         after = editing.model.edit.field.state_dict()
