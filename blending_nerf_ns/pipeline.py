@@ -387,14 +387,15 @@ class BlendingPipeline(VanillaPipeline):
             from blending_nerf_ns.reporting.judge import EditScore
             from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
 
-            clip = load_clip(self.config.judge_model, self.config.judge_pretrained, str(self.device))
+            self.model.score, shown = None, []
             try:
-                texts = joined_texts([edit.info for edit in shown_layers(self.model)])
-                self.model.score = EditScore(clip, *texts)
+                shown = shown_layers(self.model)
             except BlendingNerfError:
-                if self.trainer is None:
+                if self.trainer is None:  # in training there is an edit later
                     raise
-                self.model.score = None  # in training there is an edit later
+            if shown:
+                clip = load_clip(self.config.judge_model, self.config.judge_pretrained, str(self.device))
+                self.model.score = EditScore(clip, *joined_texts([edit.info for edit in shown]))
         return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     # -- checkpoints --------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.guidance.clip import ClipGuide, load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
-from blending_nerf_ns.guidance.precision import PrecisionErrors, precision_errors
+from blending_nerf_ns.guidance.precision import PrecisionErrors, precision_errors, reading_in
 from blending_nerf_ns.team import Team
 
 
@@ -86,3 +87,16 @@ def test_a_step_in_bfloat16_is_nearly_the_step_in_float32() -> None:
         seen[mixed] = float(losses["blended"]), torch.cat(gradients)
     assert seen[True][0] == pytest.approx(seen[False][0], rel=0.01)
     assert float(torch.cosine_similarity(seen[True][1], seen[False][1], dim=0)) > 0.95
+
+
+def test_inside_it_reads_so_and_afterwards_as_before_even_if_it_fails() -> None:
+    guide = SimpleNamespace(mixed_precision=True)
+
+    def interrupted() -> None:
+        with reading_in(cast(ClipGuide, guide), mixed=False):
+            assert guide.mixed_precision is False
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert guide.mixed_precision is True

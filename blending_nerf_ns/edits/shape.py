@@ -53,7 +53,8 @@ class RegionShape(NamedTuple):
     """Over this further share of the diagonal the weight falls to 0."""
     margin_over_surfaces: bool = False
     """Whether the margin takes along other visible surfaces and what lies behind them. Off by default: the margin grows
-    into free space and what is hidden near the core, and the table under a toy keeps its colour."""
+    into free space and what is hidden near the core, and the table under a toy keeps its colour. What touches the object and nothing
+    else is not spared (`components.own_surfaces`)."""
     keep: Keep = "all"
     """Which of several separate parts are the core. Specks are dropped in both cases."""
     margin_distance: float = 0.0

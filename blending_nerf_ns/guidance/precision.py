@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -34,6 +36,17 @@ class PrecisionErrors(NamedTuple):
         return self.loss <= LOSS_TOLERANCE and self.gradient <= GRADIENT_TOLERANCE
 
 
+@contextmanager
+def reading_in(guide: ClipGuide, mixed: bool) -> Iterator[None]:
+    """Inside, the guide reads pictures in bfloat16 or in float32; afterwards as before."""
+    before = guide.mixed_precision
+    guide.mixed_precision = mixed
+    try:
+        yield
+    finally:
+        guide.mixed_precision = before
+
+
 def precision_errors(guide: ClipGuide, images: Float[Tensor, "B 3 H W"], target: Float[Tensor, "D"]) -> PrecisionErrors:
     """What reading pictures in bfloat16 does to the global loss and its gradient; leaves the guide as it was.
 
@@ -42,15 +55,13 @@ def precision_errors(guide: ClipGuide, images: Float[Tensor, "B 3 H W"], target:
         images: in [0, 1], such as it will be shown.
         target: feature of the target text.
     """
-    before, seen = guide.mixed_precision, []
+    seen = []
     for mixed in (False, True):
-        guide.mixed_precision = mixed
         pictures = images.detach().clone().requires_grad_(True)
-        with torch.enable_grad():
+        with torch.enable_grad(), reading_in(guide, mixed):
             loss = global_loss(guide.encode_images(pictures), target)
             (gradient,) = torch.autograd.grad(loss, pictures)
         seen.append((float(loss.detach()), gradient.flatten().double()))
-    guide.mixed_precision = before
     (exact, slope), (rough, rough_slope) = seen
     cosine = functional.cosine_similarity(slope, rough_slope, dim=0)
     return PrecisionErrors(abs(rough - exact) / max(abs(exact), 1e-6), float(1.0 - cosine))

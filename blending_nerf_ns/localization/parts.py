@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.shape import SEEN
+from blending_nerf_ns.guidance.precision import reading_in
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import COARSE_RAYS, VoxelGrid, fill_grid
 from blending_nerf_ns.localization.views import FrozenScene, close_cameras, render_view
@@ -163,19 +164,15 @@ def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text:
     """
     texts = torch.stack([guide.encode_prompt(each) for each in (text, *rivals(text, guide.embedded))])
     size = min(guide.image_size, LOOK_SIZE)
-    found: List[float] = []
-    mixed, guide.mixed_precision = (
-        guide.mixed_precision,
-        False,
-    )  # for losses alone it was asked whether that is harmless
-    with scene.timed("parts"):
+    found = []
+    # whether bfloat16 is harmless was asked of a loss alone, if it was
+    with scene.timed("parts"), reading_in(guide, mixed=False):
         for part in tqdm(parts, desc="Parts", dynamic_ncols=True):
             cameras = close_cameras(scene, part, LOOKS, size)
             views = [render_view(scene, cameras, index) for index in range(len(cameras))]
             pictures = torch.stack([view.only(part, scene.base) for view in views])
             logits = CERTAINTY * guide.encode_images(pictures.permute(0, 3, 1, 2)) @ texts.T
             found.append(float(logits.log_softmax(dim=-1)[:, 0].clamp_min(UNLIKELIEST).mean()))
-    guide.mixed_precision = mixed
     return found
 
 
