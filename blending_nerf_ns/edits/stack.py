@@ -191,10 +191,10 @@ def _fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
     )
 
 
-@torch.no_grad()
 def _kept_at_middles(
     ray_bundle: RayBundle, samples: BaseSamples, kept: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "rays samples"]:
+    """What edits leave in the middles of a scene's own intervals; where it is the less, it is what their gradient goes through."""
     middles = 0.5 * (samples.edges[..., 1:] + samples.edges[..., :-1])
     return kept(ray_bundle.origins[:, None] + middles[..., None] * ray_bundle.directions[:, None])
 
