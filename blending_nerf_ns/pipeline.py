@@ -96,6 +96,8 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     """The folder of the run that is resumed, where its look was said after its checkpoint; set by the trainer."""
     interactive: Annotated[bool, tyro.conf.Suppress] = False
     """Whether a viewer is there to start an edit, and the run waits for it; set by the trainer."""
+    steered: Annotated[bool, tyro.conf.Suppress] = False
+    """Whether a viewer is there to pause an edit, also where the run ends with it; set by the trainer."""
 
 
 class BlendingPipeline(VanillaPipeline):
@@ -153,10 +155,12 @@ class BlendingPipeline(VanillaPipeline):
         """The trainer's count of the last step that was taken."""
         self.session = Session(self)
         self.session.waits = config.interactive and test_mode == "val"
+        self.session.steered = config.steered and test_mode == "val"
         if test_mode != "inference":
             from blending_nerf_ns.viewer.panel import EditPanel
 
-            self.editor = EditPanel(self.session, test_mode == "val")
+            # a panel is shown by one of several processes: the others would not hear of what is pressed there
+            self.editor = EditPanel(self.session, test_mode == "val" and self.team.size == 1)
             self.model.seen.most_bytes = VIEWER_MEMORY
 
     # -- stages -------------------------------------------------------------------------------------------------
@@ -261,11 +265,14 @@ class BlendingPipeline(VanillaPipeline):
                 self.profile.end_step()
             if self.edit_done:
                 self._end_stage("edit")
-                self.trainer.stop_training = not self.session.waits  # nerfstudio's loop would go on to the last step
             elif int(self.progress[1]) % SAVE_EVERY == 0:
                 self.save()
-        if self.stage == "done" and self.session.waits:
+        if self.stage != "done":
+            return
+        if self.session.waits or (self.session.steered and not self.edit_done):
             self._rest()
+        else:
+            self.trainer.stop_training = True  # nerfstudio's loop would go on to the last step
 
     def save(self) -> None:
         """Write a checkpoint now, where there is a trainer to write one, and what was moved in the panel."""

@@ -58,6 +58,8 @@ class Session:
         self.status = Status()
         self.waits = False
         """Whether the run waits for its user where there is nothing to train, instead of ending."""
+        self.steered = False
+        """Whether its user can pause it, also where it ends with its edit."""
         self.layers = SessionLayers(self, pipeline)
         self._errand: Optional[Callable[[], None]] = None
         self._model.wishes.on_error = self.say
@@ -308,10 +310,14 @@ class Session:
         """Do what takes long, if anything. In the training loop only."""
         errand, self._errand = self._errand, None
         if errand is not None:
-            self.attempt(errand)
+            self.attempt(errand, asked=self.steered)
 
-    def attempt(self, do: Callable[[], None]) -> bool:
+    def attempt(self, do: Callable[[], None], asked: bool = False) -> bool:
         """Do something that a user may have asked wrongly. Where nobody waits the error ends the run; else it is said.
+
+        Args:
+            do: it.
+            asked: whether somebody waits for this, whatever becomes of the run later.
 
         Returns:
             Whether it was done.
@@ -320,7 +326,7 @@ class Session:
         try:
             do()
         except (BlendingNerfError, OSError) as error:
-            if not self.waits:
+            if not (self.waits or asked):
                 raise
             self.running = False
             self.say(str(error))

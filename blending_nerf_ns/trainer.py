@@ -65,8 +65,8 @@ class BlendingTrainer(Trainer):
             if self.local_rank == 0:
                 inherit(Path(resumed).parent, self.config.get_base_dir())
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
-        viewer = self.config.is_viewer_enabled() and not self.config.viewer.quit_on_train_completion and alone
-        pipeline_config.interactive = viewer
+        pipeline_config.steered = self.config.is_viewer_enabled() and alone
+        pipeline_config.interactive = pipeline_config.steered and not self.config.viewer.quit_on_train_completion
         if self.config.load_dir and self.config.load_step is None:
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
         pipeline_config.resumed_look = self._later_look()
@@ -100,20 +100,23 @@ class BlendingTrainer(Trainer):
     def train(self) -> None:
         """Train until the stages are done: nerfstudio would run `max_num_iterations` MORE steps after a resume.
 
-        With a viewer the run goes on for as long as its user wants, and sleeps where there is nothing to train.
+        With a viewer the run goes on for as long as its user wants, and sleeps where there is nothing to train. Where it is to end
+        with its edit, it sleeps while that is paused.
         """
         pipeline = cast(BlendingPipeline, self.pipeline)
         self.asked_iterations = self.config.max_num_iterations
         if pipeline.session.waits:
             self.config.max_num_iterations = ENDLESS
             self.training_state = "paused" if pipeline.stage == "done" else "training"
+        elif pipeline.session.steered and pipeline.stage != "done" and self.asked_iterations >= pipeline.steps_left:
+            self.config.max_num_iterations = ENDLESS  # to the edit's end, however often it is paused or started again
         else:
             self.config.max_num_iterations = min(self.config.max_num_iterations, pipeline.steps_left)
         self.step = max(self._start_step - 1, 0)
         try:
             super().train()
         except KeyboardInterrupt:
-            if pipeline.session.waits:  # what was moved while it slept would be lost
+            if pipeline.session.steered:  # what was moved while it slept would be lost
                 self._end_pictures()
                 pipeline.model.wishes.grant()
                 pipeline.save()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -157,15 +158,30 @@ def default_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
-    folder, _, _ = editor
-    port, log = free_port(), folder / "sleeping.log"
+@contextmanager
+def resumed(folder: Path, name: str, *flags: object) -> Iterator[tuple[ViserClient, subprocess.Popen, Path]]:
+    """A client of the viewer of a training that goes on from `again`, the training, and its log."""
+    port, log = free_port(), folder / f"{name}.log"
     command = [
         str(BIN / "ns-train"), "blending-nerf-cpu", "--data", "capture", "--output-dir", "out", "--experiment-name", "tiny",
-        "--timestamp", "sleeping", "--load-dir", str(run_of(folder, "again") / "nerfstudio_models"), "--vis", "viewer",
+        "--timestamp", name, "--load-dir", str(run_of(folder, "again") / "nerfstudio_models"), "--vis", "viewer",
         "--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1", "--machine.device-type", "cpu",
+        *map(str, flags),
     ]  # fmt: skip
-    models = run_of(folder, "sleeping") / "nerfstudio_models"
+    with log.open("w") as out:
+        # a shell's background jobs, and so this test in one, ignore interrupts, which a process inherits
+        training = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, preexec_fn=default_interrupt)
+    try:
+        yield ViserClient(port), training, log
+    finally:
+        training.kill()
+        training.wait(20)
+        print(log.read_text()[-3000:])
+
+
+def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
+    folder, _, _ = editor
+    models = run_of(folder, "again").with_name("sleeping") / "nerfstudio_models"
 
     def saved() -> dict:
         return torch.load(max(models.glob("*.ckpt")), weights_only=True)["pipeline"]
@@ -173,12 +189,8 @@ def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
     def layers() -> int:
         return len({key.split(".")[3] for key in saved() if key.startswith("_model.layers.frozen.")})
 
-    with log.open("w") as out:
-        # a shell's background jobs, and so this test in one, ignore interrupts, which a process inherits
-        training = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, preexec_fn=default_interrupt)
-    try:
-        client = ViserClient(port)
-        assert client.listen(lambda: client.says("The edit is done"), 240), log.read_text()[-3000:]
+    with resumed(folder, "sleeping") as (client, training, log):
+        assert client.listen(lambda: client.says("The edit is done"), 240)
         client.look((0.5, 0.3, 0.3))
         client.listen(lambda: client.pictures > 0)
         file = run_of(folder, "live") / "edits" / "a_yellow_donut.edit.safetensors"
@@ -191,10 +203,27 @@ def test_what_is_done_while_a_run_sleeps_is_not_lost_with_it(editor) -> None:
         client.settle()
         training.send_signal(signal.SIGINT)
         training.wait(120)
-    finally:
-        training.kill()
     assert "terminate called" not in log.read_text(), "no thread of a picture is left to the interpreter"
     assert training.returncode >= 0, "nor was it ended by a signal"
     info = LayerInfo.from_dict(unpack(saved()["_model.edit._extra_state"])["info"])
     assert info.strengths.change == 0.25, "and what sliders said with the interrupt"
     assert "budget_add: 0.35" in (run_of(folder, "sleeping") / "config.yml").read_text()
+
+
+def test_a_run_that_ends_with_its_edit_can_be_paused_before(editor) -> None:
+    folder, _, _ = editor
+    words = ("--pipeline.target-text", "a white donut", "--viewer.quit-on-train-completion", "True")
+    with resumed(folder, "quitting", *words) as (client, training, _):
+        client.look((0.5, 0.3, 0.3))  # before it has a camera a viewer knows no client, and hears none
+        assert client.listen(lambda: client.says("The edit is being trained"), 240)
+        client.click("Pause")
+        assert client.listen(lambda: client.says("Waiting: write")), "paused"
+        assert not client.says(f"Step {STEPS} of"), "before its end"
+        client.listen(lambda: False, 2.0)
+        assert training.poll() is None, "and it waits for its user"
+        client.click("Find the region")
+        assert client.listen(lambda: client.says(f"Step 0 of {STEPS}"), 60)
+        client.click("Start")
+        assert training.wait(240) == 0, "once started it ends with its edit"
+    newest = max((run_of(folder, "quitting") / "nerfstudio_models").glob("*.ckpt"))
+    assert torch.load(newest, weights_only=True)["pipeline"]["progress"].tolist()[1] == STEPS

@@ -10,7 +10,7 @@ from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.session import Session, Status
 from blending_nerf_ns.viewer.folder import Folder, Markdown
 
-NO_TRAINER = "As it was trained: without a trainer (ns-viewer) nothing can be trained or found."
+NO_TRAINER = "As it was trained: from here (ns-viewer, or one of several processes) nothing can be trained or found."
 MEANINGS = {"add": "grow new density", "remove": "take density away", "change": "recolour what is there"}
 
 
