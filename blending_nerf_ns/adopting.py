@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Sequence, Union, c
 
 import tyro
 import yaml
+from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -30,10 +31,36 @@ def adopt_base(config: Edited, run: BaseRun) -> None:
     """Take the base's architecture, data and data parser, so that it renders what its own run renders."""
     config.model.base = run.model_config
     config.model.base_num_images = run.num_images
+    asked = config.datamanager.dataparser  # type: ignore[attr-defined]
     data = config.datamanager.data or config.datamanager.dataparser.data  # type: ignore[attr-defined]
     config.datamanager.dataparser = run.dataparser_config  # type: ignore[attr-defined]
     if data is not None and str(data) not in (".", ""):
         config.datamanager.dataparser.data = Path(data)  # type: ignore[attr-defined]
+    for line in replaced_options(asked, run.dataparser_config):
+        CONSOLE.print(f"[yellow]{line}", highlight=False, soft_wrap=True)
+
+
+def replaced_options(asked: DataParserConfig, read: DataParserConfig) -> List[str]:
+    """What to tell a user who asked for another way to read the photos than the base's own run.
+
+    Args:
+        asked: the data parser as it is configured.
+        read: that of the base's run, which counts.
+
+    Example:
+        >>> from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+        >>> replaced_options(NerfstudioDataParserConfig(downscale_factor=4), NerfstudioDataParserConfig())
+        ['--downscale-factor 4 changes nothing: photos are read as the run of --pipeline.base-run read them (None).']
+    """
+    usual, told = type(asked)(), []
+    for item in fields(asked):
+        mine, theirs = getattr(asked, item.name), getattr(read, item.name, None)
+        if item.name not in ("_target", "data") and mine not in (getattr(usual, item.name), theirs):
+            flag = f"--{item.name.replace('_', '-')} {mine}"
+            told.append(
+                f"{flag} changes nothing: photos are read as the run of --pipeline.base-run read them ({theirs})."
+            )
+    return told
 
 
 def flags_given(arguments: Sequence[str]) -> FrozenSet[str]:
@@ -48,21 +75,26 @@ def flags_given(arguments: Sequence[str]) -> FrozenSet[str]:
     return frozenset(f"{group}{dot}{name.removeprefix('no_')}" for group, dot, name in split)
 
 
-def without_effect(given: FrozenSet[str], region: RegionConfig, has_layers: bool, has_region: bool) -> List[str]:
+def without_effect(
+    given: FrozenSet[str], region: RegionConfig, resumed: bool, has_layers: bool, has_region: bool
+) -> List[str]:
     """What to tell a user of flags that change nothing.
 
     Args:
         given: fields that the command line names (`flags_given`).
         region: as it is configured.
-        has_layers, has_region: whether the run is resumed with its layers, and with the region of its edit.
+        resumed: whether the run goes on from another.
+        has_layers, has_region: whether it then has that one's layers, and the region of its edit.
 
     Example:
-        >>> without_effect(frozenset({"edits"}), RegionConfig(), True, False)
+        >>> without_effect(frozenset({"edits"}), RegionConfig(), True, True, False)
         ['--pipeline.edits: the run that is resumed has its layers; load more in the viewer or by `blending-nerf edits apply`.']
     """
     told, cut = {}, [f"region.{field}" for field in RegionShape._fields]
     for name in sorted(given):
-        if has_layers and name == "edits":
+        if resumed and (name == "base_run" or name.startswith("model.base.")):
+            told[name] = "the run that is resumed has its base; to edit another begin a new run."
+        elif has_layers and name == "edits":
             told[name] = (
                 "the run that is resumed has its layers; load more in the viewer or by `blending-nerf edits apply`."
             )

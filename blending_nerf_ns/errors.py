@@ -1,4 +1,4 @@
-"""The errors that are meant for the person who runs a command."""
+"""The errors and warnings that are meant for the person who runs a command."""
 
 
 class BlendingNerfError(ValueError):
@@ -7,3 +7,7 @@ class BlendingNerfError(ValueError):
 
 class NothingFound(BlendingNerfError):
     """No surface reaches the region's threshold; the message has the highest probability that was met."""
+
+
+class GuidanceWarning(UserWarning):
+    """A prompt that the guide will not read as it was meant."""

@@ -6,14 +6,16 @@ training loop, for a picture can be interrupted and a loop cannot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional, Tuple
 
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
 from blending_nerf_ns.edits.history import History, Snapshot
 from blending_nerf_ns.edits.layers import clear
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import AMOUNTS
@@ -196,7 +198,8 @@ class Session:
 
         def take() -> None:
             before = self._snapshot("prompts")
-            self._pipeline.take_texts(source, target)
+            with self._overhearing():
+                self._pipeline.take_texts(source, target)
             self.history.remember(before)
             if restart or new_region:
                 self.restart(keep_region=not new_region)
@@ -324,7 +327,8 @@ class Session:
         """
         self.status.message = ""  # of what was tried before
         try:
-            do()
+            with self._overhearing():
+                do()
         except (BlendingNerfError, OSError) as error:
             if not (self.waits or asked):
                 raise
@@ -332,6 +336,19 @@ class Session:
             self.say(str(error))
             return False
         return True
+
+    @contextmanager
+    def _overhearing(self) -> Iterator[None]:
+        """What is warned of, such as words that the guide does not know, a user hears too. Under the training's lock only: Python
+        hands all threads' warnings on here."""
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always", GuidanceWarning)
+            yield
+        for warning in heard:
+            if issubclass(warning.category, GuidanceWarning):
+                self.say(str(warning.message))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     def _find_region(self) -> None:
         self.running = False

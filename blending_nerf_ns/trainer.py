@@ -78,7 +78,8 @@ class BlendingTrainer(Trainer):
             frozen, ready = (
                 bool(flag) and bool(resumed) for flag in (pipeline.model.base_frozen, pipeline.model.edit_ready)
             )
-            for line in without_effect(flags_given(sys.argv[1:]), pipeline.config.region, frozen, ready):
+            given = flags_given(sys.argv[1:])
+            for line in without_effect(given, pipeline.config.region, bool(resumed), frozen, ready):
                 CONSOLE.print(f"[yellow]{line}")
 
     def _later_look(self) -> Optional[Path]:

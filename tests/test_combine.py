@@ -104,6 +104,17 @@ def test_what_a_later_source_adds_is_no_longer_barred() -> None:
     assert states == [BARRED, SEEN, SEEN, SEEN, SEEN] and probabilities == [0.0, 0.8, 0.0, 1.0, 1.0]
 
 
+def test_what_a_later_source_adds_has_room_around_it() -> None:
+    """A voxel beside the text is the box's bar no more; one beside the box still is."""
+    operands = {
+        "box": solid([1, 1, 0, 0, 0, 0, 0, 0]),
+        "sphere": solid([0, 1, 1, 0, 0, 0, 0, 0]),
+        "text": seen([0.0] * 6 + [0.9, 0.0], [FREE] * 6 + [SEEN, FREE]),
+    }
+    _, state = combine(parse_sources("box & sphere | text"), operands)
+    assert state.flatten().tolist() == [BARRED, SEEN, BARRED, BARRED, FREE, FREE, SEEN, FREE]
+
+
 grids = st.lists(
     st.tuples(st.floats(0, 1), st.sampled_from([HIDDEN, FREE, SEEN]), st.booleans()), min_size=6, max_size=6
 )

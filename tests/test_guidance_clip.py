@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance import templates, weights
-from blending_nerf_ns.guidance.clip import ClipGuide, GuidanceWarning, check_prompts_differ, load_clip
+from blending_nerf_ns.guidance.clip import ClipGuide, check_prompts_differ, load_clip
 from blending_nerf_ns.guidance.crops import crop, sample_boxes
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from blending_nerf_ns.demo.measure import hsv, hue_of_text
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance import embedded, templates
-from blending_nerf_ns.guidance.clip import GuidanceWarning, load_clip
+from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.losses import global_loss
 from blending_nerf_ns.guidance.palette import palette, score_colors
 from blending_nerf_ns.localization.clipseg import load_clipseg

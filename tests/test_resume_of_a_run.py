@@ -128,8 +128,14 @@ def test_a_text_that_wants_other_shades_gets_them(done: BlendingPipeline, captur
 
 def test_flags_that_change_nothing_are_told() -> None:
     given = frozenset({"edits", "region.margin_distance", "target_text"})
-    assert without_effect(given, RegionConfig(), False, False) == []
-    (edits, margin) = without_effect(given, RegionConfig(), True, True)
+    assert without_effect(given, RegionConfig(), False, False, False) == []
+    (edits, margin) = without_effect(given, RegionConfig(), True, True, True)
     assert edits.startswith("--pipeline.edits: the run that is resumed") and "found again" in margin
-    (cut,) = without_effect(given, RegionConfig(source="file"), False, False)
+    (cut,) = without_effect(given, RegionConfig(source="file"), False, False, False)
     assert cut.startswith("--pipeline.region.margin-distance: a region from a file is cut as the file says")
+    base = frozenset({"base_run", "model.base.num_levels", "model.edit_samples_per_ray"})
+    assert without_effect(base, RegionConfig(), False, False, False) == []
+    (run, levels) = without_effect(base, RegionConfig(), True, False, False)
+    assert run.startswith("--pipeline.base-run: ") and levels.startswith(
+        "--pipeline.model.base.num-levels: the run that"
+    )

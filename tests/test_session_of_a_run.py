@@ -220,6 +220,17 @@ def test_words_that_mean_the_same_are_refused_in_the_middle_too(capture: Path) -
     assert pipeline.texts == ("a red ball", "an empty floor")
 
 
+def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path) -> None:
+    pipeline = open_pipeline(capture)
+    pipeline.config.target_text = "a blue zzyzx"
+    assert pipeline.session.attempt(pipeline.prepare_edit)
+    assert "does not know 'zzyzx'" in pipeline.session.status.message, "at the start"
+    pipeline.session.set_texts("a red ball", "a green flumph")
+    assert "does not know 'flumph'" in grant(pipeline), "and when they are changed in the middle"
+    pipeline.session.set_texts("a red ball", "a green ball")
+    assert grant(pipeline) == ""
+
+
 def test_a_judge_says_nothing_before_there_is_an_edit(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.config.judge_model = "embedded"

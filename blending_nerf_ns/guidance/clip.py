@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import LongTensor, Tensor
 from torch.nn import functional
 
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance.layout import keep_length_first
 from blending_nerf_ns.guidance.preprocess import transform_of_open_clip
 from blending_nerf_ns.guidance.templates import fill_templates
@@ -26,10 +26,6 @@ EMBEDDED_JUDGE = "embedded-judge"
 
 Tokenize = Callable[[List[str], int], LongTensor]
 """From texts and a context length to token ids [B, length]."""
-
-
-class GuidanceWarning(UserWarning):
-    """A prompt that the guide will not read as it was meant."""
 
 
 def warn_unknown_words(text: str) -> None:

@@ -7,6 +7,7 @@ from typing import List, Mapping, NamedTuple, Tuple
 
 import torch
 from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
 from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import Box
@@ -66,20 +67,26 @@ def combine(
         what one of two objects that views see must share with the other and does not.
     """
     probability, state, claimed, body = operands[steps[0][1]]
-    barred = torch.zeros_like(claimed)
+    barred, other_object = torch.zeros_like(claimed), torch.zeros_like(claimed)
     for operator, name in steps[1:]:
         other = operands[name]
         if operator == "|":
             probability = torch.maximum(probability, other.probability)
             claimed = claimed | other.claimed
-            barred = barred & ~other.body
+            if bool(
+                barred.any()
+            ):  # what comes anew has room around it, and the bars of what was there stay around that
+                barred = barred & ~other.body & ~_nearer(other.body, body)
+            other_object = other_object & ~other.body
             body = body | other.body
         elif operator == "&":
             probability = torch.minimum(probability, other.probability)
             for solid in (claimed if state is None else None, other.claimed if other.state is None else None):
                 barred = barred if solid is None else barred | ~solid
             if state is not None and other.state is not None:
-                barred = barred | (body ^ other.body)  # or it is taken back with what it touches (`made_whole`)
+                other_object = other_object | (
+                    body ^ other.body
+                )  # or it is taken back with what it touches (`made_whole`)
             claimed, body = claimed & other.claimed, body & other.body
         else:
             probability = torch.minimum(probability, 1.0 - other.probability)
@@ -91,8 +98,17 @@ def combine(
             state = torch.maximum(state, other.state)  # HIDDEN < FREE < SEEN
     if state is None:
         state = torch.full_like(claimed, FREE, dtype=torch.uint8)
+    barred = barred | other_object
     state = state.masked_fill(claimed, SEEN).masked_fill(barred, BARRED)
     return probability.masked_fill(barred, 0.0), state
+
+
+def _nearer(one: Bool[Tensor, "z y x"], other: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:
+    """Which voxels lie nearer to one body than to another; none to a body of no voxels."""
+    if not bool(one.any()) or not bool(other.any()):
+        return torch.full_like(one, bool(one.any()))
+    away = [ndimage.distance_transform_edt(~body.cpu().numpy()) for body in (one, other)]
+    return torch.from_numpy(away[0] < away[1]).to(one.device)
 
 
 def combine_bounds(steps: List[Tuple[str, str]], boxes: Mapping[str, Box]) -> Box:
