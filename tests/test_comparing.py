@@ -48,7 +48,10 @@ def result_of(cell: Cell, place: Workplace, **metrics: float | None) -> dict[str
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workplace:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    (tmp_path / "somewhere").mkdir()
+    (tmp_path / "somewhere" / "outlines.json").write_text('{"a.png": [[0, 0], [4, 0], [0, 4]]}')
+    monkeypatch.chdir(tmp_path)
     return Workplace(tmp_path / "work", tmp_path / "results", evaluate_flags=("--num-views", "2"))
 
 
@@ -70,6 +73,10 @@ def test_cells_are_all_combinations_seed_by_seed() -> None:
 
 def test_settings_name_no_place_and_flags_suit_the_method(place: Workplace) -> None:
     cell = Cell(SCENE, EDIT, OURS, 2)
+    weights = place.work.with_name("weights.safetensors")
+    weights.touch()
+    own = replace(place, evaluate_flags=("--judge.model", "ViT-L-14", "--judge.pretrained", str(weights)))
+    assert settings(cell, own)["evaluate_flags"][-1] == "weights.safetensors", "another machine may go on from here"
     told = json.dumps(settings(cell, place))
     assert "outlines.json" in told and "somewhere" not in told and str(place.work) not in told
     flags = edit_flags(cell)
@@ -146,6 +153,9 @@ def test_scenes_say_what_is_wrong_with_them(tmp_path: Path) -> None:
         read_scenes([str(file)], [])
     with pytest.raises(BlendingNerfError, match="nowhere, is not there"):
         read_scenes([str(file)], [f"it={tmp_path / 'nowhere'}"])
+    file.write_text('{"name": "it", "edits": [], "masks": "alpha"}')
+    with pytest.raises(BlendingNerfError, match="masks is 'alpha', wanted a list"):
+        read_scenes([str(file)], [f"it={tmp_path}"])
     with pytest.raises(BlendingNerfError, match="wanted NAME=FOLDER"):
         read_scenes(["demo"], ["it"])
     with pytest.raises(BlendingNerfError, match="operations among"):
@@ -178,6 +188,63 @@ def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(p
     assert len(results) == 3 and ran == [cells[3].key]
     with pytest.raises(BlendingNerfError, match=r"other settings .*evaluate_flags was .*'2'.*is .*'4'"):
         run_cells(cells, replace(place, evaluate_flags=("--num-views", "4")))
+
+
+@pytest.mark.parametrize(
+    ("masks", "flags", "message"),
+    [
+        (("polygons", "nowhere.json"), (), "there is no polygon file nowhere.json"),
+        (("images", "nowhere"), (), "the masks of tiny, nowhere, are not there"),
+        (("outline",), (), "--masks outline is not understood"),
+        (("none",), ("--prompts-file", "nowhere.txt"), "there is no prompts file nowhere.txt"),
+        (("none",), ("--judge.model", "ViT-of-nobody"), "open_clip has no model 'ViT-of-nobody'"),
+        (("none",), ("--judge.pretrained", "openai"), "embedded-judge has weights of its own"),
+    ],
+)
+def test_what_an_evaluation_would_refuse_is_refused_before_hours_are_spent(
+    masks, flags, message, place, monkeypatch
+) -> None:
+    monkeypatch.setattr(running, "run_cell", lambda cell, place: pytest.fail("it was trained"))
+    cells = table_cells([replace(SCENE, masks=masks)], [], [OURS], [0])
+    with pytest.raises(BlendingNerfError, match=message):
+        run_cells(cells, replace(place, evaluate_flags=flags))
+
+
+def test_a_run_without_its_judge_has_no_result(place, monkeypatch) -> None:
+    """The network may be back tomorrow; a result without its figures would stand there for good."""
+    cell, run = Cell(SCENE, EDIT, OURS, 0), place.work / "run"
+    (run / "evaluation").mkdir(parents=True)
+    told = {"judge": {"available": False, "reason": "the hub is not reachable"}}
+    (run / "evaluation" / "report.json").write_text(json.dumps(told))
+    monkeypatch.setattr(running, "run_logged", lambda command, log, env: None)
+    with pytest.raises(BlendingNerfError, match="is trained and not scored: the hub is not reachable"):
+        running.evaluate(cell, run, Path("capture"), place, place.work / "log", {})
+
+
+def test_another_capture_under_the_same_name_is_another(place, tmp_path) -> None:
+    def capture(name: str, x: float, photo: bytes) -> Cell:
+        folder = tmp_path / name
+        folder.mkdir()
+        frames = [{"file_path": "a.png", "transform_matrix": [[x]]}]
+        (folder / "transforms.json").write_text(json.dumps({"frames": frames}))
+        (folder / "a.png").write_bytes(photo)
+        return Cell(replace(SCENE, capture=folder), EDIT, OURS, 0)
+
+    one, same = capture("one", 1.0, b"photo"), capture("same", 1.0, b"photo")
+    others = [capture("moved", 2.0, b"photo"), capture("retaken", 1.0, b"another")]
+    assert settings(one, place) == settings(same, place), "wherever it lies"
+    assert len({training_fingerprint(cell, place) for cell in (one, same, *others)}) == 3
+    place.results.mkdir()
+    path = place.results / f"{one.key}.json"
+    path.write_text(json.dumps(result_of(one, place)))
+    assert read_result(same, place) is not None
+    for other in others:
+        with pytest.raises(BlendingNerfError, match=r"other settings .*contents was"):
+            read_result(other, place)
+    older = json.loads(path.read_text())
+    del older["settings"]["contents"]["capture"]
+    path.write_text(json.dumps(older))
+    assert read_result(others[0], place) == older, "of before a capture was among the contents"
 
 
 def test_a_judge_with_other_weights_is_another(place, monkeypatch) -> None:
@@ -286,7 +353,7 @@ def test_the_table_has_a_line_for_each_method_of_each_edit(place: Workplace) -> 
     assert list(rows) == [("tiny", "recolour", "ours"), ("tiny", "recolour", "clip-nerf-finetune")]
     text = markdown(results, {"clip_direction_similarity": COLUMNS["clip_direction_similarity"]})
     assert "| tiny (development) | recolour | ours | 0.500 ± 0.354 | 5 | 2 |" in text
-    assert "| tiny (development) | recolour | clip-nerf-finetune | 0.500 | 5 | 2 |" in text
+    assert "| tiny (development) | recolour | clip-nerf-finetune | 0.500 (1 of 2) | 5 | 2 |" in text
     assert "Judge: judge; guide: guide. Views: 2 test. Masks grown by 5 pixels." in text
     assert markdown([]) == "There are no results yet."
 

@@ -20,7 +20,7 @@ from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.loss_record import FILE, inherit, read_losses, record_step, rewind
 from blending_nerf_ns.reporting.build import finite
 from blending_nerf_ns.reporting.catalogue import METRICS
-from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, load_judge
+from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, load_judge, same_model
 from blending_nerf_ns.reporting.layers import at_strength, joined_texts, only, shown_as, shown_layers
 from blending_nerf_ns.reporting.measuring import Figure, mean_figures
 from blending_nerf_ns.reporting.options import ReportOptions
@@ -94,6 +94,17 @@ def test_a_judge_that_is_the_guide_is_told() -> None:
     assert kinship(large, mini) == [] and kinship(large, JudgeConfig("ViT-B-16", "openai")) == []
     (warning,) = kinship(large, JudgeConfig("ViT-L-14", "laion2b"))
     assert "same architecture" in warning
+    (warning,) = kinship(large, JudgeConfig("ViT-L/14", "openai"))
+    assert "same model" in warning, "open_clip takes both for one"
+
+
+def test_a_folder_of_a_model_has_many_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "open_clip_config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    for other in (JudgeConfig("clip"), JudgeConfig("clip/"), JudgeConfig("clip", "not read")):
+        assert same_model(JudgeConfig(str(tmp_path / "clip")), other)
+    assert not same_model(JudgeConfig("clip"), JudgeConfig("ViT-L-14"))
 
 
 def test_a_judge_that_cannot_be_loaded_is_none_with_the_reason_and_nothing_stands_in() -> None:
@@ -159,6 +170,10 @@ def test_prompts_file(tmp_path: Path) -> None:
         ({"num_views": 1}, "--num-views is 1, wanted 2 or more"),
         ({"image_size": 8}, "--image-size is 8"),
         ({"mask_dilation": -1}, "--mask-dilation is -1"),
+        (
+            {"judge": JudgeConfig(pretrained="openai")},
+            "--judge.pretrained openai: embedded-judge has weights of its own",
+        ),
         ({"change_threshold": 2.0}, "--change-threshold is 2.0"),
         ({"sweep": (0.0, -1.0)}, "--sweep has -1.0"),
     ],

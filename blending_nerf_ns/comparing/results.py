@@ -28,18 +28,22 @@ def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
     if not path.exists():
         return None
     result, wanted = json.loads(path.read_text()), settings(cell, place)
-    if "contents" not in result["settings"]:  # results of before they were kept
+    was = result["settings"]
+    if "contents" not in was:  # results of before they were kept, and of before the photos were among them
         del wanted["contents"]
-    other = sorted(name for name, value in wanted.items() if result["settings"].get(name) != value)
+    elif "capture" not in was["contents"]:
+        wanted["contents"].pop("capture", None)
+    other = sorted(name for name, value in wanted.items() if was.get(name) != value)
     if other:
-        told = "; ".join(f"{name} was {result['settings'].get(name)}, is {wanted[name]}" for name in other)
+        told = "; ".join(f"{name} was {was.get(name)}, is {wanted[name]}" for name in other)
         raise BlendingNerfError(f"{path} was made with other settings ({told}); move it away or name other --results")
     return result
 
 
 def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
-    """All that a cell's figures depend on."""
-    flags = {name: list(getattr(place, name)) for name in ("train_flags", "base_flags", "evaluate_flags")}
+    """All that a cell's figures depend on; no place on a disk: another may go on with what is committed."""
+    names = ("train_flags", "base_flags", "evaluate_flags")
+    flags = {name: [without_folder(word) for word in getattr(place, name)] for name in names}
     if not cell.method.trained and cell.scene.drawing is not None:
         drawn = cell.scene.drawing.fingerprint(cell.edit.name)
         said = {**cell.settings, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
@@ -53,6 +57,8 @@ def contents(cell: Cell, place: Workplace) -> Dict[str, str]:
     options = parse_options(place.evaluate_flags)
     files = {"masks": cell.scene.masks_path, "prompts": options.prompts_file, "judge": options.judge.weights}
     found = {name: hash_of(path) for name, path in files.items() if path is not None and path.exists()}
+    if cell.scene.capture is not None:
+        found["capture"] = capture_fingerprint(cell.scene.capture)
     return found if cell.scene.drawing is None else {**found, "drawing": cell.scene.drawing.fingerprint()}
 
 
@@ -65,13 +71,35 @@ def hash_of(path: Path) -> str:
     return told.hexdigest()[:12]
 
 
+def without_folder(word: str) -> str:
+    """A word of a command line; of a file or folder that is there, the last part of its name alone.
+
+    Example:
+        >>> without_folder("ViT-L-14"), without_folder("/"), without_folder(__file__)
+        ('ViT-L-14', '', 'results.py')
+    """
+    path = Path(word).expanduser()
+    return path.name if path.is_absolute() and path.exists() else word
+
+
+def capture_fingerprint(capture: Path) -> str:
+    """A few letters for a capture: its cameras, and names and sizes of its photos."""
+    listed = capture / "transforms.json"
+    if not listed.is_file():
+        return fingerprint(sorted((file.name, file.stat().st_size) for file in capture.glob("*") if file.is_file()))
+    frames = json.loads(listed.read_text()).get("frames", [])
+    photos = [capture / str(frame.get("file_path", "")) for frame in frames]
+    return fingerprint([hash_of(listed), [photo.stat().st_size for photo in photos if photo.is_file()]])
+
+
 def training_fingerprint(cell: Cell, place: Workplace) -> str:
     """Tells runs apart that were trained otherwise, so that none is taken for another."""
     said = settings(cell, place)
     measured = ("masks", "development", "evaluate_flags", "contents")
     edit = {name: value for name, value in said["edit"].items() if name not in ("room", "subject")}
     trained = {name: value for name, value in said.items() if name not in measured}
-    return fingerprint(trained | {"edit": edit, "drawing": said["contents"].get("drawing")})
+    seen = {name: said["contents"].get(name) for name in ("drawing", "capture")}
+    return fingerprint(trained | {"edit": edit} | seen)
 
 
 def fingerprint(values: Any) -> str:

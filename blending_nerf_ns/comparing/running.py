@@ -15,9 +15,18 @@ from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
-from blending_nerf_ns.comparing.results import Result, fingerprint, read_result, training_fingerprint, write_result
+from blending_nerf_ns.comparing.results import (
+    Result,
+    capture_fingerprint,
+    fingerprint,
+    read_result,
+    training_fingerprint,
+    write_result,
+)
 from blending_nerf_ns.demo.commands import environment
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.reporting.subject import parse_masks, read_polygons
+from blending_nerf_ns.reporting.workbench import read_prompts
 
 MODELS = "nerfstudio_models"
 DONE = "done.json"
@@ -43,10 +52,10 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
         raise BlendingNerfError(
             "there is nothing to run: drawn-anew alone wants a scene whose edits are drawn, as the demo's"
         )
-    parse_options(place.evaluate_flags)  # before hours are spent
     found = {cell.key: read_result(cell, place) for cell in cells}
     failures: Dict[str, str] = {}
     todo = [cell for cell in cells if found[cell.key] is None]
+    check_measures(todo, place)
     bar = tqdm(total=len(cells), initial=len(cells) - len(todo), desc="Table", unit="run", dynamic_ncols=True)
     for patience in (0, FOREVER):  # first what nobody is at, then what others leave undone
         for cell in [cell for cell in todo if found[cell.key] is None and cell.key not in failures]:
@@ -61,6 +70,26 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
             bar.update()
     bar.close()
     return [result for result in found.values() if result is not None], failures
+
+
+def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
+    """Say before hours are spent what their evaluation would refuse.
+
+    Raises:
+        BlendingNerfError: flags, masks, prompts or a judge that are not understood, or not there.
+    """
+    options = parse_options(place.evaluate_flags)
+    read_prompts(options.prompts_file)
+    for scene in {cell.scene.name: cell.scene for cell in cells}.values():
+        kind, path = parse_masks(scene.masks, "test")
+        if kind == "polygons" and path is not None:
+            read_polygons(path)
+        elif kind == "images" and path is not None and scene.drawing is None and not path.is_dir():
+            raise BlendingNerfError(f"the masks of {scene.name}, {path}, are not there")
+    if cells:
+        from blending_nerf_ns.guidance.clip import load_clip
+
+        load_clip(options.judge.model, options.judge.pretrained)
 
 
 def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLock:
@@ -131,7 +160,7 @@ def train_base(scene: SceneCase, capture: Path, place: Workplace, env: Dict[str,
         [place.base_config],
         capture,
         attempts,
-        f"base-{fingerprint([*flags, scene.drawing.fingerprint()] if scene.drawing else flags)}",
+        f"base-{fingerprint([*flags, scene.drawing.fingerprint() if scene.drawing else capture_fingerprint(capture)])}",
         [*flags, "--pipeline.edit-steps", "0"],
         log,
         env,
@@ -199,7 +228,10 @@ def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, 
     """The report of a finished run: held-out views, the scene's masks, no sweep."""
     flags = [word.replace("{capture}", str(capture)) for word in how_to_evaluate(cell, place)]
     run_logged(["blending-nerf", "evaluate", str(run), "--data", str(capture), *flags], log, env)
-    return json.loads((run / "evaluation" / "report.json").read_text())
+    report = json.loads((run / "evaluation" / "report.json").read_text())
+    if not report["judge"]["available"]:  # a result without its figures would stand there for good
+        raise BlendingNerfError(f"{cell.key} is trained and not scored: {report['judge']['reason']}")
+    return report
 
 
 def how_to_evaluate(cell: Cell, place: Workplace) -> List[str]:

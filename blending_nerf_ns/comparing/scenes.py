@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from blending_nerf_ns.comparing.cases import EditCase, SceneCase, edit_of
 from blending_nerf_ns.comparing.drawing import Drawing
@@ -88,8 +88,7 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
     try:
         content: Any = json.loads(file.read_text())
         name, edits = str(content["name"]), tuple(edit_of(values) for values in content["edits"])
-        masks = tuple(str(word) for word in content.get("masks", ["none"]))
-        flags = tuple(str(word) for word in content.get("train_flags", []))
+        masks, flags = (words_of(content, name, usual) for name, usual in (("masks", ["none"]), ("train_flags", [])))
     except OSError as error:
         raise BlendingNerfError(f"there is no scene {file}: name {DEMO}, or a scene's JSON file") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -107,6 +106,18 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
         train_flags=flags,
         development=bool(content.get("development", False)),
     )
+
+
+def words_of(content: Mapping[str, Any], name: str, usual: List[str]) -> Tuple[str, ...]:
+    """A list of words in a scene's file.
+
+    Raises:
+        TypeError: it is no list; of a string each letter would be one.
+    """
+    words = content.get(name, usual)
+    if not isinstance(words, list):
+        raise TypeError(f"{name} is {words!r}, wanted a list")
+    return tuple(str(word) for word in words)
 
 
 def read_scenes(names: Sequence[str], data: Sequence[str]) -> List[SceneCase]:

@@ -107,12 +107,19 @@ def markdown(results: Sequence[Mapping[str, Any]], columns: Mapping[str, str] = 
     lines = [_line(heads), _line(["---"] * 3 + ["---:"] * (len(heads) - 3))]
     for (scene, edit, method), figures in rows_of(results, [*columns, SECONDS]).items():
         seconds = figures[SECONDS]
-        cells = ["–" if figures[name] is None else str(figures[name]) for name in columns]
         count = sum(row_of(result) == (scene, edit, method) for result in results)
+        cells = [_of_seeds(figures[name], count) for name in columns]
         marked = f"{scene} (development)" if scene in development else scene
         shown = "–" if seconds is None else f"{seconds.mean:.0f}"
         lines.append(_line([marked, edit, method, *cells, shown, str(count)]))
     return "\n".join([*lines, "", *notes(results)])
+
+
+def _of_seeds(figure: Optional[Spread], count: int) -> str:
+    """A figure over seeds; where some seeds have none, that is said: their mean is not that of all."""
+    if figure is None:
+        return "–"
+    return str(figure) if figure.count == count else f"{figure} ({figure.count} of {count})"
 
 
 def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:

@@ -106,13 +106,47 @@ def leaked_change(
 
     Args:
         original, edited: pictures of the same views.
-        mask: the subject's pixels. Of a mask that is our own region, 1 minus this is the share that lies inside it.
+        mask: the subject's pixels.
         dilation: pixels around the mask that count as inside.
     """
     original, edited = as_picture_pair(original, edited)
     outside = split_by_mask(mask, original, dilation).outside
     difference = (original - edited).abs()
     return _share(difference.where(difference > ROUNDING, 0.0).sum(-1), outside)
+
+
+def kept_inside(
+    original: Float[Tensor, "views height width 3"],
+    edited: Float[Tensor, "views height width 3"],
+    mask: Bool[Tensor, "views height width"],
+    *,
+    dilation: int,
+) -> float:
+    """Share of the change that lies inside a mask.
+
+    Formula: 1 - `leaked_change`.
+    Range: [0, 1]; where nothing has changed there is no share to tell.
+    Better: higher.
+    Source: ours.
+
+    Args:
+        original, edited: pictures of the same views.
+        mask: where the change was meant to be, such as our own region.
+        dilation: pixels around the mask that count as inside.
+
+    Raises:
+        BlendingNerfError: nothing has changed.
+
+    Example:
+        >>> import torch
+        >>> original, edited = torch.zeros(1, 1, 2, 3), torch.zeros(1, 1, 2, 3)
+        >>> edited[0, 0, :, 0] = torch.tensor([0.6, 0.2])
+        >>> round(kept_inside(original, edited, torch.tensor([[[True, False]]]), dilation=0), 6)
+        0.75
+    """
+    if float((original - edited).abs().max()) <= ROUNDING:
+        raise BlendingNerfError("nothing has changed, so no share of it lies anywhere")
+    return 1.0 - leaked_change(original, edited, mask, dilation=dilation)
 
 
 def _share(amounts: Float[Tensor, "views height width"], side: Bool[Tensor, "views height width"]) -> float:

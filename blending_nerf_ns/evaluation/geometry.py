@@ -84,22 +84,11 @@ def chamfer_inside_outside(
 
     Returns:
         Both sides. A direction is None on a side where its cloud has no point: an object that was removed leaves
-        nothing inside to ask about.
-
-    Raises:
-        BlendingNerfError: a side has no point of either cloud.
+        nothing inside to ask about, and an addition in free air that did not grow had nothing there before.
     """
     original, edited = as_points("original points", original), as_points("edited points", edited)
     original_inside, edited_inside = _ask(is_inside, original), _ask(is_inside, edited)
     to_edited, to_original = _nearest(original, edited), _nearest(edited, original)
-    for side, count in (
-        ("inside", original_inside.sum() + edited_inside.sum()),
-        ("outside", (~original_inside).sum() + (~edited_inside).sum()),
-    ):
-        if count == 0:
-            raise BlendingNerfError(
-                f"0 of {len(original)} original and {len(edited)} edited points are {side} the region."
-            )
     return ChamferSides(
         inside=_chamfer(to_edited[original_inside], to_original[edited_inside]),
         outside=_chamfer(to_edited[~original_inside], to_original[~edited_inside]),

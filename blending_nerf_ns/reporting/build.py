@@ -94,7 +94,12 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         pictures = render_pictures(model, views.cameras, "Edited")
         clock.lap("views")
         measured = bench.measure(layers, pictures, source, target)
-        each = measure_each(bench, layers) if len(layers) > 1 else []
+        own = [edit.info.source_text for edit in layers] if kind == "demo" and not options.subject else []
+        alone = [
+            bench.of(read_masks(kind, found, views, [subject], None, options.mask_room)) if subject else bench
+            for subject in own or [""] * len(layers)
+        ]
+        each = measure_each(alone, layers) if len(layers) > 1 else []
         region = bench.region(layers) if layers else None
         clock.lap("figures")
         sweep = None
@@ -127,7 +132,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         "chamfer_pixels": int(every_nth(plain.depth, MOST_POINTS).sum()),
         "prompt_pool": measured.pool,
         "metrics": figures_content(measured.figures),
-        "per_layer": layers_content(layers, each),
+        "per_layer": layers_content(layers, each, bool(own)),
         "sweep": sweep,
         "losses": [finite(step) for step in read_losses(found.folder)],
         "seconds": clock.seconds,
@@ -180,11 +185,11 @@ def read_masks(
     return Masks(masks, check_not_empty(with_room(masks, room), kind))
 
 
-def measure_each(bench: Bench, layers: List[Edit]) -> List[Measured]:
-    """Each layer alone switched on, by its own texts."""
+def measure_each(benches: List[Bench], layers: List[Edit]) -> List[Measured]:
+    """Each layer alone switched on, by its own texts, on a bench of its own."""
     measured = []
-    model = _blend(bench)
-    for edit in layers:
+    for bench, edit in zip(benches, layers, strict=True):
+        model = _blend(bench)
         with shown_as(model, only(edit.info)):
             pictures = render_pictures(model, bench.views.cameras, f"Layer {edit.info.name}")
         info = edit.info
@@ -240,15 +245,25 @@ def figures_content(figures: Mapping[str, Figure]) -> Dict[str, Any]:
     return {name: {**figures[name]._asdict(), **metric.description} for name, metric in METRICS.items()}
 
 
-def layers_content(layers: List[Edit], each: List[Measured]) -> Optional[Dict[str, Any]]:
-    """The figures of each layer alone and their means; None where there is only one layer."""
+def layers_content(layers: List[Edit], each: List[Measured], own_masks: bool) -> Optional[Dict[str, Any]]:
+    """The figures of each layer alone and their means; None where there is only one layer.
+
+    Args:
+        layers: lowest first.
+        each: their figures.
+        own_masks: whether each has a mask of its own; else one is of all of them.
+    """
     if not each:
         return None
     alone = [
         {"id": edit.info.id, "name": edit.info.name, "metrics": _short(measured.figures)}
         for edit, measured in zip(layers, each, strict=True)
     ]
-    return {"layers": alone, "mean": _short(mean_figures([measured.figures for measured in each]))}
+    return {
+        "layers": alone,
+        "own_masks": own_masks,
+        "mean": _short(mean_figures([measured.figures for measured in each])),
+    }
 
 
 def _short(figures: Mapping[str, Figure]) -> Dict[str, Any]:

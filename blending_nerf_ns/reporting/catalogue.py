@@ -87,8 +87,8 @@ METRICS: Dict[str, Metric] = {
     "own_region_share_of_change": Metric(
         "Share of the change inside our own region",
         OWN,
-        change.leaked_change,
-        "1 minus it, with our own region's silhouette (margin included) as the mask: higher is better",
+        change.kept_inside,
+        "our own region's silhouette, margin included, is the mask",
     ),
     "own_region_psnr_outside": Metric(
         "PSNR outside our own region (dB)",

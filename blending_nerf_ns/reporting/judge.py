@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_JUDGE = "embedded-judge"
 """The judge where none is named: the small model that ships for judging, which never guides."""
+FOLDER_CONFIG = "open_clip_config.json"
+"""What tells open_clip's own folders, with weights in them, from others."""
 BATCH = 16
 """Pictures that are encoded at a time."""
 
@@ -37,7 +39,13 @@ class JudgeConfig:
     @property
     def name(self) -> str:
         """Model and weights, for people."""
-        return f"{self.model} ({self.pretrained})" if self.pretrained else self.model
+        return f"{self.model} ({self.pretrained})" if self.pretrained and not self.has_own_weights else self.model
+
+    @property
+    def has_own_weights(self) -> bool:
+        """Whether the model's name says its weights, too; `pretrained` is not read then."""
+        embedded = self.model in ("embedded", DEFAULT_JUDGE)
+        return embedded or self.model.startswith("hf-hub:") or (Path(self.model).expanduser() / FOLDER_CONFIG).is_file()
 
     @property
     def weights(self) -> Optional[Path]:
@@ -103,21 +111,33 @@ def kinship(judge: JudgeConfig, guide: JudgeConfig) -> List[str]:
             f"Judge and guide are the same model, {judge.name}: an edit is scored by the model that it was fitted to, and "
             "its scores say little. Name another with --judge.model and --judge.pretrained."
         ]
-    if judge.model == guide.model:
+    if _model_of(judge) == _model_of(guide):
         return [f"Judge {judge.name} and guide {guide.name} have the same architecture; only their weights may differ."]
     return []
 
 
 def same_model(judge: JudgeConfig, guide: JudgeConfig) -> bool:
-    """Whether both names mean one model, as far as names can tell. Paths are compared as files."""
+    """Whether both names mean one model, as far as names can tell. Paths are compared as files.
+
+    Example:
+        >>> same_model(JudgeConfig("ViT-B/16", "openai"), JudgeConfig("ViT-B-16", "openai"))
+        True
+    """
 
     def weights(config: JudgeConfig) -> Optional[str]:
-        if config.model in ("embedded", "embedded-judge") or config.pretrained is None:
-            return None
-        path = Path(config.pretrained).expanduser()
-        return str(path.resolve()) if path.exists() else config.pretrained
+        return _as_file(config.pretrained) if config.pretrained and not config.has_own_weights else None
 
-    return judge.model == guide.model and weights(judge) == weights(guide)
+    return _model_of(judge) == _model_of(guide) and weights(judge) == weights(guide)
+
+
+def _model_of(config: JudgeConfig) -> str:
+    """A model under one name: open_clip takes "ViT-B/16" for "ViT-B-16", and a folder has many."""
+    return _as_file(config.model) if config.has_own_weights else config.model.replace("/", "-")
+
+
+def _as_file(name: str) -> str:
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name
 
 
 def read_texts(judge: Judge, texts: List[str]) -> Tuple[Optional[Float[Tensor, "texts features"]], List[str]]:

@@ -11,14 +11,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.change import leaked_change, leaked_pixels, mean_inside_outside
+from blending_nerf_ns.evaluation.change import kept_inside, leaked_change, leaked_pixels, mean_inside_outside
 from blending_nerf_ns.evaluation.directions import (
     clip_direction_similarity,
     edit_direction_consistency,
     view_change_consistency,
 )
 from blending_nerf_ns.evaluation.geometry import chamfer_distance, chamfer_inside_outside
-from blending_nerf_ns.evaluation.inputs import ROUNDING
 from blending_nerf_ns.evaluation.preservation import lpips_outside, psnr, psnr_outside, ssim, ssim_outside
 from blending_nerf_ns.evaluation.text import clip_similarity, manipulative_precision, r_precision
 from blending_nerf_ns.model import AMOUNTS
@@ -175,8 +174,8 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     no_region = NO_REGION if case.own is None else None
     put(
         "own_region_share_of_change",
-        lambda: _share_inside(original, edited, own),
-        no_region or _still(original, edited),
+        lambda: kept_inside(original, edited, own, dilation=0),
+        no_region,
     )
     put("own_region_psnr_outside", lambda: psnr_outside(original, edited, own, dilation=dilation), no_region)
     for name in AMOUNTS:
@@ -197,15 +196,6 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
             no_region or case.no_points,
         )
     return figures
-
-
-def _share_inside(original: Tensor, edited: Tensor, own: Bool[Tensor, "views height width"]) -> float:
-    return 1.0 - leaked_change(original, edited, own, dilation=0)
-
-
-def _still(original: Tensor, edited: Tensor) -> Optional[str]:
-    still = float((original - edited).abs().max()) <= ROUNDING
-    return "nothing has changed, so no share of it lies anywhere" if still else None
 
 
 def _known(distance: Optional[float]) -> float:

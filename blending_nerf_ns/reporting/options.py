@@ -66,6 +66,11 @@ class ReportOptions:
             value = getattr(self, name)
             if value < least:
                 raise BlendingNerfError(f"--{name.replace('_', '-')} is {value}, wanted {least} or more")
+        if self.judge.pretrained and self.judge.has_own_weights:
+            raise BlendingNerfError(
+                f"--judge.pretrained {self.judge.pretrained}: {self.judge.model} has weights of its own; name an open_clip model "
+                "with --judge.model ViT-L-14, or leave this out"
+            )
         if self.mask_dilation < 0:
             raise BlendingNerfError(f"--mask-dilation is {self.mask_dilation}, wanted 0 pixels or more")
         if not ROUNDING <= self.change_threshold < 1:

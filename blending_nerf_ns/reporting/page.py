@@ -46,7 +46,7 @@ def html_page(report: Report, shown_views: int) -> str:
         _section("How it was measured", _facts(content)),
         _section("Contact sheet", _sheet(report, shown_views)),
         _section("Figures", _figures(content)),
-        *([_section("Each layer alone", _layers(content["per_layer"]))] if content["per_layer"] else []),
+        *([_section("Each layer alone", _layers(content))] if content["per_layer"] else []),
         *([_section("Strength sweep", _sweep(content))] if content["sweep"] else []),
         _section("Training losses", _losses(content)),
     ]
@@ -159,7 +159,13 @@ def _figure(metric: Content, with_reason: bool) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _layers(per_layer: Content) -> str:
+def _layers(content: Content) -> str:
+    per_layer = content["per_layer"]
+    masked = content["masks"]["kind"] != "none"
+    shared = (
+        "Masks and close-ups are of what all layers edit together: what one does to another's object has not leaked."
+    )
+    note = f"<p class=muted>{shared}</p>" if masked and not per_layer["own_masks"] else ""
     columns = [(layer["name"] or layer["id"], layer["metrics"]) for layer in per_layer["layers"]]
     columns.append(("mean", per_layer["mean"]))
     head = "".join(f"<th>{escape(name)}</th>" for name in ("figure", *(name for name, _ in columns)))
@@ -167,7 +173,7 @@ def _layers(per_layer: Content) -> str:
     for name in per_layer["mean"]:
         values = "".join(f"<td>{shown(metrics[name]['value'])}</td>" for _, metrics in columns)
         lines.append(f"<tr><td>{escape(METRICS[name].title)}</td>{values}</tr>")
-    return f"<div class=wide><table class=numbers><tr>{head}</tr>{''.join(lines)}</table></div>"
+    return f"{note}<div class=wide><table class=numbers><tr>{head}</tr>{''.join(lines)}</table></div>"
 
 
 def _sweep(content: Content) -> str:

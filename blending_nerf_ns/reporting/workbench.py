@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,13 @@ class Bench:
         self._close_before = self._close_up(plain.original)
         self._regions: Dict[str, OwnRegion] = {}
         self._asked = every_nth(plain.depth, MOST_POINTS)
+
+    def of(self, masks: Optional[Masks]) -> Bench:
+        """The same bench for edits that belong elsewhere."""
+        other = copy.copy(self)
+        other.masks = masks
+        other._close_before = other._close_up(self.plain.original)
+        return other
 
     def measure(self, layers: List[Edit], pictures: Pictures, source: str, target: str) -> Measured:
         """All figures of some layers.
