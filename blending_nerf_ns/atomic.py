@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Optional
 
 
@@ -32,3 +33,14 @@ def replacing(path: Path, folder: Optional[Path] = None) -> Iterator[Path]:
     partial = (folder or path.parent) / f"{path.name}.partial"
     yield partial
     os.replace(partial, path)
+
+
+def writable(folder: Path) -> None:
+    """Make a folder, and a file in it that is gone again: what cannot be written is said before it is worked out.
+
+    Raises:
+        OSError: of the disk, with its name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass

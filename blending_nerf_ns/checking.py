@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from jaxtyping import Float
@@ -9,9 +11,12 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.file import read_edit_header
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.edits.solids import solid_bounds
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.masks import find_masks
 
 if TYPE_CHECKING:
+    from blending_nerf_ns.bases.base import Base
     from blending_nerf_ns.pipeline import BlendingPipelineConfig
 
 
@@ -25,14 +30,17 @@ def check_edit(config: BlendingPipelineConfig) -> None:
     if config.edit_steps > 0 and not (config.interactive and not config.target_text.strip()):
         if not config.target_text.strip():
             raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
+        if config.target_text.strip() == config.source_text.strip():
+            raise BlendingNerfError(
+                f"source and target text are both {config.target_text!r}: there is nothing to edit towards"
+            )
+        check_models(config)
         if not config.resumed:  # a checkpoint has its region and its layers, wherever their files went
             check_region(config)
     unknown = sorted(set(config.operations) - set(OPERATIONS))
     if unknown or not config.operations:
         raise BlendingNerfError(f"--pipeline.operations {tuple(config.operations)}: choose among {OPERATIONS}")
-    for name, least in (("views", 1), ("views_per_step", 1), ("crops", 1), ("lone_crops", 0)):
-        if (value := getattr(config.guidance, name)) < least:
-            raise BlendingNerfError(f"--pipeline.guidance.{name.replace('_', '-')} {value}: at least {least}")
+    check_numbers(config)
     if config.resumed:
         return
     for path in config.edits:
@@ -42,6 +50,60 @@ def check_edit(config: BlendingPipelineConfig) -> None:
             "--pipeline.edits are of a base that is trained already, and here another would be: name it with --pipeline.base-run, or "
             "say --pipeline.edits-of-any-base True if their regions lie where they should"
         )
+
+
+LEAST = {"views": 1, "views_per_step": 1, "crops": 1, "lone_crops": 0, "image_size": 8, "rays_per_chunk": 1}
+"""Of the guidance's numbers; its weights, budgets and shares are 0 or more."""
+WEIGHTS = ("weight_", "budget_", "settle_", "coarse_", "open_", "view_memory")
+
+
+def check_numbers(config: BlendingPipelineConfig) -> None:
+    """Say which number cannot be, with the least that can.
+
+    Raises:
+        BlendingNerfError: with the flag and its value.
+    """
+    guidance = vars(config.guidance)
+    least = {name: 0 for name in guidance if name.startswith(WEIGHTS)} | LEAST
+    said = {f"guidance.{name}": (guidance[name], wanted) for name, wanted in least.items()}
+    trains_base = config.base_run is None and not config.resumed
+    said |= {"edit_steps": (config.edit_steps, 0), "base_steps": (config.base_steps, 1 if trains_base else 0)}
+    for name, (value, wanted) in said.items():
+        if value is not None and not value >= wanted:  # not a number is no number
+            raise BlendingNerfError(f"--pipeline.{name.replace('_', '-')} {value}: at least {wanted}")
+
+
+def check_models(config: BlendingPipelineConfig) -> None:
+    """Say which model there cannot be, as far as names tell: whether weights can be fetched shows when they are.
+
+    Raises:
+        BlendingNerfError: a guide that open_clip does not know, weights that are neither a file nor a tag, a folder of a
+            localiser that is not there.
+    """
+    from blending_nerf_ns.guidance.clip import check_names
+    from blending_nerf_ns.localization.clipseg import check_localizer
+
+    check_names(config.guidance.model, config.guidance.pretrained)
+    if config.region.reads("text"):
+        check_localizer(config.region.localizer)
+
+
+def check_place(config: BlendingPipelineConfig, images: Sequence[Path], base: Base) -> None:
+    """Say before a base is trained for minutes that masks are none of its photos, or a solid is not in its scene.
+
+    Args:
+        config: whose region is meant.
+        images: the training images.
+        base: for the extent of its scene; it need not be trained.
+
+    Raises:
+        BlendingNerfError: see `find_masks` and `solid_bounds`.
+    """
+    if config.region.reads("masks") and config.region.masks is not None:
+        find_masks(config.region.masks, images)
+    for source in ("box", "sphere"):
+        if config.region.reads(source):
+            solid_bounds(config.region.solid(source), base.grid_box, base.contracted)
 
 
 def check_region(config: BlendingPipelineConfig) -> None:

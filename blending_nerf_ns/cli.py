@@ -27,14 +27,14 @@ COMMANDS = {
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    """Entry point; what the user can put right is said in one line and ends with status 1.
+    """Entry point; what the user can put right, or the disk refuses, is said in one line and ends with status 1.
 
     Args:
         arguments: of the command line; those of this process if none are given.
     """
     try:
         tyro.cli(choice(COMMANDS), prog="blending-nerf", args=arguments)
-    except BlendingNerfError as error:
+    except (BlendingNerfError, OSError) as error:
         sys.exit(f"blending-nerf: {error}")
 
 

@@ -1,8 +1,23 @@
 """The errors and warnings that are meant for the person who runs a command."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class BlendingNerfError(ValueError):
     """Something the user gave cannot be used; the message says what, with its value, and what to do."""
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """What the user can put right ends a command with one line and status 1, and not with a traceback."""
+    try:
+        yield
+    except BlendingNerfError as error:
+        sys.exit(f"blending-nerf: {error}")
 
 
 class NothingFound(BlendingNerfError):

@@ -18,7 +18,7 @@ from typing_extensions import Annotated
 from blending_nerf_ns.adopting import adopt_base
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
-from blending_nerf_ns.checking import check_edit, transparency_hint
+from blending_nerf_ns.checking import check_edit, check_place, transparency_hint
 from blending_nerf_ns.checkpoints import load_whole
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.age import of_any_age
@@ -42,6 +42,10 @@ from blending_nerf_ns.team import present_team
 
 SAVE_EVERY = 100
 """Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""
+RESTS = (
+    "Nothing is left to train, and all is saved. The viewer stays open: edit on there, or end the run with Ctrl-C "
+    "(--viewer.quit-on-train-completion True ends it by itself)."
+)
 VIEWER_MEMORY = 1 << 28
 """Bytes for the base's last pictures where a viewer is: some 200,000 rays of the small config."""
 
@@ -146,6 +150,8 @@ class BlendingPipeline(VanillaPipeline):
             self.model.layers.make_room(state, "layers.")
             self.model.load_state_dict(state)
         photos = cast(InputDataset, self.datamanager.train_dataset)
+        if test_mode == "val" and not config.resumed and config.edit_steps > 0 and config.target_text.strip():
+            check_place(config, photos.image_filenames, self.model.scene)
         self._preparation = Preparation(config, self.model, photos, self.team, self.model.device)
         self._grad_scaler = grad_scaler
         self.clock = StageClock(self.team.leads)
@@ -153,6 +159,7 @@ class BlendingPipeline(VanillaPipeline):
         """Set when training begins; None where there is none, as in ns-viewer."""
         self.last_step: Optional[int] = None
         """The trainer's count of the last step that was taken."""
+        self._has_rested = False
         self.session = Session(self)
         self.session.waits = config.interactive and test_mode == "val"
         self.session.steered = config.steered and test_mode == "val"
@@ -285,6 +292,9 @@ class BlendingPipeline(VanillaPipeline):
         if self.clock.runs:
             self._end_stage("edit")
         self.save()
+        if not self._has_rested:
+            self._say(RESTS)
+        self._has_rested = True
         self.trainer.training_state = "paused"
 
     def _freeze_base(self) -> None:

@@ -16,6 +16,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, without_effect
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.look import inherit_look, look_said_after
 from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
@@ -53,6 +54,7 @@ class BlendingTrainer(Trainer):
 
     config: BlendingTrainerConfig
 
+    @in_one_line()
     def setup(self, test_mode="val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         # the viewer takes it for its pictures; ours may save, which takes it again, while the loop has it for a step
@@ -98,6 +100,7 @@ class BlendingTrainer(Trainer):
         pipeline = cast(BlendingPipeline, self.pipeline)
         return TeamOptimizers(pipeline.team, self.config.optimizers.copy(), pipeline.get_param_groups())
 
+    @in_one_line()
     def train(self) -> None:
         """Train until the stages are done: nerfstudio would run `max_num_iterations` MORE steps after a resume.
 

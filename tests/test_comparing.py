@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tiny_run import ring
 
+from blending_nerf_ns.cli import main
 from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
@@ -162,6 +163,16 @@ def test_scenes_say_what_is_wrong_with_them(tmp_path: Path) -> None:
         EditCase("recolour", "a", "b", ("paint",))
     with pytest.raises(BlendingNerfError, match="the room 'below'; choose among none, around, above"):
         EditCase("recolour", "a", "b", room="below")  # type: ignore[arg-type]
+
+
+def test_flags_for_other_commands_stand_behind_an_equals_sign(tmp_path: Path, capsys) -> None:
+    """As the help shows them: what follows a space would be this command's own."""
+    flags = [
+        "--train-flags=--pipeline.edit-steps 200",
+        "--evaluate-flags=--judge.model ViT-L-14 --judge.pretrained openai",
+    ]
+    main(["compare", "--no-run", "--work", str(tmp_path), *flags])
+    assert "There are no results yet." in capsys.readouterr().out
 
 
 # -- running --------------------------------------------------------------------------------------------------------

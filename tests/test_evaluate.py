@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capt
 
 from blending_nerf_ns.cli import main
 from blending_nerf_ns.demo.capture import demo_capture_scene, find_subject, read_mask
+from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
@@ -232,6 +234,29 @@ def test_layers_are_measured_each_alone_as_well(folder: Path, tmp_path: Path, mo
     words = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf8")).text)
     assert "Each layer alone" in words and "mean" in words and "Strength sweep" not in words
 
+    # the same edit once more, as one of another object: it is measured by the mask of that
+    base_of = read_edit_header(file).base
+    edit = load_edit(file, base_of)
+    edit.info = replace(edit.info, source_text="a red cube", id="another")
+    save_edit(edit, base_of, file)
+    main(["edits", "apply", str(stacked), str(file)])
+    where = (
+        "--num-views",
+        "2",
+        "--image-size",
+        "24",
+        "--sweep-views",
+        "0",
+        "--data",
+        "capture",
+        "--mask-dilation",
+        "0",
+    )
+    evaluated(stacked, "--output", tmp_path, "--masks", "demo", *where)
+    per_layer = json.loads((tmp_path / "report.json").read_text())["per_layer"]
+    ball, same, cube = (layer["metrics"]["changed_inside"]["value"] for layer in per_layer["layers"])
+    assert per_layer["own_masks"] and same == pytest.approx(ball, rel=0.02) and cube != pytest.approx(ball, rel=0.02)
+
 
 @pytest.mark.slow
 def test_what_the_command_cannot_use_is_said_in_one_line(
@@ -246,6 +271,8 @@ def test_what_the_command_cannot_use_is_said_in_one_line(
     told = refused(whole, "--views", "test", "--masks", "polygons", polygons)
     assert "0 of the 3 test views are called 'train_000.png'; they are called test_000" in told
     assert "no alpha channel" in refused(whole, "--views", "train", "--masks", "alpha")
+    assert "open_clip has no model 'ViT-L14'. Close names: " in refused(whole, "--judge.model", "ViT-L14")
+    assert "Not a directory" in refused(whole, "--output", polygons / "below"), "before anything is measured"
     assert "fits none of the demo scene's objects" in refused(whole, "--masks", "demo", "--subject", "a fox")
     with (shown := whole / "look.json").open("w") as file:
         (layer,) = json.loads((whole / "evaluation" / "report.json").read_text())["layers"]

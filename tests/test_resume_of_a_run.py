@@ -133,6 +133,12 @@ def test_flags_that_change_nothing_are_told() -> None:
     assert edits.startswith("--pipeline.edits: the run that is resumed") and "found again" in margin
     (cut,) = without_effect(given, RegionConfig(source="file"), False, False, False)
     assert cut.startswith("--pipeline.region.margin-distance: a region from a file is cut as the file says")
+    box = frozenset({"region.box_size", "region.file", "region.threshold"})
+    (unread, file) = without_effect(box, RegionConfig(), False, False, False)
+    assert unread.endswith("say --pipeline.region.source box.") and file.startswith(
+        "--pipeline.region.file: the region's"
+    )
+    assert len(without_effect(box, RegionConfig(source="text & box"), False, False, False)) == 1
     base = frozenset({"base_run", "model.base.num_levels", "model.edit_samples_per_ray"})
     assert without_effect(base, RegionConfig(), False, False, False) == []
     (run, levels) = without_effect(base, RegionConfig(), True, False, False)

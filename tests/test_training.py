@@ -9,11 +9,12 @@ from typing import Optional, Tuple
 import pytest
 import torch
 import tyro
+from PIL import Image
 from tiny_run import tiny_model
 from typing_extensions import Annotated
 
 from blending_nerf_ns.adopting import describe, flags_given, take_where_default
-from blending_nerf_ns.checking import check_edit, transparency_hint
+from blending_nerf_ns.checking import check_edit, check_place, transparency_hint
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.file import save_edit
@@ -21,6 +22,7 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig
+from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.overlay import region_overlay
 from blending_nerf_ns.pipeline import BlendingPipelineConfig
 from blending_nerf_ns.schedule import exponential, set_rate
@@ -98,11 +100,40 @@ BALL = {"target_text": "a blue ball", "source_text": "a ball"}
         ({**BALL, "guidance": GuidanceConfig(views_per_step=0)}, "views-per-step 0: at least 1"),
         ({**BALL, "guidance": GuidanceConfig(crops=0)}, "crops 0: at least 1"),
         ({**BALL, "guidance": GuidanceConfig(lone_crops=-1)}, "lone-crops -1: at least 0"),
+        ({**BALL, "guidance": GuidanceConfig(image_size=0)}, "guidance.image-size 0: at least 8"),
+        ({**BALL, "guidance": GuidanceConfig(rays_per_chunk=0)}, "rays-per-chunk 0: at least 1"),
+        ({**BALL, "guidance": GuidanceConfig(weight_direction=-1.0)}, "weight-direction -1.0: at least 0"),
+        ({**BALL, "guidance": GuidanceConfig(budget_remove=float("nan"))}, "budget-remove nan: at least 0"),
+        ({**BALL, "edit_steps": -5}, "edit-steps -5: at least 0"),
+        ({**BALL, "base_steps": 0}, "base-steps 0: at least 1"),
+        ({**BALL, "target_text": "a ball "}, "are both"),
+        (
+            {**BALL, "guidance": GuidanceConfig("ViT-B-61", "openai")},
+            "has no model 'ViT-B-61'.* Close names: .*ViT-B-16",
+        ),
+        ({**BALL, "guidance": GuidanceConfig("ViT-B-16", "openia")}, "Did you mean 'openai'"),
+        ({**BALL, "guidance": GuidanceConfig("ViT-B-16", "/nowhere/a.safetensors")}, "--pipeline.guidance.pretrained"),
+        ({**BALL, "region": RegionConfig(localizer="./nowhere")}, "--pipeline.region.localizer"),
     ],
 )
 def test_a_useless_edit_is_refused_before_a_base_is_trained(changes: dict, message: str) -> None:
     with pytest.raises(BlendingNerfError, match=message):
         check_edit(BlendingPipelineConfig(**changes))
+
+
+def test_what_is_not_in_the_scene_is_refused_before_a_base_is_trained(tmp_path: Path) -> None:
+    base, images = tiny_model(contracted=False).base, [tmp_path / "photo.png"]
+    Image.new("L", (8, 8), 255).save(tmp_path / "other.png")
+    region = RegionConfig(source="masks & box", masks=tmp_path)
+    config = BlendingPipelineConfig(source_text="a ball", target_text="a blue ball", region=region)
+    with pytest.raises(BlendingNerfError, match=r"none of the 1 masks .*is named as a training image"):
+        check_place(config, images, base)
+    for name in ("photo.png", "other.png"):
+        Image.new("L", (8, 8), 255).save(tmp_path / name)
+    check_place(config, images, base)
+    region.box_center = (50.0, 0.0, 0.0)
+    with pytest.raises(BlendingNerfError, match="lies outside the scene"):
+        check_place(config, images, base)
 
 
 def test_edits_of_a_base_want_that_base(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from blending_nerf_ns.adopting import adopt_resumed_run, flags_given
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.loss_record import inherit
 
 allow_nerfstudio_checkpoints()
@@ -41,6 +42,7 @@ class FinetuneTrainer(Trainer):
 
     config: FinetuneTrainerConfig
 
+    @in_one_line()
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         if self.config.load_dir is not None:
@@ -53,6 +55,7 @@ class FinetuneTrainer(Trainer):
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         self.config.save_config()
 
+    @in_one_line()
     def train(self) -> None:
         """Train until the stages are done: nerfstudio would run `max_num_iterations` MORE steps after a resume."""
         pipeline = cast(FinetunePipeline, self.pipeline)

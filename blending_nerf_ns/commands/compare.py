@@ -10,6 +10,7 @@ from typing import Literal, Optional, Tuple
 import tyro
 from typing_extensions import Annotated
 
+from blending_nerf_ns.atomic import writable
 from blending_nerf_ns.errors import BlendingNerfError
 
 
@@ -36,13 +37,13 @@ class CompareOptions:
     size: Literal["cpu", "gpu"] = "cpu"
     """Which configurations of the methods."""
     train_flags: str = ""
-    """More flags for every ns-train, in one string: "--pipeline.edit-steps 200"."""
+    """More flags for every ns-train, in one string and behind a "=": --train-flags="--pipeline.edit-steps 200"."""
     base_flags: str = ""
-    """More flags for the bases' ns-train alone."""
+    """More flags for the bases' ns-train alone, likewise."""
     run: bool = True
     """Run what is not there yet; with --no-run the table is printed of what there is."""
     evaluate_flags: str = ""
-    """More flags for every `blending-nerf evaluate`: "--judge.model ViT-L-14 --judge.pretrained openai"."""
+    """More flags for every `blending-nerf evaluate`: --evaluate-flags="--judge.model ViT-L-14 --judge.pretrained openai"."""
 
 
 def compare(
@@ -76,6 +77,8 @@ def compare(
     if not options.run:
         print(markdown([result for cell in cells if (result := read_result(cell, place)) is not None]))
         return
+    for folder in (place.work, place.results):
+        writable(folder)
     results, failures = run_cells(cells, place)
     print(markdown(results))
     if failures:

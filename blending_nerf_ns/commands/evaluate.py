@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from typing_extensions import Annotated
 
-from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.atomic import replacing, writable
 from blending_nerf_ns.reporting.options import ReportOptions
 
 JSON, PAGE, FOLDER = "report.json", "report.html", "evaluation"
@@ -34,6 +34,8 @@ def evaluate(
     from blending_nerf_ns.reporting.page import html_page, shown
 
     console = Console()
+    if options.output is not None:
+        writable(options.output)
     report = build_report(run, options)
     content = report.content
     output = options.output or Path(content["run"]) / FOLDER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Dict, Optional, cast
 
@@ -11,10 +12,13 @@ import numpy as np
 import torch
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 from typing_extensions import Annotated
 
+from blending_nerf_ns.atomic import writable
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
 
 FILE, SHEET, REPORT = "region.safetensors", "region_overlay.png", "region.json"
@@ -51,11 +55,14 @@ def show_region(
         guide: open_clip model that decides between several parts, or "embedded".
         guide_pretrained: its pretrained tag or a local path of weights.
         device: where to compute.
+
+    What a training config looks with is not what stands here as it is: to see what it would find, give its region's settings,
+    its guide and its resolution (`ns-train blending-nerf --help` names them).
     """
     from blending_nerf_ns.bases.nerfacto import NerfactoBase
     from blending_nerf_ns.commands.overlay import overlay_view
     from blending_nerf_ns.commands.scene import open_scene
-    from blending_nerf_ns.guidance.clip import load_clip
+    from blending_nerf_ns.guidance.clip import check_names, load_clip
     from blending_nerf_ns.localization.build import build_region
     from blending_nerf_ns.localization.file import save_region
     from blending_nerf_ns.localization.keeping import Search, keep_region
@@ -63,6 +70,21 @@ def show_region(
     from blending_nerf_ns.sheet import contact_sheet
 
     console, started = Console(), time.perf_counter()
+    for name, value, least in (
+        ("resolution", resolution, 2),
+        ("pictures", pictures, 1),
+        ("picture-size", picture_size, 8),
+    ):
+        if value < least:
+            raise BlendingNerfError(f"--{name} {value}: at least {least}")
+    region.check()
+    check_names(guide, guide_pretrained)
+    for field in fields(region):
+        if getattr(region, field.name) != field.default and (why := region.unread(field.name)):
+            console.print(
+                f"[yellow]--region.{field.name.replace('_', '-')}: {escape(why.replace('--pipeline.', '--'))}"
+            )
+    writable(output)
     scene, images = open_scene(run, data, device)
     base = cast(NerfactoBase, scene.base)
     searched = Search(
@@ -83,7 +105,6 @@ def show_region(
         ),
     )
     made = found.region.to(device)
-    output.mkdir(parents=True, exist_ok=True)
     save_region(made, output / FILE)
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+import torch
+
 from blending_nerf_ns.bases.loading import check_same_capture, load_base, read_base_run
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.views import FrozenScene
@@ -22,8 +24,12 @@ def open_scene(run: Path, data: Optional[Path], device: str) -> Tuple[FrozenScen
         The scene, and the training images' files.
 
     Raises:
-        BlendingNerfError: no run, no capture, or another capture than the run's.
+        BlendingNerfError: no run, no capture, another capture than the run's, or no such device.
     """
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise BlendingNerfError(f"--device {device} is none of torch's: cpu, cuda, cuda:1, ...") from error
     found = read_base_run(run)
     config = found.dataparser_config
     if data is not None:

@@ -159,6 +159,18 @@ def check_prompts_differ(
         )
 
 
+def check_names(model: str, pretrained: Optional[str]) -> None:
+    """Refuse what `load_clip` could never load, before work is spent that leads there; nothing is fetched.
+
+    Raises:
+        BlendingNerfError: open_clip has no such model, or it has no such weights.
+    """
+    if model not in (EMBEDDED, EMBEDDED_JUDGE):
+        from blending_nerf_ns.guidance import open_clip_source
+
+        open_clip_source.check_names(model, pretrained)
+
+
 def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, torch.device] = "cpu") -> ClipGuide:
     """A frozen CLIP from open_clip.
 

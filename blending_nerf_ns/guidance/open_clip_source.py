@@ -15,7 +15,10 @@ from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights
 HUB_PREFIX = "hf-hub:"
 FOLDER_CONFIG = "open_clip_config.json"
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-LOCAL_PATH = "give the path of a local file as pretrained (.safetensors, .pt or .bin, for this model)"
+LOCAL_PATH = (
+    "give the path of a local file as pretrained (--pipeline.guidance.pretrained, --guide-pretrained, --judge.pretrained; "
+    ".safetensors, .pt or .bin, for this model)"
+)
 
 
 def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
@@ -42,6 +45,12 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
         except Exception as error:  # unpickling, safetensors and load_state_dict each raise their own
             raise _unusable(model, pretrained, error) from error
     return network, tokenizer
+
+
+def check_names(model: str, pretrained: Optional[str]) -> None:
+    """See `clip.check_names`."""
+    if _folder(model, pretrained) is None and not model.startswith(HUB_PREFIX):
+        _check_pretrained(_known_name(model), pretrained)
 
 
 def _folder(model: str, pretrained: Optional[str]) -> Optional[Path]:
@@ -97,7 +106,9 @@ def _check_pretrained(model: str, pretrained: Optional[str]) -> None:
     tags = open_clip.list_pretrained_tags_by_model(model)
     known = f"Tags of {model}: {', '.join(tags) if tags else 'none'}."
     if not pretrained:
-        raise BlendingNerfError(f"The model {model!r} needs weights: a pretrained tag or the path of a file. {known}")
+        raise BlendingNerfError(
+            f"The model {model!r} needs weights: give a tag or the path of a file as pretrained. {known}"
+        )
     if open_clip.is_pretrained_cfg(model, pretrained) or os.path.isfile(pretrained):
         return
     if os.path.isdir(pretrained):

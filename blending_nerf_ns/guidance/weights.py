@@ -69,7 +69,11 @@ def hub_or_cache() -> Iterator[Hub]:
 
 
 def missing_weights(
-    what: str, places: Sequence[str], local_path: str, cause: Optional[BaseException] = None
+    what: str,
+    places: Sequence[str],
+    local_path: str,
+    cause: Optional[BaseException] = None,
+    instead: str = "use the embedded guidance, which needs no download (model 'embedded')",
 ) -> BlendingNerfError:
     """The error for weights that were found nowhere.
 
@@ -78,11 +82,12 @@ def missing_weights(
         places: where it was looked for.
         local_path: what a local path to give instead is, and how to give it.
         cause: what went wrong last.
+        instead: what does without.
     """
     reason = f" Last error: {summary(cause)}." if cause is not None else ""
     return BlendingNerfError(
         f"The weights of {what} were not found. Looked in: {'; '.join(places)}.{reason}\n"
-        f"Two ways out: {local_path}; or use the embedded guidance, which needs no download (model 'embedded')."
+        f"Two ways out: {local_path}; or {instead}."
     )
 
 

@@ -22,7 +22,11 @@ from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights
 
 EMBEDDED = "embedded"
 """Name of the small model that ships with the package."""
-LOCAL_PATH = "give a local folder made by save_pretrained of model and processor (config, weights, tokenizer) as model"
+LOCAL_PATH = (
+    "give the region's localizer (--region.localizer, in ns-train --pipeline.region.localizer) a local folder made by "
+    "save_pretrained of model and processor (config, weights, tokenizer)"
+)
+INSTEAD = "use the embedded localizer, which needs no download (localizer 'embedded')"
 
 
 class ClipSegLocalizer:
@@ -162,12 +166,22 @@ def load_clipseg(model: str, device: Union[str, torch.device] = "cpu") -> ClipSe
     folder = Path(model).expanduser()
     if folder.is_dir():
         network, processor = _load(str(folder), Hub(False, "not asked"))
-    elif model.count("/") != 1 or model[0] in "./~":
-        raise missing_weights(f"CLIPSeg {model!r}", (f"the folder {folder.absolute()}",), LOCAL_PATH)
     else:
+        check_localizer(model)
         with hub_or_cache() as hub:
             network, processor = _load(model, hub)
     return ClipSegLocalizer(network.to(device), processor, model, LOCALIZER)
+
+
+def check_localizer(model: str) -> None:
+    """Refuse what `load_clipseg` could never load, before work is spent that leads there; nothing is fetched.
+
+    Raises:
+        BlendingNerfError: neither "embedded", nor a folder that is there, nor a name as the hub has them.
+    """
+    folder = Path(model).expanduser()
+    if model != EMBEDDED and not folder.is_dir() and (model.count("/") != 1 or model[0] in "./~"):
+        raise missing_weights(f"CLIPSeg {model!r}", (f"the folder {folder.absolute()}",), LOCAL_PATH, instead=INSTEAD)
 
 
 def _load(model: str, hub: Hub) -> Tuple[Any, Any]:
@@ -188,7 +202,7 @@ def _load(model: str, hub: Hub) -> Tuple[Any, Any]:
         raise
     except Exception as error:  # transformers, the hub's client, safetensors and json raise their own
         places = (f"the folder {Path(model).absolute()}",) if local else hub.places(model)
-        raise missing_weights(f"CLIPSeg {model!r}", places, LOCAL_PATH, error) from error
+        raise missing_weights(f"CLIPSeg {model!r}", places, LOCAL_PATH, error, INSTEAD) from error
     missing = sorted(key for key in report["missing_keys"] if not key.endswith("position_ids"))
     if missing:  # transformers would go on with random values for these
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")

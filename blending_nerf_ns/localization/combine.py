@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Mapping, NamedTuple, Tuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
@@ -107,7 +108,7 @@ def _nearer(one: Bool[Tensor, "z y x"], other: Bool[Tensor, "z y x"]) -> Bool[Te
     """Which voxels lie nearer to one body than to another; none to a body of no voxels."""
     if not bool(one.any()) or not bool(other.any()):
         return torch.full_like(one, bool(one.any()))
-    away = [ndimage.distance_transform_edt(~body.cpu().numpy()) for body in (one, other)]
+    away = [np.asarray(ndimage.distance_transform_edt(~body.cpu().numpy())) for body in (one, other)]
     return torch.from_numpy(away[0] < away[1]).to(one.device)
 
 

@@ -13,6 +13,10 @@ from blending_nerf_ns.localization.combine import parse_sources
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.localization.masks import mask_files
 
+READ_BY = {"box_center": "box", "box_size": "box", "box_rotation": "box", "sphere_center": "sphere"}
+READ_BY |= {"sphere_radius": "sphere", "masks": "masks", "file": "file"}
+"""Which source reads a setting that the others do not."""
+
 
 @dataclass
 class RegionConfig:
@@ -72,6 +76,24 @@ class RegionConfig:
     def reads(self, source: str) -> bool:
         """Whether one of the sources is this one; raises BlendingNerfError where they are not understood."""
         return self.source.strip() != "file" and source in [name for _, name in parse_sources(self.source)]
+
+    def unread(self, name: str) -> str:
+        """Why one of these settings changes nothing beside the others; empty where it does.
+
+        Example:
+            >>> RegionConfig().unread("box_size")
+            "the region's source is 'text', which does not read it: say --pipeline.region.source box."
+            >>> RegionConfig(source="text & box").unread("box_size"), RegionConfig().unread("threshold")
+            ('', '')
+        """
+        if name == "point" and self.keep != "nearest":
+            return (
+                f"of several parts {self.keep!r} is kept, which does not read it: say --pipeline.region.keep nearest."
+            )
+        source = READ_BY.get(name)
+        if source is None or source == self.source.strip() or self.reads(source):
+            return ""
+        return f"the region's source is {self.source!r}, which does not read it: say --pipeline.region.source {source}."
 
     def check(self) -> None:
         """Say what cannot work before anything is trained or rendered.

@@ -18,6 +18,7 @@ from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.evaluation.masks import Room, with_room
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
+from blending_nerf_ns.guidance.clip import check_names
 from blending_nerf_ns.loss_record import read_losses
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.catalogue import METRICS
@@ -76,6 +77,9 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     kind, masks_path = parse_masks(options.masks, options.views)
     polygons = read_polygons(masks_path) if masks_path and kind == "polygons" else None
     prompts = read_prompts(options.prompts_file)
+    check_names(
+        options.judge.model, options.judge.pretrained
+    )  # weights that cannot be fetched leave figures out; a name is an error
     found = open_finished(run, options.data)
     model, layers = found.model, found.layers
     source, target = found.texts(options.source_text, options.target_text)
