@@ -28,7 +28,7 @@ from blending_nerf_ns.rendering.shading import mean_light, shading
 START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
 BALL_VIEWS = 3
-"""The same for balls and boxes, of which there are several."""
+"""Of these, on how many balls and boxes are tried, of which there are several; the best of them then on all."""
 
 
 class Beginning(NamedTuple):
@@ -77,16 +77,25 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
         places = [("beside the object", False, seed) for seed in seeds_beside(editing.model.edit.region)]
         if "remove" in operations:
             places += [("in its place", True, seed) for seed in seeds_in_place(editing.model.edit.region)]
-        for where, instead, seed in places:
-            begin = partial(_start_from_solid, field, seed, instead)
+
+        def tried(seen: _Views, seed: Seed, instead: bool) -> tuple[float, Float[Tensor, "3"]]:
+            """The guide's loss of a solid in its best colour, and that colour."""
             try:
-                begin(color=seed.center.new_full((3,), 0.5))
-                pictures, added = zip(*map(editing.picture_and_added, few.views))
-                color, loss = few.best_color(added, pictures)
+                _start_from_solid(field, seed, instead, seed.center.new_full((3,), 0.5))
+                pictures, added = zip(*map(editing.picture_and_added, seen.views))
+                color, loss = seen.best_color(added, pictures)
             finally:
                 field.load_state_dict(kept)
-            solid = "a ball" if seed.power == 2.0 else "a box"
-            yield Beginning(loss, f"{solid} {where}, {_said(color)}", partial(begin, color=color))
+            return loss, color
+
+        if not places:
+            return
+        where, instead, seed = min(places, key=lambda place: tried(few, place[2], place[1])[0])
+        loss, color = tried(views, seed, instead)
+        solid = "a ball" if seed.power == 2.0 else "a box"
+        yield Beginning(
+            loss, f"{solid} {where}, {_said(color)}", partial(_start_from_solid, field, seed, instead, color)
+        )
 
 
 def object_light(editing: EditTraining) -> Float[Tensor, ""]:

@@ -125,7 +125,7 @@ def test_errors_of_use(folder: Path):
 def test_folders_that_are_no_clipseg(folder: Path, tmp_path: Path):
     with pytest.raises(BlendingNerfError, match="weights of CLIPSeg") as caught:
         load_clipseg(str(tmp_path))
-    for part in (str(tmp_path), "local folder", "embedded guidance"):
+    for part in (str(tmp_path), "local folder", "embedded localizer", "--pipeline.region.localizer"):
         assert part in str(caught.value)
     with pytest.raises(BlendingNerfError, match="were not found"):
         load_clipseg(str(tmp_path / "nowhere"))

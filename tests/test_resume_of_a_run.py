@@ -133,6 +133,8 @@ def test_flags_that_change_nothing_are_told() -> None:
     assert edits.startswith("--pipeline.edits: the run that is resumed") and "found again" in margin
     (cut,) = without_effect(given, RegionConfig(source="file"), False, False, False)
     assert cut.startswith("--pipeline.region.margin-distance: a region from a file is cut as the file says")
+    (voxels,) = without_effect(frozenset({"model.region_resolution"}), RegionConfig(source="file"), False, False, False)
+    assert voxels.startswith("--pipeline.model.region-resolution: a region from a file has its own")
     box = frozenset({"region.box_size", "region.file", "region.threshold"})
     (unread, file) = without_effect(box, RegionConfig(), False, False, False)
     assert unread.endswith("say --pipeline.region.source box.") and file.startswith(
