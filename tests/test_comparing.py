@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import runpy
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,14 @@ from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Method, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
-from blending_nerf_ns.comparing.results import compact, hash_of, read_result, settings, training_fingerprint
+from blending_nerf_ns.comparing.results import (
+    code_version,
+    compact,
+    hash_of,
+    read_result,
+    settings,
+    training_fingerprint,
+)
 from blending_nerf_ns.comparing.running import edit_flags, only_here, run_cells, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, rows_of, spread_of
@@ -314,6 +323,13 @@ def test_what_another_process_is_at_comes_last_and_is_taken_from_it(place, monke
     results, failures = run_cells(cells, place)
     assert ran == [cell.key for cell in cells[1:]] and failures == {}
     assert [result["settings"]["method"] for result in results] == ["ours", "clip-nerf-finetune"] * 2
+
+
+def test_a_result_says_by_which_code(monkeypatch) -> None:
+    in_a_clone = code_version.__wrapped__()
+    assert re.fullmatch(r"[0-9a-f]{7,}\+?", in_a_clone) or in_a_clone == version("blending_nerf_ns"), "or installed"
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert code_version.__wrapped__() == version("blending_nerf_ns")
 
 
 def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path, monkeypatch) -> None:

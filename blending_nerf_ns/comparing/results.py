@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import shutil
+import subprocess
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -112,12 +116,24 @@ def write_result(cell: Cell, place: Workplace, report: Result, seconds: Mapping[
     result = {
         "format": FORMAT,
         "settings": settings(cell, place),
+        "code": code_version(),
         **compact(report, seconds),
         "attempts": attempts,
     }
     with replacing(place.results / f"{cell.key}.json") as partial:
         partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     return result
+
+
+@functools.cache
+def code_version() -> str:
+    """Of this package: the commit where it lies in a clone ("+" where files were changed since), else the installed version. It is told
+    and not compared: most commits change no figure."""
+    clone, git = Path(__file__).resolve().parents[2], shutil.which("git")
+    if git is None or not (clone / ".git").exists():
+        return version("blending_nerf_ns")
+    describe = [git, "-C", str(clone), "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:
