@@ -7,7 +7,7 @@ at the one that is meant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, cast
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
@@ -86,14 +86,20 @@ def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
     probability, light = grid.probability.cpu().numpy(), grid.light.cpu().numpy()
     marked = (grid.state.cpu().numpy() == SEEN) & (probability >= threshold)
     levels = [threshold + share * (1.0 - threshold) for share in HIGHER]
-    masks = [part for whole in _pieces(marked) for part in split(whole, probability, light, levels)]
-    masks = [mask for mask in masks if mask.sum() >= SMALLEST_PART]
-    weights = [float(light[mask].sum()) for mask in masks]
+    found = [
+        (place, np.where(part, light[place], 0.0))
+        for place, whole in _pieces(marked)
+        for part in split(whole, probability[place], light[place], levels)
+        if part.sum() >= SMALLEST_PART
+    ]
+    weights = [float(seen.sum()) for _, seen in found]
     step = (grid.upper - grid.lower) / grid.probability.shape[0]
     boxes: List[Box] = []
-    for part in sorted(range(len(masks)), key=lambda i: -weights[i])[:most]:
+    for part in sorted(range(len(found)), key=lambda i: -weights[i])[:most]:
         if weights[part] > 0 and weights[part] >= SMALLEST_SHARE * max(weights):
-            first, last = (torch.tensor(side[::-1].copy()).to(step) for side in _bulk(light * masks[part]))
+            place, seen = found[part]
+            corner = np.array([side.start for side in place])
+            first, last = (torch.tensor((corner + end)[::-1].copy()).to(step) for end in _bulk(seen))
             boxes.append((grid.lower + (first - ROOM) * step, grid.lower + (last + ROOM) * step))
     return boxes
 
@@ -116,11 +122,11 @@ def split(
     """
     for at, level in enumerate(levels):
         pieces = _pieces(part & (probability >= level))
-        bright = [piece for piece in pieces if light[piece].sum() >= BRIGHT_SHARE * light[part].sum()]
+        bright = [one for one in pieces if light[one.place][one.mask].sum() >= BRIGHT_SHARE * light[part].sum()]
         if len(bright) > 1:
             numbered = np.zeros(part.shape, dtype=np.int32)
             for number, piece in enumerate(bright, start=1):
-                numbered[piece] = number
+                numbered[piece.place][piece.mask] = number
             nearest = ndimage.distance_transform_edt(numbered == 0, return_distances=False, return_indices=True)
             owner = numbered[tuple(cast(np.ndarray, nearest))] * part
             children = [owner == number for number in range(1, len(bright) + 1)]
@@ -128,12 +134,26 @@ def split(
     return [part]
 
 
-def _pieces(mask: Bool[ndarray, "z y x"]) -> List[Bool[ndarray, "z y x"]]:
+class Piece(NamedTuple):
+    """Connected voxels in a box of a grid: there may be hundreds of specks, which are small beside the grid."""
+
+    place: Tuple[slice, ...]
+    """The box, with room for what is connected over small gaps."""
+    mask: Bool[ndarray, "z y x"]
+    """Which voxels of it."""
+
+
+def _pieces(mask: Bool[ndarray, "z y x"]) -> List[Piece]:
     """Connected parts of a mask, over small gaps."""
     near = ndimage.maximum_filter(mask.view(np.uint8), size=2 * SAME_PART + 1)
     labels, count = cast(Tuple[np.ndarray, int], ndimage.label(near, structure=np.ones((3, 3, 3))))
     sizes = np.bincount((labels * mask).ravel(), minlength=count + 1)
-    return [(labels == number) & mask for number in range(1, count + 1) if sizes[number] >= SMALLEST_PART]
+    pieces = []
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None and sizes[number] >= SMALLEST_PART:
+            place = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+            pieces.append(Piece(place, (labels[place] == number) & mask[place]))
+    return pieces
 
 
 def _bulk(light: Float[ndarray, "z y x"]) -> Tuple[Int[ndarray, "3"], Int[ndarray, "3"]]:
@@ -185,13 +205,13 @@ def rivals(text: str, embedded: bool) -> List[str]:
 
     Example:
         >>> rivals("a red chair", embedded=False)[3:6]
-        ['a texture', 'a orange chair', 'a yellow chair']
+        ['a texture', 'an orange chair', 'a yellow chair']
     """
     said = split_words(text)
     if not embedded:
         places = [place for place, word in enumerate(said) if word in COLOUR_NAMES]
         others = [(place, colour) for place in places for colour in COLOUR_NAMES if colour != said[place]]
-        recoloured = [" ".join([*said[:place], colour, *said[place + 1 :]]) for place, colour in others]
+        recoloured = [_in_its_place(said, place, colour) for place, colour in others]
         return ["an object", "things", "stuff", "a texture", *recoloured]
     meaning = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}
     words = {meaning.get(word, word) for word in said}
@@ -201,6 +221,14 @@ def rivals(text: str, embedded: bool) -> List[str]:
         return [f"a {colour} {shape}" for colour, shape in pairs]
     different = [(c, s) for c, s in pairs if (colours and c not in colours) or (shapes and s not in (*shapes, "toy"))]
     return [*(f"a {colour} {shape}" for colour, shape in different), "an empty floor"]
+
+
+def _in_its_place(said: Sequence[str], place: int, word: str) -> str:
+    """A text with another word in a place, and the article that goes with it before."""
+    before = list(said[:place])
+    if before and before[-1] in ("a", "an"):
+        before[-1] = "an" if word[0] in "aeiou" else "a"
+    return " ".join([*before, word, *said[place + 1 :]])
 
 
 def nearest_part(parts: Sequence[Box], point: Float[Tensor, "3"]) -> int:
