@@ -143,9 +143,12 @@ class BlendingModel(Model):
     def describe(self, source_text: str, target_text: str, operations: Sequence[str]) -> None:
         """Say what the edit in work is made from and into, and what it may do; its name follows its target."""
         info = self.edit.info
-        name = target_text if info.name in ("", info.target_text) else info.name
         self.edit.info = replace(
-            info, name=name, source_text=source_text, target_text=target_text, operations=tuple(operations)
+            info,
+            name=info.called or target_text,
+            source_text=source_text,
+            target_text=target_text,
+            operations=tuple(operations),
         )
 
     def want_region(self, **changes: float) -> None:

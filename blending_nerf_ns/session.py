@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
 from blending_nerf_ns.edits.history import History, Snapshot
+from blending_nerf_ns.edits.layer import looking_as
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
@@ -281,10 +282,12 @@ class Session:
         if snapshot is None:
             raise BlendingNerfError(otherwise)
         self.running = False
-        edit = self._model.edit
-        place = edit.info.id
+        edit, was_ready = self._model.edit, bool(self._model.edit_ready)
+        now = edit.info
         edit.load_state_dict(edit_from_bytes(snapshot.content).to(edit.region.lower.device).state_dict())
-        edit.info = replace(edit.info, id=place)
+        edit.info = replace(edit.info, id=now.id)
+        if was_ready == snapshot.ready:  # nor was it deleted: how it is shown and called is not what is taken back
+            edit.info = looking_as(edit.info, now)
         self._model.edit_ready.fill_(snapshot.ready)
         self._pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
         watch = snapshot.watch or Watch()

@@ -136,6 +136,17 @@ def test_an_undo_brings_back_what_had_settled_and_trains_nothing(done: BlendingP
     assert torch.allclose(done.model.edit.field.shape_head.bias, bias, atol=1e-3), "kept in half precision"
 
 
+def test_an_undo_leaves_alone_how_an_edit_is_shown_and_called(done: BlendingPipeline) -> None:
+    done.session.reset()
+    grant(done)
+    done.model.edit.info = replace(done.model.edit.info, name="mine", visible=False).with_strengths(change=0.3)
+    done.session.undo()
+    grant(done)
+    info = done.model.edit.info
+    assert done.edit_done and (info.name, info.visible, info.strengths.change) == ("mine", False, 0.3)
+    assert info.target_text == "a blue ball"
+
+
 def test_two_undos_are_two(done: BlendingPipeline) -> None:
     for target in ("a green ball", "a yellow ball"):
         done.session.set_texts("a red ball", target)

@@ -65,6 +65,11 @@ class LayerInfo:
                 raise BlendingNerfError(f"strength {name} is {value}; it must lie in [0, {STRONGEST:g}]")
         return replace(self, strengths=self.strengths._replace(**given))
 
+    @property
+    def called(self) -> str:
+        """The name that its user gave it; empty where it follows the target text."""
+        return "" if self.name == self.target_text else self.name
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "strengths": self.strengths._asdict(), "operations": list(self.operations)}
@@ -86,6 +91,18 @@ class LayerInfo:
         if not set(info.operations) <= set(OPERATIONS) or not info.operations:
             raise BlendingNerfError(f"an edit has the operations {info.operations}; choose among {OPERATIONS}")
         return info.with_strengths(**wanted._asdict())
+
+
+def looking_as(info: LayerInfo, other: LayerInfo) -> LayerInfo:
+    """An edit as another is shown and called: with its blend ratios and the name that its user gave it.
+
+    Example:
+        >>> old = LayerInfo(name="a blue ball", target_text="a blue ball")
+        >>> looking_as(old, LayerInfo(name="mine", target_text="a green ball", visible=False))
+        LayerInfo(id='', name='mine', source_text='', target_text='a blue ball', operations=('add', 'remove', 'change'), \
+strengths=Strengths(add=1.0, remove=1.0, change=1.0), visible=False)
+    """
+    return replace(info, name=other.called or info.target_text, strengths=other.strengths, visible=other.visible)
 
 
 def find_layer(layers: Sequence[LayerInfo], name: str) -> LayerInfo:
