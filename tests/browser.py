@@ -120,18 +120,24 @@ def open_viewer(port: int, width: int = 1200, height: int = 900, patience: float
         height: of the window in pixels.
         patience: seconds that each wait for something on the page may take.
     """
+    with empty_page(width, height) as page:
+        page.set_default_timeout(1000.0 * patience)
+        viewer = ViewerPage(page)
+        page.goto(f"http://127.0.0.1:{port}/", wait_until="domcontentloaded")
+        viewer.wait_for_words("Resolution:")
+        viewer.wait_for("Max res")
+        yield viewer
+
+
+@contextlib.contextmanager
+def empty_page(width: int, height: int) -> Iterator[Page]:
+    """A page of a headless browser that shows nothing yet; skips where playwright or a browser is missing."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     executable = find_browser()
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         try:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(1000.0 * patience)
-            viewer = ViewerPage(page)
-            page.goto(f"http://127.0.0.1:{port}/", wait_until="domcontentloaded")
-            viewer.wait_for_words("Resolution:")
-            viewer.wait_for("Max res")
-            yield viewer
+            yield browser.new_page(viewport={"width": width, "height": height})
         finally:
             browser.close()
 

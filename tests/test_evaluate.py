@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from browser import empty_page
+from PIL import Image
 from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.cli import main
@@ -175,6 +178,20 @@ def test_the_page_stands_alone(folder: Path, report: dict[str, Any]) -> None:
     for figure in report["metrics"].values():
         assert figure["title"] in words and figure["range"] in words and figure["source"] in words
         assert shown(figure["value"]) in words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1200, 420])
+def test_the_page_opens_in_a_browser(folder: Path, report: dict[str, Any], width: int) -> None:
+    with empty_page(width, 900) as page:
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto((run_of(folder, "whole") / "evaluation" / "report.html").as_uri())
+        assert page.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
+        assert page.evaluate("document.images.length") == 2 * 7 + 2 and not wrong
+        assert page.evaluate("document.body.scrollWidth") <= width, "wide tables scroll by themselves"
+        assert np.asarray(Image.open(io.BytesIO(page.screenshot()))).std() > 5, "it is not blank"
 
 
 @pytest.mark.slow
