@@ -34,8 +34,10 @@ def check_edit(config: BlendingPipelineConfig) -> None:
             raise BlendingNerfError(
                 f"source and target text are both {config.target_text!r}: there is nothing to edit towards"
             )
-        check_models(config)
-        if not config.resumed:  # a checkpoint has its region and its layers, wherever their files went
+        if (
+            not config.resumed
+        ):  # a checkpoint has its region and its layers, wherever their files went, and may want no model
+            check_models(config)
             check_region(config)
     unknown = sorted(set(config.operations) - set(OPERATIONS))
     if unknown or not config.operations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ def in_one_line() -> Iterator[None]:
     try:
         yield
     except BlendingNerfError as error:
+        if multiprocessing.parent_process() is not None:  # one of several of a run: the first hands the error on
+            raise
         sys.exit(f"blending-nerf: {error}")
 
 

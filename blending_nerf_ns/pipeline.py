@@ -42,9 +42,12 @@ from blending_nerf_ns.team import present_team
 
 SAVE_EVERY = 100
 """Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""
-RESTS = (
+DONE = (
     "Nothing is left to train, and all is saved. The viewer stays open: edit on there, or end the run with Ctrl-C "
     "(--viewer.quit-on-train-completion True ends it by itself)."
+)
+WAITS = (
+    "The edit waits, and all is saved: write in the viewer what is there and what it should become, and press Start."
 )
 VIEWER_MEMORY = 1 << 28
 """Bytes for the base's last pictures where a viewer is: some 200,000 rays of the small config."""
@@ -159,7 +162,7 @@ class BlendingPipeline(VanillaPipeline):
         """Set when training begins; None where there is none, as in ns-viewer."""
         self.last_step: Optional[int] = None
         """The trainer's count of the last step that was taken."""
-        self._has_rested = False
+        self._rests = ""
         self.session = Session(self)
         self.session.waits = config.interactive and test_mode == "val"
         self.session.steered = config.steered and test_mode == "val"
@@ -267,6 +270,7 @@ class BlendingPipeline(VanillaPipeline):
                 self.save()  # hours of work: what comes next may fail for a word
         elif self.stage == "edit" and self.editing is not None:
             self.progress[1] += 1
+            self._rests = ""
             self.clock.step(self.edit_end, similarity=self.editing.shown["similarity"])
             if self.profile is not None:
                 self.profile.end_step()
@@ -292,9 +296,10 @@ class BlendingPipeline(VanillaPipeline):
         if self.clock.runs:
             self._end_stage("edit")
         self.save()
-        if not self._has_rested:
-            self._say(RESTS)
-        self._has_rested = True
+        why = DONE if self.edit_done else WAITS
+        if why != self._rests:  # it also wakes for a moment to save what was moved
+            self._say(why)
+        self._rests = why
         self.trainer.training_state = "paused"
 
     def _freeze_base(self) -> None:

@@ -336,22 +336,25 @@ class Session:
             if not (self.waits or asked):
                 raise
             self.running = False
-            self.say(str(error))
+            self.say(" ".join(filter(None, (self.status.message, str(error)))))  # a warning before it may explain it
             return False
         return True
 
     @contextmanager
     def _overhearing(self) -> Iterator[None]:
-        """What is warned of, such as words that the guide does not know, a user hears too. Under the training's lock only: Python
-        hands all threads' warnings on here."""
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always", GuidanceWarning)
-            yield
-        for warning in heard:
-            if issubclass(warning.category, GuidanceWarning):
-                self.say(str(warning.message))
-            else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        """What is warned of, such as words that the guide does not know, a user hears too, and before the error that it may explain. Under
+        the training's lock only: Python hands all threads' warnings on here."""
+        heard: list[warnings.WarningMessage] = []
+        try:
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always", GuidanceWarning)
+                yield
+        finally:
+            for warning in heard:
+                if issubclass(warning.category, GuidanceWarning):
+                    self.say(str(warning.message))
+                else:
+                    warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     def _find_region(self) -> None:
         self.running = False

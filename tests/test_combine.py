@@ -113,6 +113,9 @@ def test_what_a_later_source_adds_has_room_around_it() -> None:
     }
     _, state = combine(parse_sources("box & sphere | text"), operands)
     assert state.flatten().tolist() == [BARRED, SEEN, BARRED, BARRED, FREE, FREE, SEEN, FREE]
+    operands["box"], operands["sphere"] = solid([1, 1, 1, 0, 0, 0, 0, 0]), solid([0, 0, 1, 1, 1, 1, 0, 0])
+    _, state = combine(parse_sources("box - sphere | text"), operands)
+    assert state.flatten().tolist() == [SEEN, SEEN, BARRED, BARRED, BARRED, BARRED, SEEN, FREE], "taken away by name"
 
 
 grids = st.lists(

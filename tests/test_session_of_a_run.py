@@ -241,6 +241,14 @@ def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path)
     pipeline.session.set_texts("a red ball", "a green ball")
     assert grant(pipeline) == ""
 
+    def nothing_there() -> None:
+        pipeline.take_texts("a red ball", "a snark")
+        raise BlendingNerfError("nothing was found")
+
+    assert not pipeline.session.attempt(nothing_there)
+    said = pipeline.session.status.message
+    assert "does not know 'snark'" in said and said.endswith("nothing was found"), "what explains it is said with it"
+
 
 def test_a_judge_says_nothing_before_there_is_an_edit(capture: Path) -> None:
     pipeline = open_pipeline(capture)

@@ -76,14 +76,22 @@ def hash_of(path: Path) -> str:
 
 
 def without_folder(word: str) -> str:
-    """A word of a command line; of a file or folder that is there, the last part of its name alone.
+    """A word of a command line; of a file or folder that is there, its name and a few letters for what is in it, for many weights have
+    one name.
 
     Example:
-        >>> without_folder("ViT-L-14"), without_folder("/"), without_folder(__file__)
-        ('ViT-L-14', '', 'results.py')
+        >>> without_folder("ViT-L-14"), without_folder(__file__).partition(" ")[0]
+        ('ViT-L-14', 'results.py')
     """
     path = Path(word).expanduser()
-    return path.name if path.is_absolute() and path.exists() else word
+    return f"{path.name} {_read_once(path, path.stat().st_mtime_ns)}" if path.is_absolute() and path.exists() else word
+
+
+@functools.cache
+def _read_once(path: Path, changed: int) -> str:
+    if path.is_file():
+        return hash_of(path)
+    return fingerprint(sorted((str(f.relative_to(path)), f.stat().st_size) for f in path.rglob("*") if f.is_file()))
 
 
 def capture_fingerprint(capture: Path) -> str:
@@ -133,7 +141,10 @@ def code_version() -> str:
     if git is None or not (clone / ".git").exists():
         return version("blending_nerf_ns")
     describe = [git, "-C", str(clone), "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+    told = subprocess.run(describe, capture_output=True, text=True, check=False)
+    return (
+        told.stdout.strip() if told.returncode == 0 else version("blending_nerf_ns")
+    )  # git refuses another user's clone
 
 
 def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:

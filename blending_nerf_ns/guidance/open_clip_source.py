@@ -30,7 +30,7 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
     import open_clip
 
     settings: Dict[str, Any] = {}
-    pretrained = os.path.expanduser(pretrained) if pretrained else None
+    model, pretrained = _at_home(model), _at_home(pretrained)
     if folder := _folder(model, pretrained):
         model, pretrained, settings = _register_folder(folder)
     elif not model.startswith(HUB_PREFIX):
@@ -49,8 +49,14 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
 
 def check_names(model: str, pretrained: Optional[str]) -> None:
     """See `clip.check_names`."""
+    model, pretrained = _at_home(model), _at_home(pretrained)
     if _folder(model, pretrained) is None and not model.startswith(HUB_PREFIX):
         _check_pretrained(_known_name(model), pretrained)
+
+
+def _at_home(name: Any) -> Any:
+    """A name or path, without the "~" that a shell leaves behind a "="."""
+    return os.path.expanduser(name) if name else name
 
 
 def _folder(model: str, pretrained: Optional[str]) -> Optional[Path]:

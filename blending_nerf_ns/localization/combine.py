@@ -68,38 +68,35 @@ def combine(
         what one of two objects that views see must share with the other and does not.
     """
     probability, state, claimed, body = operands[steps[0][1]]
-    barred, other_object = torch.zeros_like(claimed), torch.zeros_like(claimed)
+    # outside of what it must lie in; and what was ruled out by name, which stays out around whatever comes later
+    outside, ruled_out = torch.zeros_like(claimed), torch.zeros_like(claimed)
     for operator, name in steps[1:]:
         other = operands[name]
         if operator == "|":
             probability = torch.maximum(probability, other.probability)
             claimed = claimed | other.claimed
-            if bool(
-                barred.any()
-            ):  # what comes anew has room around it, and the bars of what was there stay around that
-                barred = barred & ~other.body & ~_nearer(other.body, body)
-            other_object = other_object & ~other.body
+            if bool(outside.any()):  # what comes anew has room around it
+                outside = outside & ~other.body & ~_nearer(other.body, body)
+            ruled_out = ruled_out & ~other.body
             body = body | other.body
         elif operator == "&":
             probability = torch.minimum(probability, other.probability)
             for solid in (claimed if state is None else None, other.claimed if other.state is None else None):
-                barred = barred if solid is None else barred | ~solid
-            if state is not None and other.state is not None:
-                other_object = other_object | (
-                    body ^ other.body
-                )  # or it is taken back with what it touches (`made_whole`)
+                outside = outside if solid is None else outside | ~solid
+            if state is not None and other.state is not None:  # or it is taken back with what it touches (`made_whole`)
+                ruled_out = ruled_out | (body ^ other.body)
             claimed, body = claimed & other.claimed, body & other.body
         else:
             probability = torch.minimum(probability, 1.0 - other.probability)
             claimed, body = claimed & ~other.body, body & ~other.body
-            barred = barred | other.body
+            ruled_out = ruled_out | other.body
         if state is None or other.state is None:
             state = other.state if state is None else state
         else:
             state = torch.maximum(state, other.state)  # HIDDEN < FREE < SEEN
     if state is None:
         state = torch.full_like(claimed, FREE, dtype=torch.uint8)
-    barred = barred | other_object
+    barred = outside | ruled_out
     state = state.masked_fill(claimed, SEEN).masked_fill(barred, BARRED)
     return probability.masked_fill(barred, 0.0), state
 
