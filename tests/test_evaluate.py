@@ -202,13 +202,13 @@ def test_without_masks_and_judge_their_figures_are_null_with_the_reason(
     evil = "<script>alert('x')</script> & a \"ball\""
     evaluated(
         run_of(folder, "whole") / "config.yml", "--output", tmp_path, "--views", "test", "--image-size", "16",
-        "--judge.model", "ViT-of-nobody", "--target-text", evil, "--sweep", "1", "--sweep-views", "1",
+        "--judge.model", "hf-hub:nobody/nothing", "--target-text", evil, "--sweep", "1", "--sweep-views", "1",
         "--mask-dilation", "0",
     )  # fmt: skip
     content = json.loads((tmp_path / "report.json").read_text())
     metrics = content["metrics"]
     for name in TEXT_FIGURES:
-        assert metrics[name]["value"] is None and "ViT-of-nobody could not be loaded" in metrics[name]["reason"]
+        assert metrics[name]["value"] is None and "nobody/nothing could not be loaded" in metrics[name]["reason"]
     for name in MASK_FIGURES:
         assert metrics[name]["value"] is None and "no mask was given" in metrics[name]["reason"]
     assert metrics["psnr"]["value"] is not None and metrics["own_region_psnr_outside"]["value"] is not None
