@@ -74,9 +74,9 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
         yield Beginning(loss, "the object taken away", field.start_from_removal)
     if "add" in operations:
         few = _Views(editing, BALL_VIEWS)
-        places = [("beside the object", False, seed) for seed in seeds_beside(editing.model.edit.region)]
+        places = [("beside the object", seed, False) for seed in seeds_beside(editing.model.edit.region)]
         if "remove" in operations:
-            places += [("in its place", True, seed) for seed in seeds_in_place(editing.model.edit.region)]
+            places += [("in its place", seed, True) for seed in seeds_in_place(editing.model.edit.region)]
 
         def tried(seen: _Views, seed: Seed, instead: bool) -> tuple[float, Float[Tensor, "3"]]:
             """The guide's loss of a solid in its best colour, and that colour."""
@@ -90,7 +90,7 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
 
         if not places:
             return
-        where, instead, seed = min(places, key=lambda place: tried(few, place[2], place[1])[0])
+        where, seed, instead = min(places, key=lambda place: tried(few, *place[1:])[0])
         loss, color = tried(views, seed, instead)
         solid = "a ball" if seed.power == 2.0 else "a box"
         yield Beginning(

@@ -34,9 +34,8 @@ def check_edit(config: BlendingPipelineConfig) -> None:
             raise BlendingNerfError(
                 f"source and target text are both {config.target_text!r}: there is nothing to edit towards"
             )
-        if (
-            not config.resumed
-        ):  # a checkpoint has its region and its layers, wherever their files went, and may want no model
+        # a checkpoint has its region and its layers, wherever their files went, and may want no model
+        if not config.resumed:
             check_models(config)
             check_region(config)
     unknown = sorted(set(config.operations) - set(OPERATIONS))

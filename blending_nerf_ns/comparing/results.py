@@ -142,9 +142,8 @@ def code_version() -> str:
         return version("blending_nerf_ns")
     describe = [git, "-C", str(clone), "describe", "--always", "--dirty=+", "--exclude=*"]
     told = subprocess.run(describe, capture_output=True, text=True, check=False)
-    return (
-        told.stdout.strip() if told.returncode == 0 else version("blending_nerf_ns")
-    )  # git refuses another user's clone
+    # git refuses another user's clone
+    return told.stdout.strip() if told.returncode == 0 else version("blending_nerf_ns")
 
 
 def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:

@@ -1,0 +1,154 @@
+"""Results of the table: what they depend on, what tells them apart, and what they keep of a report."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_table import BASELINE, EDIT, OURS, SCENE, result_of, workplace
+
+from blending_nerf_ns.comparing.cases import Cell, Method, Workplace
+from blending_nerf_ns.comparing.results import (
+    code_version,
+    compact,
+    hash_of,
+    read_result,
+    settings,
+    training_fingerprint,
+)
+from blending_nerf_ns.comparing.running import edit_flags
+from blending_nerf_ns.comparing.table import figure_of
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
+from blending_nerf_ns.reporting import judge
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    return workplace(tmp_path, monkeypatch)
+
+
+def test_settings_name_no_place_and_flags_suit_the_method(place: Workplace) -> None:
+    cell = Cell(SCENE, EDIT, OURS, 2)
+    weights = place.work.with_name("weights.safetensors")
+    weights.touch()
+    own = replace(place, evaluate_flags=("--judge.model", "ViT-L-14", "--judge.pretrained", str(weights)))
+    assert settings(cell, own)["evaluate_flags"][-1].startswith("weights.safetensors "), "wherever they lie"
+    told = []
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"another")):
+        (folder := place.work.with_name(name)).mkdir()
+        (folder / "weights.safetensors").write_bytes(content)
+        guided = ("--pipeline.guidance.pretrained", str(folder / "weights.safetensors"))
+        told.append(training_fingerprint(cell, replace(place, train_flags=guided)))
+    assert told[0] == told[1] != told[2], "many weights have one name"
+    told = json.dumps(settings(cell, place))
+    assert "outlines.json" in told and "somewhere" not in told and str(place.work) not in told
+    flags = edit_flags(cell)
+    assert (
+        flags[-4:] == ["--pipeline.region.box-size", "1", "2", "3"] and flags[flags.index("--pipeline.seed") + 1] == "2"
+    )
+    baseline = edit_flags(replace(cell, method=BASELINE))
+    assert not [flag for flag in baseline if "region" in flag or "operations" in flag]
+
+
+def test_runs_that_were_trained_otherwise_are_told_apart(place: Workplace) -> None:
+    cell = Cell(SCENE, EDIT, OURS, 2)
+
+    def changed(place: Workplace = place, method: Method = OURS, **edit: Any) -> str:
+        return training_fingerprint(replace(cell, method=method, edit=replace(EDIT, **edit)), place)
+
+    same = training_fingerprint(cell, place)
+    assert same == changed(room="around") == changed(subject="a ball"), "measured otherwise, trained alike"
+    assert same == changed(replace(place, evaluate_flags=()))
+    others = [changed(replace(place, train_flags=("--pipeline.edit-steps", "9"))), changed(region={"margin": "0.2"})]
+    others += [changed(replace(place, base_flags=("--pipeline.base-steps", "9"))), changed(target_text="a green ball")]
+    assert len({same, *others}) == 5
+    # a method without a region is told of neither region nor operations
+    assert changed(method=BASELINE, region={"margin": "0.2"}) == changed(method=BASELINE)
+
+
+def test_another_capture_under_the_same_name_is_another(place, tmp_path) -> None:
+    def capture(name: str, x: float, photo: bytes) -> Cell:
+        folder = tmp_path / name
+        folder.mkdir()
+        frames = [{"file_path": "a.png", "transform_matrix": [[x]]}]
+        (folder / "transforms.json").write_text(json.dumps({"frames": frames}))
+        (folder / "a.png").write_bytes(photo)
+        return Cell(replace(SCENE, capture=folder), EDIT, OURS, 0)
+
+    one, same = capture("one", 1.0, b"photo"), capture("same", 1.0, b"photo")
+    others = [capture("moved", 2.0, b"photo"), capture("retaken", 1.0, b"another")]
+    assert settings(one, place) == settings(same, place), "wherever it lies"
+    assert len({training_fingerprint(cell, place) for cell in (one, same, *others)}) == 3
+    place.results.mkdir()
+    path = place.results / f"{one.key}.json"
+    path.write_text(json.dumps(result_of(one, place)))
+    assert read_result(same, place) is not None
+    for other in others:
+        with pytest.raises(BlendingNerfError, match=r"other settings .*contents was"):
+            read_result(other, place)
+    older = json.loads(path.read_text())
+    del older["settings"]["contents"]["capture"]
+    path.write_text(json.dumps(older))
+    assert read_result(others[0], place) == older, "of before a capture was among the contents"
+
+
+def test_a_judge_with_other_weights_is_another(place, monkeypatch) -> None:
+    cell = Cell(SCENE, EDIT, OURS, 0)
+    before, trained = settings(cell, place), training_fingerprint(cell, place)
+    assert before["contents"]["judge"] == hash_of(EMBEDDED_DIR / f"{MINI_JUDGE_NAME}.safetensors")
+    weights = place.work / "judge.safetensors"
+    weights.parent.mkdir(exist_ok=True)
+    weights.write_bytes(b"others")
+    told = replace(place, evaluate_flags=("--judge.model", "ViT-L-14", "--judge.pretrained", str(weights)))
+    assert settings(cell, told)["contents"]["judge"] == hash_of(weights)
+    tagged = replace(place, evaluate_flags=("--judge.model", "ViT-L-14", "--judge.pretrained", "openai"))
+    assert "judge" not in settings(cell, tagged)["contents"], "of a tag, the flags tell all there is to tell"
+    monkeypatch.setattr(judge, "MINI_JUDGE_NAME", "mini_clip")
+    assert settings(cell, place) != before and training_fingerprint(cell, place) == trained, "measured otherwise"
+
+
+def test_files_that_changed_under_their_name_are_other_settings(place, tmp_path) -> None:
+    outlines = tmp_path / "outlines.json"
+    outlines.write_text("{}")
+    cell = Cell(replace(SCENE, masks=("polygons", str(outlines))), EDIT, OURS, 0)
+    before, trained = settings(cell, place), training_fingerprint(cell, place)
+    place.results.mkdir()
+    path = place.results / f"{cell.key}.json"
+    path.write_text(json.dumps(result_of(cell, place)))
+    assert read_result(cell, place) is not None
+    outlines.write_text('{"a": 1}')
+    assert settings(cell, place) != before and training_fingerprint(cell, place) == trained, "measured otherwise"
+    with pytest.raises(BlendingNerfError, match=r"other settings .*contents was"):
+        read_result(cell, place)
+    old = json.loads(path.read_text())
+    del old["settings"]["contents"]
+    path.write_text(json.dumps(old))
+    assert read_result(cell, place) == old, "of before contents were kept"
+
+
+def test_a_result_says_by_which_code(monkeypatch) -> None:
+    in_a_clone = code_version.__wrapped__()
+    assert re.fullmatch(r"[0-9a-f]{7,}\+?", in_a_clone) or in_a_clone == version("blending_nerf_ns"), "or installed"
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git refuses a clone of another user
+    assert code_version.__wrapped__() == version("blending_nerf_ns")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert code_version.__wrapped__() == version("blending_nerf_ns")
+
+
+def test_seconds_are_those_of_region_and_edit() -> None:
+    report = {
+        **{"metrics": {}, "guide": {"name": "guide"}, "judge": {"name": "judge"}, "prompt_pool": [], "warnings": []},
+        **{"views": dict.fromkeys(("kind", "names", "height", "width")), "masks": {"dilation": 5}},
+    }
+    stages = {"base_seconds": 50.04, "region_seconds": 30.0, "edit_seconds": 70.0, "edit_steps": 240}
+    result = {**compact(report, stages), "attempts": 1}
+    assert result["seconds"] == {"base": 50.0, "region": 30.0, "edit": 70.0} and result["edit_steps"] == 240
+    assert figure_of(result, "seconds") == 100.0
+    assert figure_of({**result, "attempts": 2}, "seconds") is None, "the last attempt's only"
+    assert figure_of({**compact(report, {}), "attempts": 1}, "seconds") is None, "nothing was trained"
