@@ -109,6 +109,21 @@ def without_effect(
     return [f"--pipeline.{name.replace('_', '-')}: {why}" for name, why in told.items()]
 
 
+def rates_kept(arguments: Sequence[str]) -> List[str]:
+    """What to tell a user who resumes a run and names rates of its optimizers: nerfstudio loads those with their state.
+
+    Args:
+        arguments: the command line. `max-norm` and schedulers are no part of that state.
+
+    Example:
+        >>> rates_kept(["--optimizers.edit-field.optimizer.lr=1e-3", "--optimizers.fields.optimizer.max-norm", "1"])
+        ['--optimizers.edit-field.optimizer.lr: the run that is resumed has its own; for another begin a new run on its base.']
+    """
+    named = [word.split("=")[0] for word in arguments if word.startswith("--optimizers.")]
+    kept = [flag for flag in named if ".optimizer." in flag and not flag.replace("_", "-").endswith(".max-norm")]
+    return [f"{flag}: the run that is resumed has its own; for another begin a new run on its base." for flag in kept]
+
+
 def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] = frozenset()) -> None:
     """On a resume, take from the run that is resumed whatever was not given anew.
 

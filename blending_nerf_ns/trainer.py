@@ -13,7 +13,7 @@ from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerC
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, without_effect
+from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
@@ -81,7 +81,8 @@ class BlendingTrainer(Trainer):
                 bool(flag) and bool(resumed) for flag in (pipeline.model.base_frozen, pipeline.model.edit_ready)
             )
             given = flags_given(sys.argv[1:])
-            for line in without_effect(given, pipeline.config.region, bool(resumed), frozen, ready):
+            told = without_effect(given, pipeline.config.region, bool(resumed), frozen, ready)
+            for line in told + (rates_kept(sys.argv[1:]) if resumed else []):
                 CONSOLE.print(f"[yellow]{line}")
 
     def _later_look(self) -> Optional[Path]:

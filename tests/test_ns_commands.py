@@ -75,8 +75,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(folder: Path, interr
     done = run(
         "ns-train", "blending-nerf-cpu", "--output-dir", "out", "--experiment-name", "tiny", "--timestamp", f"{name}b",
         "--load-dir", run_of(folder, name) / "nerfstudio_models", "--data", "capture", "--vis", "tensorboard",
-        "--viewer.quit-on-train-completion", "True", "--pipeline.judge-model", "", cwd=folder,
+        "--viewer.quit-on-train-completion", "True", "--pipeline.judge-model", "",
+        "--optimizers.edit-field.optimizer.lr", "0.02", cwd=folder,
     )  # fmt: skip
+    assert "--optimizers.edit-field.optimizer.lr: the run that is resumed has its own" in " ".join(done.stdout.split())
     said = next(line for line in done.stdout.splitlines() if line.startswith("Resuming"))
     assert "--pipeline.source-text 'a red ball' --pipeline.target-text 'a blue ball'" in said
     assert "--pipeline.region.box-size 0.5 0.5 0.5" in said and "interactive" not in said and "run-dir" not in said
@@ -86,6 +88,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(folder: Path, interr
         resumed["pipeline"]["progress"].tolist() == whole["pipeline"]["progress"].tolist() == [BASE_STEPS, EDIT_STEPS]
     )
     assert resumed["step"] == whole["step"]
+    rates = [state["optimizers"]["edit_field"]["param_groups"][0]["initial_lr"] for state in (resumed, whole)]
+    assert rates[0] == rates[1], "as was said of it"
     if interrupted_after > BASE_STEPS:  # the edit's draws are seeded by its step, so the same edit comes out
         key = "_model.edit.field.shape_head.bias"
         before = checkpoint(folder, name)["pipeline"]

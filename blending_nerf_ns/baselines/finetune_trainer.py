@@ -9,8 +9,9 @@ from typing import Literal, Type, cast
 
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
+from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.adopting import adopt_resumed_run, flags_given
+from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, rates_kept
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
@@ -49,6 +50,8 @@ class FinetuneTrainer(Trainer):
             resumed = Path(self.config.load_dir)
             adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
             inherit(resumed.parent, self.config.get_base_dir())
+            for line in rates_kept(sys.argv[1:]):
+                CONSOLE.print(f"[yellow]{line}")
             if self.config.load_step is None:
                 self.config.load_step = newest_whole_step(resumed)
         super().setup(test_mode)
