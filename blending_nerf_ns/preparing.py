@@ -11,6 +11,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.beginning import choose_start
 from blending_nerf_ns.checking import check_region
+from blending_nerf_ns.clearing import clear_surroundings, takes_along
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region
@@ -114,9 +115,13 @@ class Preparation:
         if config.guidance.mixed_precision and self._team.leads:
             CONSOLE.print(f"The guide reads in {precision}.")
         if model.edit.field.untouched:
+            along = self._team.leads and takes_along(config.region, config.operations)
+            cleared = clear_surroundings(editing, config.region) if along else ""
             chosen = choose_start(editing) if self._team.leads else ""
             self.follow_leader()
             if self._team.leads:
+                if cleared:
+                    CONSOLE.print(f"Its place is clearer without {cleared}: they are taken along.")
                 CONSOLE.print(f"What the guide likes best to start from: {chosen}.")
         elif config.guidance.weight_shading == 0.0:
             model.edit.field.keep_light(0.0)

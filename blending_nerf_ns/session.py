@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional, Tuple
 
+from blending_nerf_ns.clearing import takes_along
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
 from blending_nerf_ns.edits.history import History, Snapshot
 from blending_nerf_ns.edits.layer import looking_as
@@ -225,8 +226,12 @@ class Session:
         self._ask("operations", take)
 
     def make_room(self) -> None:
-        """The region has the room that the operations of now can use, unless the user or a file has said another."""
-        self._model.make_room(**self.region.room_for(self._pipeline.config.operations))
+        """The region has the room that the operations of now can use, unless the user or a file has said another, or it was looked
+        at (`clearing.py`)."""
+        operations = self._pipeline.config.operations
+        looked_at = self._model.edit.region.shape.margin_over_surfaces and takes_along(self.region, operations)
+        if not looked_at:
+            self._model.make_room(**self.region.room_for(operations))
 
     def cut_region(self, **changes: float) -> None:
         """Another threshold, margin, ... of the region, live."""

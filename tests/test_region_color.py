@@ -84,12 +84,18 @@ def test_a_region_of_before_changes_everywhere_and_a_file_says_what_it_does(tmp_
     assert torch.equal(load_region(tmp_path / "region.safetensors").color_weight, region.color_weight)
 
 
+SPARED = {"margin_over_surfaces": False}
+
+
 def test_operations_decide_unless_the_user_or_a_file_does():
     assert not RegionConfig().shape().change_in_margin
-    assert RegionConfig().room_for(["add", "change"]) == {"margin": 0.05, "change_in_margin": False}
-    assert RegionConfig(margin=0.2).room_for(["change"]) == {"change_in_margin": True}, "a margin to be recoloured"
-    assert RegionConfig(change_in_margin=True).room_for(["add", "change"]) == {"margin": 0.05}
+    assert RegionConfig().room_for(["add", "change"]) == {**SPARED, "margin": 0.05, "change_in_margin": False}
+    assert RegionConfig(margin=0.2).room_for(["change"]) == {**SPARED, "change_in_margin": True}, (
+        "a margin to be recoloured"
+    )
+    assert RegionConfig(change_in_margin=True).room_for(["add", "change"]) == {**SPARED, "margin": 0.05}
     assert RegionConfig(source="file").room_for(["change"]) == {}
     over = RegionConfig(margin_over_surfaces=True)
+    assert "margin_over_surfaces" not in over.room_for(["remove"])
     assert over.shape().change_in_margin, "a table that is taken along is to be recoloured"
     assert over.room_for(["add", "change"])["change_in_margin"]

@@ -45,8 +45,9 @@ class RegionConfig:
     """Where to: in all directions, or only upwards, for "a hat"."""
     soft_edge: float = 0.03
     """Over this further share of the diagonal the region fades out."""
-    margin_over_surfaces: bool = False
-    """Whether the margin takes neighbouring surfaces along."""
+    margin_over_surfaces: Optional[bool] = None
+    """Whether the margin takes neighbouring surfaces along; if not given, no, but an edit that only removes looks whether its place is
+    the clearer for it: a shadow may go with what threw it (`clearing.py`)."""
     change_in_margin: Optional[bool] = None
     """Whether colours may change in the margin, too; if not given, on the object alone, for around it there is haze. Not so where the
     margin takes surfaces along, nor where an edit may only recolour: whoever gives that a margin wants it recoloured."""
@@ -129,14 +130,15 @@ class RegionConfig:
 
         Example:
             >>> RegionConfig().room_for(["change"])
-            {'margin': 0.0, 'change_in_margin': True}
-            >>> RegionConfig(margin=0.2).room_for(["add", "change"])
+            {'margin': 0.0, 'margin_over_surfaces': False, 'change_in_margin': True}
+            >>> RegionConfig(margin=0.2, margin_over_surfaces=False).room_for(["add", "change"])
             {'change_in_margin': False}
         """
         recolors = set(operations) == {"change"}
         room = {
             "margin": 0.0 if recolors else DEFAULT_SHAPE.margin,
-            "change_in_margin": recolors or self.margin_over_surfaces,
+            "margin_over_surfaces": False,
+            "change_in_margin": recolors or bool(self.margin_over_surfaces),
         }
         if self.source.strip() == "file":
             return {}
@@ -148,9 +150,11 @@ class RegionConfig:
             threshold=self.threshold,
             margin=DEFAULT_SHAPE.margin if self.margin is None else self.margin,
             soft_edge=self.soft_edge,
-            margin_over_surfaces=self.margin_over_surfaces,
+            margin_over_surfaces=bool(self.margin_over_surfaces),
             keep="largest" if self.keep == "largest" else "all",
             margin_distance=self.margin_distance,
             grow=self.grow,
-            change_in_margin=self.margin_over_surfaces if self.change_in_margin is None else self.change_in_margin,
+            change_in_margin=bool(
+                self.margin_over_surfaces if self.change_in_margin is None else self.change_in_margin
+            ),
         )
