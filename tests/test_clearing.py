@@ -1,0 +1,222 @@
+"""What a removal takes along: a shadow with nothing solid behind it, but no part of a table, of a neighbour or of a long shadow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from nerfstudio.cameras.rays import RayBundle
+from tiny_run import ring, tiny_model
+from torch import Tensor, nn
+
+from blending_nerf_ns.bases.base import BaseRender, BaseSamples, Proposal
+from blending_nerf_ns.clearing import Strangeness, clear_surroundings, strangeness, takes_along
+from blending_nerf_ns.editing import EditTraining
+from blending_nerf_ns.edits.region import region_from_probability
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
+from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.guidance.config import GuidanceConfig
+from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.rendering.compositing import render_weights
+from blending_nerf_ns.team import Team
+
+FLOOR, SHADE, GREEN = 0.5, 0.2, (0.1, 0.7, 0.1)
+RADIUS, HEIGHT = 0.2, 0.15
+SHADOW = 0.23
+"""Radius of the cylinder's shadow: a little more than its own."""
+THICK = 0.04
+"""Of floor and shadow."""
+
+
+# -- the measure ------------------------------------------------------------------------------------------------------
+
+
+def row(*grays: float) -> Tensor:
+    """A picture of one line."""
+    return torch.tensor(grays)[None, :, None].expand(1, len(grays), 3)
+
+
+#                    floor      object          its place      floor
+BEFORE = row(FLOOR, FLOOR, SHADE, 0.9, 0.9, SHADE, FLOOR, FLOOR)
+RIM = row(FLOOR, FLOOR, SHADE, FLOOR, FLOOR, SHADE, FLOOR, FLOOR)
+CLEAR = row(*[FLOOR] * 8)
+
+
+@pytest.mark.parametrize(
+    ("before", "spared", "taken", "clearer"),
+    [
+        (BEFORE, RIM, CLEAR, True),
+        (BEFORE, RIM, row(FLOOR, FLOOR, 0.0, FLOOR, FLOOR, 0.0, FLOOR, FLOOR), False),  # holes in a table
+        (  # a neighbour, of which a part would go
+            row(FLOOR, FLOOR, 0.9, 0.9, 0.7, 0.7, 0.7, FLOOR),
+            row(FLOOR, FLOOR, FLOOR, FLOOR, 0.7, 0.7, 0.7, FLOOR),
+            row(FLOOR, FLOOR, FLOOR, FLOOR, FLOOR, 0.7, 0.7, FLOOR),
+            False,
+        ),
+        (  # a shadow that goes on
+            row(FLOOR, FLOOR, 0.9, 0.9, SHADE, SHADE, SHADE, SHADE, FLOOR),
+            row(FLOOR, FLOOR, FLOOR, FLOOR, SHADE, SHADE, SHADE, SHADE, FLOOR),
+            row(FLOOR, FLOOR, FLOOR, FLOOR, FLOOR, SHADE, SHADE, SHADE, FLOOR),
+            False,
+        ),
+        (BEFORE, CLEAR, CLEAR, False),  # nothing to gain
+        (BEFORE, RIM, row(*[0.4] * 8), False),  # nothing is left alone, so nothing says what it should look like
+    ],
+)
+def test_what_is_clearer(before: Tensor, spared: Tensor, taken: Tensor, clearer: bool) -> None:
+    assert strangeness(before, spared, taken).clearer == clearer
+
+
+def test_distances_from_the_nearest_untouched_pixel_by_hand() -> None:
+    found = strangeness(BEFORE, RIM, row(FLOOR, FLOOR, 0.4, FLOOR, FLOOR, 0.7, FLOOR, FLOOR))
+    assert found.spared.tolist() == pytest.approx([0.3, 0.3]) and found.taken.tolist() == pytest.approx([0.1, 0.2])
+
+
+def test_half_as_far_and_few_pixels_spoilt() -> None:
+    tenth = Strangeness(torch.full((10,), 0.2), torch.tensor([0.05] * 9 + [0.3]))
+    assert tenth.clearer
+    assert not tenth._replace(taken=torch.tensor([0.0] * 8 + [0.3] * 2)).clearer, "a fifth of them is spoilt"
+    assert not tenth._replace(taken=torch.full((10,), 0.11)).clearer, "more than half as far"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0, 1))
+def test_nothing_is_clearer_than_itself(grays: list[float], object_gray: float) -> None:
+    after, before = row(*grays), row(object_gray, *grays[1:])
+    found = strangeness(before, after, after)
+    assert len(found.spared) == 0 and not found.clearer
+
+
+# -- a cylinder on a floor --------------------------------------------------------------------------------------------
+
+
+class CylinderOnFloor(nn.Module):
+    """A green cylinder and its shadow, a slab; on a floor that is the background or, where it is solid, one over a black void."""
+
+    contracted = False
+    grid_box = (torch.full((3,), -1.0), torch.full((3,), 1.0))
+
+    def __init__(self, solid: bool) -> None:
+        super().__init__()
+        self.solid = solid
+
+    def to_grid(self, points: Tensor) -> Tensor:
+        return points
+
+    def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Density and colour."""
+        height, from_axis = points[..., 2], points[..., :2].norm(dim=-1)
+        cylinder = (height > 0.0) & (height < HEIGHT) & (from_axis < RADIUS)
+        slab = (height < 0.0) & (height > -THICK)
+        shadow, floor = slab & (from_axis < SHADOW), slab & (from_axis < 1.0) & self.solid
+        gray = torch.where(shadow, SHADE, FLOOR)[..., None].expand(*points.shape)
+        return 300.0 * (cylinder | shadow | floor), torch.where(cylinder[..., None], torch.tensor(GREEN), gray)
+
+    def samples(self, rays: RayBundle) -> BaseSamples:
+        edges = torch.linspace(0.0, 4.0, 321).expand(len(rays), -1)
+        middles = 0.5 * (edges[:, 1:] + edges[:, :-1])
+        density, rgb = self.at(rays.origins[:, None] + middles[..., None] * rays.directions[:, None])
+        return BaseSamples(edges, density, rgb, torch.full((len(rays), 3), 0.0 if self.solid else FLOOR))
+
+    def render(self, rays: RayBundle) -> BaseRender:
+        rays.nears, rays.fars = torch.zeros(len(rays), 1), torch.full((len(rays), 1), 4.0)
+        samples = self.samples(rays)
+        weights = render_weights(samples.density, samples.edges.diff(dim=-1))
+        accumulation = weights.sum(-1, keepdim=True)
+        rgb = (weights[..., None] * samples.rgb).sum(1) + (1 - accumulation) * samples.background
+        outputs = {"rgb": rgb, "depth": accumulation, "accumulation": accumulation}
+        return BaseRender(samples, outputs, Proposal(samples.edges, samples.density, samples.background))
+
+    def slice_proposal(self, proposal: Proposal, rays: Tensor | slice) -> Proposal:
+        return Proposal(*(part[rays] for part in proposal))
+
+    def resample(self, rays: RayBundle, proposal: Proposal, kept: Callable[[Tensor], Tensor]) -> BaseSamples:
+        return self.samples(rays)  # everywhere, so behind what is gone as well
+
+
+def removing(solid: bool, operations: tuple[str, ...] = ("remove",)) -> EditTraining:
+    """Of the cylinder, whose region is known; nothing is removed yet."""
+    model, side = tiny_model(contracted=False), 48
+    model.base = CylinderOnFloor(solid)  # type: ignore[assignment]
+    model.edit.info = replace(model.edit.info, operations=operations)
+    model.edit.field.reset()
+    line = (torch.arange(side) + 0.5) / side * 1.2 - 0.6
+    z, y, x = torch.meshgrid(line, line, line, indexing="ij")
+    from_axis = torch.hypot(x, y)
+    cylinder, slab = (z > 0.0) & (z < HEIGHT) & (from_axis < RADIUS), (z < 0.0) & (z > -THICK)
+    state = torch.full((side,) * 3, FREE, dtype=torch.uint8)
+    state[slab & (from_axis < (1.0 if solid else SHADOW))] = SEEN
+    state[slab & (from_axis < RADIUS)] = HIDDEN
+    state[cylinder] = SEEN
+    region = region_from_probability(
+        cylinder.float(), state, torch.full((3,), -0.6), torch.full((3,), 0.6), RegionShape(soft_edge=0.0)
+    )
+    model.edit.region = region
+    model.edit.fit_field_to_region()
+    config = GuidanceConfig(image_size=32, views=6, crops=2)
+    return EditTraining(
+        config, model, ring(6, 32), load_clip("embedded"), "a green cylinder", "an empty floor", 0, Team()
+    )
+
+
+def removed(editing: EditTraining) -> Tensor:
+    """The pool's first view of the removal."""
+    editing.model.edit.field.start_from_removal()
+    return editing.picture(editing.pool[0])
+
+
+def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it() -> None:
+    editing = removing(solid=False)
+    model = editing.model
+    said = clear_surroundings(editing, RegionConfig())
+    shape = model.edit.region.shape
+    assert shape.margin_over_surfaces and f"within {shape.margin:.2f} of its size" in said
+    assert model.edit.field.untouched, "nothing was removed yet"
+    assert torch.equal(model.edit.field.lower, model.edit.region.bounds()[0]), "the field is where the region is now"
+    assert float((removed(editing) - FLOOR).abs().mean()) < 1e-3, "only floor is left"
+    model.edit.field.reset()
+    model.make_room(margin_over_surfaces=False)
+    assert float((removed(editing) - FLOOR).abs().mean()) > 1e-2, "spared, it is a rim around nothing"
+
+
+def test_a_solid_floor_stays() -> None:
+    editing = removing(solid=True)
+    before = editing.model.edit.region.weight.clone()
+    assert clear_surroundings(editing, RegionConfig()) == ""
+    assert torch.equal(editing.model.edit.region.weight, before)
+    editing.model.make_room(margin_over_surfaces=True)
+    assert not torch.equal(editing.model.edit.region.weight, before), "there was something to take"
+
+
+def test_a_margin_that_was_said_is_the_only_one_that_is_tried() -> None:
+    editing = removing(solid=False)
+    editing.model.make_room(margin=0.09)
+    assert "within 0.09" in clear_surroundings(editing, RegionConfig(margin=0.09))
+
+
+def test_an_interrupt_leaves_the_region_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    editing, looks = removing(solid=False), []
+    before = editing.model.edit.region.weight.clone()
+    picture = editing.picture
+
+    def interrupted(view: object) -> Tensor:
+        looks.append(view)
+        if len(looks) > 6:  # of the first margin that is tried
+            raise KeyboardInterrupt
+        return picture(view)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(editing, "picture", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        clear_surroundings(editing, RegionConfig())
+    assert torch.equal(editing.model.edit.region.weight, before) and editing.model.edit.field.untouched
+
+
+def test_who_looks_what_it_takes_along() -> None:
+    assert takes_along(RegionConfig(), ["remove"])
+    assert not takes_along(RegionConfig(), ["remove", "add"]), "what is added stands there"
+    for said in (RegionConfig(margin_over_surfaces=False), RegionConfig(margin_over_surfaces=True)):
+        assert not takes_along(said, ["remove"])
+    assert not takes_along(RegionConfig(source="file"), ["remove"]), "cut as the file says"
