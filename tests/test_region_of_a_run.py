@@ -50,6 +50,20 @@ def test_a_region_has_room_once_its_edit_may_add(done: BlendingPipeline) -> None
     assert done.model.version == version, "the same room: what was rendered of it stays"
 
 
+def test_what_a_removal_was_seen_to_take_along_it_takes_until_it_may_do_more(capture: Path) -> None:
+    pipeline = open_pipeline(capture, "an empty floor", ("remove",))
+    pipeline.find_region()
+    pipeline.prepare_edit()
+    assert margin_of(pipeline) == pytest.approx(0.05), "a box spares nothing: there is nothing to look at"
+    pipeline.model.make_room(margin=0.1, margin_over_surfaces=True)  # as `clear_surroundings` leaves it
+    pipeline.session.start()
+    grant(pipeline)
+    assert margin_of(pipeline) == pytest.approx(0.1) and pipeline.model.edit.region.shape.margin_over_surfaces
+    pipeline.session.set_operations(("add", "remove"))
+    grant(pipeline)
+    assert margin_of(pipeline) == pytest.approx(0.05) and not pipeline.model.edit.region.shape.margin_over_surfaces
+
+
 def test_the_user_or_a_file_says_how_much_room_there_is(done: BlendingPipeline) -> None:
     done.session.start()
     done.session.cut_region(margin=0.2)
