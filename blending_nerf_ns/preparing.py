@@ -121,7 +121,7 @@ class Preparation:
             self.follow_leader()
             if self._team.leads:
                 if cleared:
-                    CONSOLE.print(f"Its place is clearer without {cleared}: they are taken along.")
+                    CONSOLE.print(f"Its place is clearer without {cleared}: it is taken along.")
                 CONSOLE.print(f"What the guide likes best to start from: {chosen}.")
         elif config.guidance.weight_shading == 0.0:
             model.edit.field.keep_light(0.0)

@@ -234,9 +234,11 @@ class Session:
             self._model.make_room(**self.region.room_for(operations))
 
     def cut_region(self, **changes: float) -> None:
-        """Another threshold, margin, ... of the region, live."""
+        """Another threshold, margin, ... of the region, live. Over other surfaces no margin grows that was not looked at."""
         for name, value in changes.items():
             setattr(self.region, name, value)
+        if "margin" in changes and self.region.margin_over_surfaces is None:
+            self._model.want_region(margin_over_surfaces=False)
         self._model.want_region(**changes)
 
     def take_crop_box(self) -> None:
@@ -245,7 +247,7 @@ class Session:
         def do() -> None:
             before = self._snapshot("crop box")
             self._model.take_crop_box(self.region.shape())
-            self.make_room()
+            self._model.make_room(**self.region.room_for(self._pipeline.config.operations))
             self.history.remember(before)
 
         self.ask_each("crop box", do)

@@ -142,20 +142,26 @@ class ViewPool:
             size=self._size,
             generator=torch.Generator().manual_seed(self._seed),
         )
-        self.cameras = square_cameras(views, self._size).to(self.model.device)
+        self._cameras = square_cameras(views, self._size).to(self.model.device)
         self._kept: Dict[int, GuidanceView] = {}  # the one that was drawn last at the end
         self._version = self.model.version
 
+    @property
+    def cameras(self) -> Cameras:
+        """The views' cameras, aimed at the region that the model has now."""
+        if self._version != self.model.version:
+            self._aim()
+        return self._cameras
+
     def __len__(self) -> int:
-        return len(self.cameras)
+        return len(self._cameras)
 
     def __getitem__(self, index: int) -> GuidanceView:
         """The view, rendered once for each region that the model had, as far as there is room to keep it."""
-        if self._version != self.model.version:
-            self._aim()
+        cameras = self.cameras
         view = self._kept.pop(index, None)
         if view is None:
-            view = render_view(self.model, self.cameras, index)
+            view = render_view(self.model, cameras, index)
             room = self._most_bytes - view.nbytes
             while self._kept and sum(kept.nbytes for kept in self._kept.values()) > room:
                 del self._kept[next(iter(self._kept))]

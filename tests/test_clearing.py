@@ -24,7 +24,7 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.rendering.compositing import render_weights
 from blending_nerf_ns.team import Team
 
-FLOOR, SHADE, GREEN = 0.5, 0.2, (0.1, 0.7, 0.1)
+FLOOR, SHADE, GREEN, RED = 0.5, 0.2, (0.1, 0.7, 0.1), (0.8, 0.1, 0.1)
 RADIUS, HEIGHT = 0.2, 0.15
 SHADOW = 0.23
 """Radius of the cylinder's shadow: a little more than its own."""
@@ -50,6 +50,8 @@ CLEAR = row(*[FLOOR] * 8)
     ("before", "spared", "taken", "clearer"),
     [
         (BEFORE, RIM, CLEAR, True),
+        (BEFORE, RIM + 0.4 * (RIM == SHADE) * torch.tensor([1.0, 0.0, 0.0]), CLEAR, False),  # something red
+        (BEFORE, RIM + 0.7 * (RIM == SHADE), CLEAR, False),  # something bright
         (BEFORE, RIM, row(FLOOR, FLOOR, 0.0, FLOOR, FLOOR, 0.0, FLOOR, FLOOR), False),  # holes in a table
         (  # a neighbour, of which a part would go
             row(FLOOR, FLOOR, 0.9, 0.9, 0.7, 0.7, 0.7, FLOOR),
@@ -74,13 +76,19 @@ def test_what_is_clearer(before: Tensor, spared: Tensor, taken: Tensor, clearer:
 def test_distances_from_the_nearest_untouched_pixel_by_hand() -> None:
     found = strangeness(BEFORE, RIM, row(FLOOR, FLOOR, 0.4, FLOOR, FLOOR, 0.7, FLOOR, FLOOR))
     assert found.spared.tolist() == pytest.approx([0.3, 0.3]) and found.taken.tolist() == pytest.approx([0.1, 0.2])
+    assert found.shade.tolist() == pytest.approx([0.0, 0.0], abs=1e-6), "gray, and 0.4 times as bright"
+    red = RIM + 0.3 * (RIM == SHADE) * torch.tensor([1.0, 0.0, 0.0])
+    # 0.5, 0.2, 0.2 comes closest to gray in 0.3, which is 0.2, 0.1 and 0.1 away
+    assert strangeness(BEFORE, red, CLEAR).shade.tolist() == pytest.approx([0.4 / 3] * 2)
 
 
 def test_half_as_far_and_few_pixels_spoilt() -> None:
-    tenth = Strangeness(torch.full((10,), 0.2), torch.tensor([0.05] * 9 + [0.3]))
+    tenth = Strangeness(torch.full((10,), 0.2), torch.tensor([0.05] * 9 + [0.3]), torch.full((10,), 0.05))
     assert tenth.clearer
     assert not tenth._replace(taken=torch.tensor([0.0] * 8 + [0.3] * 2)).clearer, "a fifth of them is spoilt"
     assert not tenth._replace(taken=torch.full((10,), 0.11)).clearer, "more than half as far"
+    assert tenth._replace(shade=torch.tensor([0.0] * 9 + [0.2])).clearer
+    assert not tenth._replace(shade=torch.tensor([0.0] * 8 + [0.08] * 2)).clearer, "a fifth of it is no shadow"
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0, 1))
@@ -93,15 +101,20 @@ def test_nothing_is_clearer_than_itself(grays: list[float], object_gray: float) 
 # -- a cylinder on a floor --------------------------------------------------------------------------------------------
 
 
+def beside_it(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Where a thin red block stands, so near that a margin would take the whole of it."""
+    return (x > RADIUS + 0.015) & (x < RADIUS + 0.035) & (y.abs() < 0.08) & (z > 0.0) & (z < HEIGHT)
+
+
 class CylinderOnFloor(nn.Module):
     """A green cylinder and its shadow, a slab; on a floor that is the background or, where it is solid, one over a black void."""
 
     contracted = False
     grid_box = (torch.full((3,), -1.0), torch.full((3,), 1.0))
 
-    def __init__(self, solid: bool) -> None:
+    def __init__(self, solid: bool, beside: bool = False) -> None:
         super().__init__()
-        self.solid = solid
+        self.solid, self.beside = solid, beside
 
     def to_grid(self, points: Tensor) -> Tensor:
         return points
@@ -113,7 +126,9 @@ class CylinderOnFloor(nn.Module):
         slab = (height < 0.0) & (height > -THICK)
         shadow, floor = slab & (from_axis < SHADOW), slab & (from_axis < 1.0) & self.solid
         gray = torch.where(shadow, SHADE, FLOOR)[..., None].expand(*points.shape)
-        return 300.0 * (cylinder | shadow | floor), torch.where(cylinder[..., None], torch.tensor(GREEN), gray)
+        block = beside_it(*points.unbind(-1)) & self.beside
+        rgb = torch.where(cylinder[..., None], torch.tensor(GREEN), gray)
+        return 300.0 * (cylinder | shadow | floor | block), torch.where(block[..., None], torch.tensor(RED), rgb)
 
     def samples(self, rays: RayBundle) -> BaseSamples:
         edges = torch.linspace(0.0, 4.0, 321).expand(len(rays), -1)
@@ -137,22 +152,22 @@ class CylinderOnFloor(nn.Module):
         return self.samples(rays)  # everywhere, so behind what is gone as well
 
 
-def removing(solid: bool, operations: tuple[str, ...] = ("remove",)) -> EditTraining:
+def removing(solid: bool, beside: bool = False) -> EditTraining:
     """Of the cylinder, whose region is known; nothing is removed yet."""
     model, side = tiny_model(contracted=False), 48
-    model.base = CylinderOnFloor(solid)  # type: ignore[assignment]
-    model.edit.info = replace(model.edit.info, operations=operations)
+    model.base = CylinderOnFloor(solid, beside)  # type: ignore[assignment]
+    model.edit.info = replace(model.edit.info, operations=("remove",))
     model.edit.field.reset()
     line = (torch.arange(side) + 0.5) / side * 1.2 - 0.6
     z, y, x = torch.meshgrid(line, line, line, indexing="ij")
     from_axis = torch.hypot(x, y)
-    cylinder, slab = (z > 0.0) & (z < HEIGHT) & (from_axis < RADIUS), (z < 0.0) & (z > -THICK)
+    cylinder, slab = (z > -0.013) & (z < HEIGHT + 0.013) & (from_axis < RADIUS), (z < 0.0) & (z > -THICK)
     state = torch.full((side,) * 3, FREE, dtype=torch.uint8)
     state[slab & (from_axis < (1.0 if solid else SHADOW))] = SEEN
     state[slab & (from_axis < RADIUS)] = HIDDEN
-    state[cylinder] = SEEN
+    state[cylinder | (beside_it(x, y, z) & beside)] = SEEN
     region = region_from_probability(
-        cylinder.float(), state, torch.full((3,), -0.6), torch.full((3,), 0.6), RegionShape(soft_edge=0.0)
+        cylinder.float(), state, torch.full((3,), -0.6), torch.full((3,), 0.6), RegionShape(soft_edge=0.03)
     )
     model.edit.region = region
     model.edit.fit_field_to_region()
@@ -173,7 +188,7 @@ def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it() -> Non
     model = editing.model
     said = clear_surroundings(editing, RegionConfig())
     shape = model.edit.region.shape
-    assert shape.margin_over_surfaces and f"within {shape.margin:.2f} of its size" in said
+    assert shape.margin_over_surfaces and f"(margin {shape.margin:.2f})" in said
     assert model.edit.field.untouched, "nothing was removed yet"
     assert torch.equal(model.edit.field.lower, model.edit.region.bounds()[0]), "the field is where the region is now"
     assert float((removed(editing) - FLOOR).abs().mean()) < 1e-3, "only floor is left"
@@ -191,10 +206,30 @@ def test_a_solid_floor_stays() -> None:
     assert not torch.equal(editing.model.edit.region.weight, before), "there was something to take"
 
 
+def test_what_stands_beside_it_stays_even_where_nothing_would_be_left_of_it() -> None:
+    editing = removing(solid=False, beside=True)
+    assert clear_surroundings(editing, RegionConfig()) == ""
+    seen = removed(editing)
+    assert bool(((seen - torch.tensor(RED)).abs().amax(-1) < 0.1).any())
+
+
+def test_a_second_look_sees_what_the_first_did() -> None:
+    editing = removing(solid=False)
+    first = clear_surroundings(editing, RegionConfig()), editing.model.edit.region.weight.clone()
+    assert editing.pool.cameras is not None  # aimed at the wider region
+    poses = []
+    for _ in range(2):
+        assert clear_surroundings(editing, RegionConfig()) == first[0]
+        assert torch.equal(editing.model.edit.region.weight, first[1])
+        editing.model.make_room(margin=0.05, margin_over_surfaces=False)
+        poses.append(editing.pool.cameras.camera_to_worlds)
+    assert torch.equal(*poses)
+
+
 def test_a_margin_that_was_said_is_the_only_one_that_is_tried() -> None:
     editing = removing(solid=False)
     editing.model.make_room(margin=0.09)
-    assert "within 0.09" in clear_surroundings(editing, RegionConfig(margin=0.09))
+    assert "(margin 0.09)" in clear_surroundings(editing, RegionConfig(margin=0.09))
 
 
 def test_an_interrupt_leaves_the_region_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +239,7 @@ def test_an_interrupt_leaves_the_region_as_it_was(monkeypatch: pytest.MonkeyPatc
 
     def interrupted(view: object) -> Tensor:
         looks.append(view)
-        if len(looks) > 6:  # of the first margin that is tried
+        if len(looks) > 3:  # of the first margin that is tried
             raise KeyboardInterrupt
         return picture(view)  # type: ignore[arg-type]
 

@@ -59,6 +59,13 @@ def test_what_a_removal_was_seen_to_take_along_it_takes_until_it_may_do_more(cap
     pipeline.session.start()
     grant(pipeline)
     assert margin_of(pipeline) == pytest.approx(0.1) and pipeline.model.edit.region.shape.margin_over_surfaces
+    pipeline.session.cut_region(margin=0.3)
+    grant(pipeline)
+    assert margin_of(pipeline) == pytest.approx(0.3) and not pipeline.model.edit.region.shape.margin_over_surfaces, (
+        "nobody looked at so wide a one"
+    )
+    pipeline.config.region.margin = None
+    pipeline.model.make_room(margin=0.1, margin_over_surfaces=True)
     pipeline.session.set_operations(("add", "remove"))
     grant(pipeline)
     assert margin_of(pipeline) == pytest.approx(0.05) and not pipeline.model.edit.region.shape.margin_over_surfaces
