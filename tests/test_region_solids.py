@@ -67,7 +67,8 @@ class TestBox:
         points = (torch.rand(20000, 3) - 0.5) * torch.tensor([4.0, 3.0, 2.0]) + torch.tensor(centre)
         rotation = rotation_matrix(turn)
         weight = region.weight_at(contract(points))
-        for scale, share in ((0.85, weight > 0.999), (1.15, weight > 0)):
+        # contracted, a voxel is larger far out, and interpolation carries its weight to its neighbours
+        for scale, share in ((0.85, weight > 0.999), (1.2, weight > 0)):
             inside = inside_box(points, torch.tensor(centre), torch.tensor(size) * scale, rotation)
             assert (share[inside].float().mean() > 0.995) if scale < 1 else not share[~inside].any()
 
