@@ -7,7 +7,6 @@ and a ball or a box in its place are looked at first, as far as the edit may do 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple, Optional
@@ -64,13 +63,10 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
     if "change" in operations:
         color, loss = views.best_color([view.coverage for view in views.views], light=field.kept_light)
         yield Beginning(loss, f"one colour, {_said(color)}", partial(field.start_from_color, color, STRENGTH))
-    kept = copy.deepcopy(field.state_dict())
     if "remove" in operations:
-        try:
+        with field.left_as_it_is():
             field.start_from_removal()
             loss = views.loss(editing.guide.encode_images(views.crops(map(editing.picture, views.views))))
-        finally:  # an interrupt saves the run
-            field.load_state_dict(kept)
         yield Beginning(loss, "the object taken away", field.start_from_removal)
     if "add" in operations:
         few = _Views(editing, BALL_VIEWS)
@@ -80,12 +76,10 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
 
         def tried(seen: _Views, seed: Seed, instead: bool) -> tuple[float, Float[Tensor, "3"]]:
             """The guide's loss of a solid in its best colour, and that colour."""
-            try:
+            with field.left_as_it_is():
                 _start_from_solid(field, seed, instead, seed.center.new_full((3,), 0.5))
                 pictures, added = zip(*map(editing.picture_and_added, seen.views))
                 color, loss = seen.best_color(added, pictures)
-            finally:
-                field.load_state_dict(kept)
             return loss, color
 
         if not places:

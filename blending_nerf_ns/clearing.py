@@ -9,7 +9,6 @@ and a small neighbour that would go as a whole is no darker shade of the floor a
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import List, NamedTuple, Tuple
 
@@ -141,14 +140,11 @@ def clear_surroundings(editing: EditTraining, region: RegionConfig) -> str:
 def _removals(editing: EditTraining, cameras: Cameras) -> List[Tuple[Tensor, Tensor]]:
     """Views before and after everything in the region is taken away; the field is left as it was."""
     field = editing.model.edit.field
-    kept = copy.deepcopy(field.state_dict())
 
     def look(index: int) -> Tuple[Tensor, Tensor]:
         view = render_view(editing.model, cameras, index)
         return view.original, editing.picture(view)
 
-    try:
+    with field.left_as_it_is():
         field.start_from_removal()
         return [look(index) for index in range(len(cameras))]
-    finally:
-        field.load_state_dict(kept)

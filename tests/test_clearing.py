@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from tiny_run import ring, tiny_model
 from torch import Tensor, nn
 
+from blending_nerf_ns import clearing
 from blending_nerf_ns.bases.base import BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.clearing import Strangeness, clear_surroundings, strangeness, takes_along
 from blending_nerf_ns.editing import EditTraining
@@ -21,8 +23,10 @@ from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.compositing import render_weights
 from blending_nerf_ns.team import Team
+from blending_nerf_ns.view_pool import GuidanceView
 
 FLOOR, SHADE, GREEN, RED = 0.5, 0.2, (0.1, 0.7, 0.1), (0.8, 0.1, 0.1)
 RADIUS, HEIGHT = 0.2, 0.15
@@ -213,17 +217,20 @@ def test_what_stands_beside_it_stays_even_where_nothing_would_be_left_of_it() ->
     assert bool(((seen - torch.tensor(RED)).abs().amax(-1) < 0.1).any())
 
 
-def test_a_second_look_sees_what_the_first_did() -> None:
-    editing = removing(solid=False)
-    first = clear_surroundings(editing, RegionConfig()), editing.model.edit.region.weight.clone()
-    assert editing.pool.cameras is not None  # aimed at the wider region
-    poses = []
-    for _ in range(2):
-        assert clear_surroundings(editing, RegionConfig()) == first[0]
-        assert torch.equal(editing.model.edit.region.weight, first[1])
-        editing.model.make_room(margin=0.05, margin_over_surfaces=False)
-        poses.append(editing.pool.cameras.camera_to_worlds)
-    assert torch.equal(*poses)
+def test_a_second_look_is_from_where_the_first_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    editing, poses, whole = removing(solid=False), [], clearing.render_view
+
+    def noting(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceView:
+        poses.append(cameras.camera_to_worlds[index])
+        return whole(model, cameras, index)
+
+    monkeypatch.setattr(clearing, "render_view", noting)
+    first = clear_surroundings(editing, RegionConfig())
+    weight, count = editing.model.edit.region.weight.clone(), len(poses)
+    assert not torch.equal(editing.pool[0].rays.origins.mean(0), poses[0][:, 3]), "aimed at the wider region since"
+    assert clear_surroundings(editing, RegionConfig()) == first
+    assert torch.equal(editing.model.edit.region.weight, weight)
+    assert torch.equal(torch.stack(poses[:count]), torch.stack(poses[count:]))
 
 
 def test_a_margin_that_was_said_is_the_only_one_that_is_tried() -> None:

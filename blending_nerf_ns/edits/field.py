@@ -1,6 +1,9 @@
 """The editable field g_phi: a hash grid over the region's box, with view direction (design sections 1 and 3)."""
 
+import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Optional, Type
 
@@ -150,6 +153,15 @@ class EditField(nn.Module):
         """Whether no training step and no first colour changed it since `reset`."""
         biases = self.shape_head.bias.new_tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
         return not self.has_seed and bool(torch.equal(self.shape_head.bias.detach(), biases))
+
+    @contextmanager
+    def left_as_it_is(self) -> Iterator[None]:
+        """Whatever is tried within, the field is afterwards as it was; so it is after an interrupt, which saves the run."""
+        kept = copy.deepcopy(self.state_dict())
+        try:
+            yield
+        finally:
+            self.load_state_dict(kept)
 
     def set_box(self, lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> None:
         """Put the grid over this box of grid coordinates."""
