@@ -227,7 +227,8 @@ def test_a_second_look_is_from_where_the_first_was(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(clearing, "render_view", noting)
     first = clear_surroundings(editing, RegionConfig())
     weight, count = editing.model.edit.region.weight.clone(), len(poses)
-    assert not torch.equal(editing.pool[0].rays.origins.mean(0), poses[0][:, 3]), "aimed at the wider region since"
+    assert editing.pool[0].index == 0  # which aims at the region of now
+    assert not torch.equal(editing.pool.cameras.camera_to_worlds[0], poses[0]), "a wider one"
     assert clear_surroundings(editing, RegionConfig()) == first
     assert torch.equal(editing.model.edit.region.weight, weight)
     assert torch.equal(torch.stack(poses[:count]), torch.stack(poses[count:]))
