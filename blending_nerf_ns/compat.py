@@ -3,6 +3,7 @@
 `tests/test_compat.py` holds one test per shim that fails on the day the shim is no longer needed; delete both then.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,25 @@ def without_lpips() -> Iterator[None]:
         yield
     finally:
         _set(lpip, "LearnedPerceptualImagePatchSimilarity", original)
+
+
+@contextmanager
+def without_wandb() -> Iterator[None]:
+    """Inside this context `import wandb` fails, unless it is imported already; open_clip's first import belongs in here.
+
+    Versions: timm 0.6.7, which nerfstudio 1.1.5 pins and open_clip imports.
+    Why: timm's training helpers import wandb wherever it is installed, and nerfstudio installs it: two to three seconds of the
+    start of every edit, for a logger that nobody asked for. timm goes on without it.
+    Goes when: nerfstudio lets timm 0.9 in, or timm imports wandb on first use.
+    """
+    if "wandb" in sys.modules:
+        yield
+        return
+    sys.modules["wandb"] = None  # type: ignore[assignment]  # Python's own way to say that there is no such module
+    try:
+        yield
+    finally:
+        del sys.modules["wandb"]
 
 
 def _absent_lpips(*_: Any, **__: Any) -> float:

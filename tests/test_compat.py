@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,3 +124,33 @@ def test_without_lpips_ends_with_its_context() -> None:
     with pytest.raises(KeyError):
         fail_inside()
     assert lpip.LearnedPerceptualImagePatchSimilarity is original
+
+
+def _said_by(program: str) -> str:
+    """What a fresh Python prints: in this one everything is imported already."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_without_wandb_is_still_needed() -> None:
+    assert _said_by("import sys, open_clip; print('wandb' in sys.modules)") == "True"
+
+
+@pytest.mark.parametrize(
+    "load", ["clip.load_clip('embedded')", "clip.check_names('ViT-B-32', 'openai')"], ids=["embedded", "names"]
+)
+def test_a_guide_is_loaded_without_wandb_which_can_be_imported_afterwards(load: str) -> None:
+    said = _said_by(
+        "import sys\n"
+        "from blending_nerf_ns.guidance import clip\n"
+        f"{load}\n"
+        "print('open_clip' in sys.modules, 'wandb' in sys.modules)\n"
+        "import wandb\n"
+        "print(hasattr(wandb, 'init'))"
+    )
+    assert said.split() == ["True", "False", "True"]
+
+
+def test_a_wandb_that_is_there_stays() -> None:
+    program = "from blending_nerf_ns.compat import without_wandb\nimport wandb, sys\nwith without_wandb(): print(sys.modules['wandb'] is wandb)\n"
+    assert _said_by(program + "print(sys.modules['wandb'] is wandb)").split() == ["True", "True"]

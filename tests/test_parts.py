@@ -8,7 +8,8 @@ from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import VoxelGrid
-from blending_nerf_ns.localization.parts import find_parts, only_inside, rivals
+from blending_nerf_ns.localization.parts import find_parts, only_inside
+from blending_nerf_ns.localization.reading import rivals
 
 
 def grid_with(blocks: dict[tuple[int, int, int], tuple[int, float, float]]) -> VoxelGrid:

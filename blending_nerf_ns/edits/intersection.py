@@ -68,6 +68,8 @@ def ray_contracted_box(
     """The same for a box of contracted coordinates, by testing points: dense near the camera, sparse far away."""
     steps = torch.linspace(0.0, 1.0, FAR_PROBES, device=origins.device)
     distances = torch.where(steps < 0.5, 4.0 * steps, 2.0 / (1.0 - (steps - 0.5) / 0.5 * (1.0 - 2.0 / max(far, 2.1))))
+    if bool((lower <= -2.0).all() and (upper >= 2.0).all()):  # all of space
+        return distances[0].expand(len(origins)), distances[-1].expand(len(origins))
     points = to_grid(origins[:, None] + distances[:, None] * directions[:, None])
     # a little wider than the box, for probes are few; but never as wide as infinity, which is 2
     below, above = (
@@ -78,6 +80,26 @@ def ray_contracted_box(
     last = FAR_PROBES - 1 - inside.flip(-1).float().argmax(dim=-1)
     enter, leave = distances[(first - 1).clamp_min(0)], distances[(last + 1).clamp_max(FAR_PROBES - 1)]
     return enter, torch.where(inside.any(dim=-1), leave, torch.zeros_like(leave))
+
+
+def reaches_far(lower: Float[Tensor, "3"], upper: Float[Tensor, "3"], contracted: bool) -> bool:
+    """Whether a box of grid coordinates reaches into contracted space, where a slab test would be wrong."""
+    return contracted and bool((torch.cat([-lower, upper]) > 1.0).any())
+
+
+def ray_grid_box(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    lower: Float[Tensor, "3"],
+    upper: Float[Tensor, "3"],
+    to_grid: Callable[[Tensor], Tensor],
+    contracted: bool,
+    far: float,
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """The same for a box of grid coordinates, contracted or not, by the test that fits it."""
+    if reaches_far(lower, upper, contracted):
+        return ray_contracted_box(origins, directions, lower, upper, to_grid, far)
+    return ray_box(origins, directions, lower, upper)
 
 
 def intersect_region(

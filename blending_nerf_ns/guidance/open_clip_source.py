@@ -9,8 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+from blending_nerf_ns.compat import without_wandb
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights, reachable, summary
+
+with without_wandb():
+    import open_clip
 
 HUB_PREFIX = "hf-hub:"
 FOLDER_CONFIG = "open_clip_config.json"
@@ -27,8 +31,6 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
     Raises:
         BlendingNerfError: see `clip.load_clip`.
     """
-    import open_clip
-
     settings: Dict[str, Any] = {}
     model, pretrained = _at_home(model), _at_home(pretrained)
     if folder := _folder(model, pretrained):
@@ -69,8 +71,6 @@ def _folder(model: str, pretrained: Optional[str]) -> Optional[Path]:
 
 def _register_folder(folder: Path) -> Tuple[str, str, Dict[str, Any]]:
     """Makes a folder's architecture known to open_clip: its name there, its weights file, its preprocessing."""
-    import open_clip
-
     weights = next((folder / name for name in FOLDER_WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
         raise BlendingNerfError(f"the folder {folder} has a {FOLDER_CONFIG} but no {' or '.join(FOLDER_WEIGHTS)}")
@@ -91,8 +91,6 @@ def _register_folder(folder: Path) -> Tuple[str, str, Dict[str, Any]]:
 
 def _known_name(model: str) -> str:
     """open_clip's spelling of a model name."""
-    import open_clip
-
     name, known = model.replace("/", "-"), open_clip.list_models()
     if name in known:
         return name
@@ -107,8 +105,6 @@ def _known_name(model: str) -> str:
 
 def _check_pretrained(model: str, pretrained: Optional[str]) -> None:
     """Refuses what is neither an existing file nor a tag of the model."""
-    import open_clip
-
     tags = open_clip.list_pretrained_tags_by_model(model)
     known = f"Tags of {model}: {', '.join(tags) if tags else 'none'}."
     if not pretrained:
@@ -129,8 +125,6 @@ def _check_pretrained(model: str, pretrained: Optional[str]) -> None:
 
 def _download(model: str, pretrained: Optional[str], hub: Hub) -> None:
     """Fetches weights into the cache, before the time for building the model is spent."""
-    import open_clip
-
     if model.startswith(HUB_PREFIX):
         repository = model[len(HUB_PREFIX) :]
         try:
@@ -153,8 +147,6 @@ def _download(model: str, pretrained: Optional[str], hub: Hub) -> None:
 
 def _tokenizer(model: str, hub: Hub) -> Any:
     """The model's tokenizer; most come with open_clip, some have files of their own on the hub."""
-    import open_clip
-
     try:
         return open_clip.get_tokenizer(model)
     except Exception as error:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import Box, slowed, unslowed
-from blending_nerf_ns.edits.intersection import ray_box, ray_contracted_box
+from blending_nerf_ns.edits.intersection import ray_grid_box, reaches_far
 from blending_nerf_ns.localization.evidence import ToGrid
 
 RAYS_AT_ONCE = 4096
@@ -60,31 +60,28 @@ def _free_points(
 ) -> Tuple[Int[Tensor, " points"], Float[Tensor, " points"]]:
     """Flat voxel index of points along the free parts of rays, and the length of ray, in voxels, each stands for."""
     lower, upper = box
-    beyond_unit = contracted and bool((torch.cat([-lower, upper]) > 1.0).any())
-    if beyond_unit:
-        enter, leave = ray_contracted_box(origins, directions, lower, upper, to_grid, float(ends.max()) + 1.0)
-    else:
-        enter, leave = ray_box(origins, directions, lower, upper)
+    far_away = reaches_far(lower, upper, contracted)
+    enter, leave = ray_grid_box(origins, directions, lower, upper, to_grid, contracted, float(ends.max()) + 1.0)
     enter, leave = enter.clamp_min(0.0), torch.minimum(leave, ends)
     hits = torch.nonzero(leave > enter).squeeze(-1)
     origins, directions, ends, starts = (values[hits, None] for values in (origins, directions, ends, starts))
     # contracted rays slow down far away: equal steps there are equal steps of disparity
     span = torch.stack([enter[hits], leave[hits]], dim=-1)
-    first, last = (slowed(span) if beyond_unit else span).split(1, dim=-1)
+    first, last = (slowed(span) if far_away else span).split(1, dim=-1)
     steps = torch.arange(resolution, device=ends.device)  # as many points as the grid has voxels along a side
     distances = first + (last - first) * (steps + starts) / resolution
-    distances = unslowed(distances) if beyond_unit else distances
+    distances = unslowed(distances) if far_away else distances
 
     scale = resolution / (upper - lower)
-    places = (to_grid(origins + distances[..., None] * directions) - lower) * scale
+    points = origins + distances[..., None] * directions
+    places = ((to_grid(points) if far_away else points) - lower) * scale  # a contraction leaves the unit cube as it is
     stop = (to_grid(origins + ends[..., None] * directions) - lower) * scale
     length = torch.linalg.norm(places[:, 1:] - places[:, :-1], dim=-1)
     length = torch.cat([length, length[:, -1:]], dim=-1)
-    index = places.floor().long()
     # the surface may lie anywhere in the last voxel
     free = torch.linalg.norm(stop - places, dim=-1) > 1.0
-    free &= ((index >= 0) & (index < resolution)).all(dim=-1)
-    return flat_index(index[free], resolution), length[free]
+    free &= ((places >= 0) & (places < resolution)).all(dim=-1)
+    return flat_index(places[free].long(), resolution), length[free]
 
 
 def flat_index(index: Int[Tensor, "*points 3"], resolution: int) -> Int[Tensor, "*points"]:

@@ -1,8 +1,5 @@
-"""Which of several parts that a localiser marks is the one that is meant? (ours)
-
-A localiser sees small objects in a wide picture and confuses what shares a colour or a shape. A CLIP that is shown one part at
-a time, zoomed, from several sides, reads it far better; so the localiser proposes and the guide decides. Or the user points
-at the one that is meant.
+"""The separate parts that a localiser marks, of which one may be meant (ours): the guide reads them (`reading.py`), or the user
+points at one.
 """
 
 from __future__ import annotations
@@ -15,18 +12,15 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
-from tqdm import tqdm
 
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.shape import SEEN
-from blending_nerf_ns.guidance.precision import reading_in
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import COARSE_RAYS, VoxelGrid, fill_grid
-from blending_nerf_ns.localization.views import FrozenScene, close_cameras, render_view
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, SYNONYMS, split_words
+from blending_nerf_ns.localization.views import FrozenScene
 
 if TYPE_CHECKING:
-    from blending_nerf_ns.guidance.clip import ClipGuide
+    pass
 
 COARSE = 96
 """Voxels along each side of the whole scene, when parts are told apart."""
@@ -46,14 +40,6 @@ SMALLEST_SHARE = 0.03
 """A part that catches less light than this share of the brightest one's is noise, too."""
 THIN_END = 0.005
 """Share of a part's light that may lie outside its box at each end: a fringe on the floor is not the object."""
-LOOK_SIZE = 96
-"""Side of the views that the guide is shown, in pixels: it tells objects apart, it does not measure them."""
-LOOKS = 6
-"""Views of each part that the guide is shown."""
-CERTAINTY, UNLIKELIEST = 100.0, -9.0
-"""Inverse temperature of CLIP's own training; and the lowest log-likelihood that counts, so that no view decides alone."""
-EMPTY = "empty"
-"""The embedded models' word for where nothing is."""
 ROOM = 1.5
 """Voxels around a part that belong to its box: surfaces lie between voxels."""
 
@@ -164,71 +150,6 @@ def _bulk(light: Float[ndarray, "z y x"]) -> Tuple[Int[ndarray, "3"], Int[ndarra
         first.append(int(np.searchsorted(share, THIN_END)))
         last.append(int(np.searchsorted(share, 1.0 - THIN_END)) + 1)
     return np.array(first), np.array(last)
-
-
-@torch.no_grad()
-def read_parts(scene: FrozenScene, guide: ClipGuide, parts: Sequence[Box], text: str) -> List[float]:
-    """How well the guide reads a text on each part: mean log-likelihood of the text among its rivals, on zoomed views.
-
-    What lies around the part is painted over: a neighbour in a corner of the picture would be read as well.
-    Similarities of different pictures do not compare: one part may be nearer to every text than another is to any.
-
-    Args:
-        scene: with a frozen base.
-        guide: the frozen CLIP.
-        parts: boxes in grid coordinates.
-        text: what is looked for.
-
-    Returns:
-        Values <= 0; 0 is certain.
-    """
-    texts = torch.stack([guide.encode_prompt(each) for each in (text, *rivals(text, guide.embedded))])
-    size = min(guide.image_size, LOOK_SIZE)
-    found = []
-    # whether bfloat16 is harmless was asked of a loss alone, if it was
-    with scene.timed("parts"), reading_in(guide, mixed=False):
-        for part in tqdm(parts, desc="Parts", dynamic_ncols=True):
-            cameras = close_cameras(scene, part, LOOKS, size)
-            views = [render_view(scene, cameras, index) for index in range(len(cameras))]
-            pictures = torch.stack([view.only(part, scene.base) for view in views])
-            logits = CERTAINTY * guide.encode_images(pictures.permute(0, 3, 1, 2)) @ texts.T
-            found.append(float(logits.log_softmax(dim=-1)[:, 0].clamp_min(UNLIKELIEST).mean()))
-    return found
-
-
-def rivals(text: str, embedded: bool) -> List[str]:
-    """Texts that a picture may fit better, and that are false where the text is true.
-
-    Of the embedded models' few words all pairs that differ in a colour or shape that the text names, and all pairs where it says
-    that something is empty; else what is in every scene (the canonical phrases of LERF, arXiv 2303.09553, section 3.3) and the
-    text in other colours.
-
-    Example:
-        >>> rivals("a red chair", embedded=False)[3:6]
-        ['a texture', 'an orange chair', 'a yellow chair']
-    """
-    said = split_words(text)
-    if not embedded:
-        places = [place for place, word in enumerate(said) if word in COLOUR_NAMES]
-        others = [(place, colour) for place in places for colour in COLOUR_NAMES if colour != said[place]]
-        recoloured = [_in_its_place(said, place, colour) for place, colour in others]
-        return ["an object", "things", "stuff", "a texture", *recoloured]
-    meaning = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}
-    words = {meaning.get(word, word) for word in said}
-    colours, shapes = words & set(COLOUR_NAMES), words & set(PRIMITIVES)
-    pairs = [(colour, shape) for colour in COLOUR_NAMES for shape in (*PRIMITIVES, "toy")]
-    if EMPTY in words:
-        return [f"a {colour} {shape}" for colour, shape in pairs]
-    different = [(c, s) for c, s in pairs if (colours and c not in colours) or (shapes and s not in (*shapes, "toy"))]
-    return [*(f"a {colour} {shape}" for colour, shape in different), "an empty floor"]
-
-
-def _in_its_place(said: Sequence[str], place: int, word: str) -> str:
-    """A text with another word in a place, and the article that goes with it before."""
-    before = list(said[:place])
-    if before and before[-1] in ("a", "an"):
-        before[-1] = "an" if word[0] in "aeiou" else "a"
-    return " ".join([*before, word, *said[place + 1 :]])
 
 
 def nearest_part(parts: Sequence[Box], point: Float[Tensor, "3"]) -> int:

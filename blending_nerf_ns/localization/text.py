@@ -20,8 +20,8 @@ from blending_nerf_ns.localization.parts import (
     nearest_part,
     never_inside,
     only_inside,
-    read_parts,
 )
+from blending_nerf_ns.localization.reading import read_parts
 from blending_nerf_ns.localization.views import (
     FrozenScene,
     Localize,
@@ -108,7 +108,7 @@ def _best(
     Raises:
         NothingFound: the guide denies all of them from every side.
     """
-    likelihood = read_parts(scene, guide, found.parts, text)
+    likelihood = read_parts(scene, guide, found.parts, text, _no_doubt)
     best = max(range(len(likelihood)), key=likelihood.__getitem__)
     if len(likelihood) > 1:
         values = ", ".join(f"{value:.1f}" for value in likelihood)
@@ -134,6 +134,14 @@ def _best(
         "overlay before you train, and try other words, a box or `keep nearest`."
     )
     return found.only(best)
+
+
+def _no_doubt(lowest: Sequence[float], highest: Sequence[float]) -> bool:
+    """Whether a part is the best one and will do, whatever else the guide is shown."""
+    best = max(range(len(lowest)), key=lowest.__getitem__)
+    return lowest[best] >= DOUBTFUL and all(
+        highest[part] < lowest[best] for part in range(len(highest)) if part != best
+    )
 
 
 def _without_neighbours(

@@ -6,16 +6,18 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 from tqdm import tqdm
 
 from blending_nerf_ns.bases.base import Base
 from blending_nerf_ns.edits.contraction import Box, scene_box
+from blending_nerf_ns.edits.intersection import FARTHEST, ray_grid_box
 from blending_nerf_ns.guidance.cameras import square_cameras
 from blending_nerf_ns.guidance.views import region_views, spread_views
 from blending_nerf_ns.localization.evidence import Evidence, gather_evidence, join_evidence
@@ -23,6 +25,8 @@ from blending_nerf_ns.rendering.compositing import render_weights
 
 BATCH = 8
 """Views that are rendered, then localised, at a time: bounds the memory."""
+AROUND = 8
+"""Of so many rays beside a part one is rendered, for the colour of what is around."""
 UP = (0.0, 0.0, 1.0)
 """nerfstudio's scenes stand on z."""
 
@@ -73,18 +77,6 @@ class RenderedView(NamedTuple):
         maps = probability.reshape(-1).split([len(part.origins) for part in self.rays])
         return [gather_evidence(*part, p, base.to_grid) for part, p in zip(self.rays, maps)]
 
-    def only(self, box: Box, base: Base) -> Picture:
-        """The picture with what lies outside a box (in grid coordinates) painted over, in the mean colour of that."""
-        shares = []
-        for part in self.rays:
-            middles = 0.5 * (part.edges[:, 1:] + part.edges[:, :-1])[..., None]
-            places = base.to_grid(part.origins[:, None] + middles * part.directions[:, None])
-            inside = ((places >= box[0]) & (places <= box[1])).all(dim=-1)
-            shares.append((part.weights * inside).sum(dim=-1))
-        share = torch.cat(shares).clamp(0.0, 1.0).view(*self.picture.shape[:2], 1)
-        around = (self.picture * (1.0 - share)).sum(dim=(0, 1)) / (1.0 - share).sum().clamp_min(1e-6)
-        return torch.lerp(around.expand_as(self.picture), self.picture, share)
-
 
 @torch.no_grad()
 def render_view(scene: FrozenScene, cameras: Cameras, index: int) -> RenderedView:
@@ -92,15 +84,52 @@ def render_view(scene: FrozenScene, cameras: Cameras, index: int) -> RenderedVie
     with scene.timed("render"):
         bundle = cameras.generate_rays(camera_indices=index, keep_shape=True)
         height, width = bundle.origins.shape[:2]
-        pixels, rays = [], []
-        for at in range(0, height * width, scene.chunk):
-            part = bundle.get_row_major_sliced_ray_bundle(at, min(at + scene.chunk, height * width))
-            render = scene.base.render(part)
-            edges = render.samples.edges
-            weights = render_weights(render.samples.density, edges.diff(dim=-1))
-            rays.append(RenderedRays(part.origins, part.directions, edges, weights))
-            pixels.append(render.outputs["rgb"])
-        return RenderedView(torch.cat(pixels).view(height, width, 3), rays)
+        colors, rays = _render_rays(scene, bundle.flatten())
+        return RenderedView(colors.view(height, width, 3), rays)
+
+
+@torch.no_grad()
+def render_part(scene: FrozenScene, cameras: Cameras, index: int, box: Box) -> Picture:
+    """A view of what lies in a box (in grid coordinates), with everything else painted over in the mean colour of that.
+
+    Of the rays that miss the box a few tell that colour, and the others are not rendered.
+    """
+    with scene.timed("render"):
+        bundle = cameras.generate_rays(camera_indices=index, keep_shape=True)
+        shape, base, rays = bundle.origins.shape, scene.base, bundle.flatten()
+        enter, leave = ray_grid_box(rays.origins, rays.directions, *box, base.to_grid, base.contracted, FARTHEST)
+        meets = leave > enter.clamp_min(0.0)
+        met, missed = torch.nonzero(meets).squeeze(-1), torch.nonzero(~meets).squeeze(-1)
+        few = missed[::AROUND]
+        colors, parts = _render_rays(scene, rays[torch.cat([met, few])])
+        share = torch.cat([_light_inside(part, box, base) for part in parts])[: len(met), None].clamp(0.0, 1.0)
+        seen, beside = colors.split([len(met), len(few)])
+        # each of the few stands for several
+        painted = ((1.0 - share) * seen).sum(0) + beside.sum(0) * (len(missed) / max(len(few), 1))
+        around = painted / ((1.0 - share).sum() + len(missed)).clamp_min(1e-6)
+        picture = around.expand(len(rays), 3).clone()
+        picture[met] = torch.lerp(around.expand_as(seen), seen, share)
+        return picture.view(shape)
+
+
+def _render_rays(scene: FrozenScene, rays: RayBundle) -> Tuple[Float[Tensor, "rays 3"], List[RenderedRays]]:
+    """Colours of rays, and where their light comes from, chunk by chunk."""
+    colors, rendered = [], []
+    for at in range(0, len(rays), scene.chunk):
+        part = rays[at : at + scene.chunk]
+        render = scene.base.render(part)
+        edges = render.samples.edges
+        weights = render_weights(render.samples.density, edges.diff(dim=-1))
+        rendered.append(RenderedRays(part.origins, part.directions, edges, weights))
+        colors.append(render.outputs["rgb"])
+    return torch.cat(colors), rendered
+
+
+def _light_inside(rays: RenderedRays, box: Box, base: Base) -> Float[Tensor, " rays"]:
+    """Rendering weight of each ray in a box."""
+    middles = 0.5 * (rays.edges[:, 1:] + rays.edges[:, :-1])[..., None]
+    places = base.to_grid(rays.origins[:, None] + middles * rays.directions[:, None])
+    return (rays.weights * ((places >= box[0]) & (places <= box[1])).all(dim=-1)).sum(dim=-1)
 
 
 def render_pictures(scene: FrozenScene, cameras: Cameras) -> List[Picture]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.closeups import close_ups
-from blending_nerf_ns.localization.parts import rivals
+from blending_nerf_ns.localization.reading import rivals
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.judge import Judge, read_texts
 from blending_nerf_ns.reporting.measuring import Case, Figure, Yardstick, measure

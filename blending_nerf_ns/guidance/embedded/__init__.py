@@ -31,7 +31,10 @@ def load_mini(name: str) -> "open_clip.CLIP":
         >>> tokens = mini_tokenizer(model.context_length)(["a red ball"])
         >>> text_features = model.encode_text(tokens, normalize=True)
     """
-    import open_clip
+    from blending_nerf_ns.compat import without_wandb
+
+    with without_wandb():
+        import open_clip
 
     open_clip.add_model_config(EMBEDDED_DIR / f"{name}.json")
     model: Any = open_clip.create_model(name, pretrained=str(EMBEDDED_DIR / f"{name}.safetensors"), precision="fp32")
