@@ -14,12 +14,13 @@ from blending_nerf_ns.edits.field import EditField, EditFieldConfig, FieldOutput
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.edits.layer import LayerInfo, pack, unpack
 from blending_nerf_ns.edits.region import Region
-from blending_nerf_ns.encoding.hash_grid import BLOCK
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import EditSamples
 from blending_nerf_ns.rendering.compositing import transmittance_at
 
 UNNAMED = LayerInfo()
+BLOCK = 8192
+"""Points that a CPU takes at a time, as the hash grid and for the same reasons: cache, and memory of equal sizes."""
 
 
 class Edit(nn.Module):
@@ -70,7 +71,6 @@ class Edit(nn.Module):
         shape = intervals.region.shape
         active = intervals.find_active()
         positions, num_intervals = intervals.positions.flatten(0, 1), shape[1]
-        # on a CPU in blocks, as the hash grid and for the same reasons: cache, and memory of equal sizes
         size = BLOCK if positions.device.type == "cpu" else max(1, len(active))
         views = self.field.look_along(directions)
         blocks = [self.field(positions[part], views, part // num_intervals) for part in active.split(size)]
