@@ -92,6 +92,7 @@ def first_change(original: float, looks: Sequence[Look]) -> Look:
 def run(bench: FirstChange) -> Dict[str, Any]:
     """Train, watch, print, write."""
     torch.set_num_threads(bench.threads)
+    torch.manual_seed(0)  # as ns-train does
     demo = Demo(bench.source, bench.target, bench.output / "base", train_arguments=bench.arguments)
     if not (demo.run_folder / "config.yml").exists():
         scene = demo_capture_scene()
