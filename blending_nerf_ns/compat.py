@@ -58,7 +58,7 @@ def without_lpips() -> Iterator[None]:
 
 @contextmanager
 def without_wandb() -> Iterator[None]:
-    """Inside this context `import wandb` fails, unless it is imported already; open_clip's first import belongs in here.
+    """Inside this context `import wandb` fails, unless it is imported already; see `import_open_clip`.
 
     Versions: timm 0.6.7, which nerfstudio 1.1.5 pins and open_clip imports.
     Why: timm's training helpers import wandb wherever it is installed, and nerfstudio installs it: two to three seconds of the
@@ -73,6 +73,13 @@ def without_wandb() -> Iterator[None]:
         yield
     finally:
         del sys.modules["wandb"]
+
+
+def import_open_clip() -> Any:
+    """open_clip, whose first import takes wandb along where nobody keeps it from that."""
+    with without_wandb():
+        import open_clip
+    return open_clip
 
 
 def _absent_lpips(*_: Any, **__: Any) -> float:

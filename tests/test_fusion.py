@@ -257,6 +257,14 @@ class TestGrid:
         # 8 away is 1.875: voxels of 0.25 from 0 to 1.625 are crossed, the last one before the end is left open
         np.testing.assert_allclose(passed[8, 8, 8:], [1, 1, 1, 1, 1, 1, 0.5, 0], atol=0.12)
 
+    def test_a_box_a_hair_smaller_than_all_of_space_whose_rays_are_tested_says_the_same(self):
+        directions = F.normalize(torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+        rays = torch.zeros(2000, 3), directions, torch.full((2000,), 8.0)
+        smaller = CONTRACTED_SCENE[0] * 0.99999, CONTRACTED_SCENE[1] * 0.99999
+        whole, tested = (passed_light(*rays, box, contract, True, 16) for box in (CONTRACTED_SCENE, smaller))
+        assert float(whole.sum()) > 2000 * 7
+        assert float((whole - tested).abs().sum()) < 0.01 * float(whole.sum())
+
     def test_haze_is_not_a_surface_and_what_nothing_reached_is_hidden(self):
         grid = fill_grid(evidence(foggy), SCENE, identity, False, 32)
         positions = voxel_positions(SCENE[0], SCENE[1], 32, False)

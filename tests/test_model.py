@@ -156,19 +156,6 @@ def test_a_box_of_contracted_space_is_found_where_a_slab_test_would_be_wrong() -
     assert float(away[1]) <= float(away[0])
 
 
-@torch.no_grad()
-def test_in_all_of_contracted_space_a_ray_is_all_of_it() -> None:
-    """No point is tested there; a box that is a hair smaller, in which all are, gives the same."""
-    model = tiny_model(contracted=True)
-    rays = rays_towards_middle(20, 0)
-    found = [
-        ray_contracted_box(rays.origins, rays.directions, -side, side, model.base.to_grid, far=1000.0)
-        for side in (torch.full((3,), 2.0), torch.full((3,), 1.9999))
-    ]
-    assert torch.equal(found[0][0], torch.zeros(20)) and torch.allclose(found[0][1], torch.tensor(1000.0), rtol=1e-4)
-    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
-
-
 @pytest.mark.parametrize(("centre", "size"), [(8.0, 3.0), (6.0, 4.0), (6.0, 2.0)])
 @torch.no_grad()
 def test_intervals_far_away_are_no_longer_than_what_is_edited_there(centre: float, size: float) -> None:

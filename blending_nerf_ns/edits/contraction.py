@@ -29,6 +29,11 @@ def uncontract(points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]
     return torch.where(size <= 1, points, direction / (2 - size.clamp_max(INFINITY_STARTS)))
 
 
+def beyond_unit_cube(lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> bool:
+    """Whether a box reaches out of the unit cube, within which a contraction changes nothing. A GPU is waited for."""
+    return bool((torch.cat([-lower, upper]) > 1.0).any())
+
+
 def slowed(distance: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """Distances along a ray as a contraction slows them: equal steps of it are equal steps of disparity far away. In [0, 2)."""
     return torch.where(distance < 1, distance, 2 - 1 / distance)

@@ -20,7 +20,8 @@ from blending_nerf_ns.rendering.compositing import transmittance_at
 
 UNNAMED = LayerInfo()
 BLOCK = 8192
-"""Points that a CPU takes at a time, as the hash grid and for the same reasons: cache, and memory of equal sizes."""
+"""Points that a CPU takes at a time: cache, and memory of equal sizes. Matrix products round by it, so that another size moves
+every figure in its last digits."""
 
 
 class Edit(nn.Module):

@@ -68,8 +68,6 @@ def ray_contracted_box(
     """The same for a box of contracted coordinates, by testing points: dense near the camera, sparse far away."""
     steps = torch.linspace(0.0, 1.0, FAR_PROBES, device=origins.device)
     distances = torch.where(steps < 0.5, 4.0 * steps, 2.0 / (1.0 - (steps - 0.5) / 0.5 * (1.0 - 2.0 / max(far, 2.1))))
-    if bool((lower <= -2.0).all() and (upper >= 2.0).all()):  # all of space
-        return distances[0].expand(len(origins)), distances[-1].expand(len(origins))
     points = to_grid(origins[:, None] + distances[:, None] * directions[:, None])
     # a little wider than the box, for probes are few; but never as wide as infinity, which is 2
     below, above = (
@@ -82,23 +80,23 @@ def ray_contracted_box(
     return enter, torch.where(inside.any(dim=-1), leave, torch.zeros_like(leave))
 
 
-def reaches_far(lower: Float[Tensor, "3"], upper: Float[Tensor, "3"], contracted: bool) -> bool:
-    """Whether a box of grid coordinates reaches into contracted space, where a slab test would be wrong."""
-    return contracted and bool((torch.cat([-lower, upper]) > 1.0).any())
-
-
 def ray_grid_box(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
     lower: Float[Tensor, "3"],
     upper: Float[Tensor, "3"],
     to_grid: Callable[[Tensor], Tensor],
-    contracted: bool,
-    far: float,
+    far_away: bool,
+    far: float | Float[Tensor, " rays"],
 ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """The same for a box of grid coordinates, contracted or not, by the test that fits it."""
-    if reaches_far(lower, upper, contracted):
-        return ray_contracted_box(origins, directions, lower, upper, to_grid, far)
+    """The same for a box of grid coordinates, by the test that fits it.
+
+    Args:
+        far_away: whether the box reaches into contracted space, where a slab test would be wrong.
+        far: how far points are tested there.
+    """
+    if far_away:
+        return ray_contracted_box(origins, directions, lower, upper, to_grid, float(torch.as_tensor(far).max()))
     return ray_box(origins, directions, lower, upper)
 
 
@@ -127,10 +125,7 @@ def intersect_region(
     """
     lower, upper = region.bounds()
     far_away = contracted and region.reaches_far
-    if far_away:
-        enter, leave = ray_contracted_box(origins, directions, lower, upper, to_grid, float(torch.as_tensor(far).max()))
-    else:
-        enter, leave = ray_box(origins, directions, lower, upper)
+    enter, leave = ray_grid_box(origins, directions, lower, upper, to_grid, far_away, far)
     enter, leave = enter.clamp(min=near), leave.clamp(max=far)  # type: ignore[arg-type]
     rays = torch.nonzero(leave > enter).squeeze(-1)
     share = torch.linspace(0.0, 1.0, num_intervals + 1, device=origins.device)

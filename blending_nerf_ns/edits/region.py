@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blending_nerf_ns.edits.contraction import beyond_unit_cube
 from blending_nerf_ns.edits.growth import Body, body_around, find_blocked, grow
 from blending_nerf_ns.edits.shape import (
     BARRED,
@@ -150,7 +151,7 @@ class Region(nn.Module):
     def reaches_far(self) -> bool:
         """Whether some of it lies outside the unit cube, within which a contraction changes nothing."""
         if self._far is None:  # asked once: a GPU is waited for
-            self._far = bool((self.reach.abs() > 1.0).any())
+            self._far = beyond_unit_cube(*self.reach)
         return self._far
 
     def reshape(self, **changes: float | bool | str) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from blending_nerf_ns.compat import without_wandb
+from blending_nerf_ns.compat import import_open_clip
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights, reachable, summary
 
@@ -22,19 +22,13 @@ LOCAL_PATH = (
 )
 
 
-def _open_clip() -> Any:
-    """The library, imported on first use."""
-    with without_wandb():
-        import open_clip
-    return open_clip
-
-
 def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
     """The open_clip model with its weights, on the CPU in float32, and its tokenizer.
 
     Raises:
         BlendingNerfError: see `clip.load_clip`.
     """
+    open_clip = import_open_clip()
     settings: Dict[str, Any] = {}
     model, pretrained = _at_home(model), _at_home(pretrained)
     if folder := _folder(model, pretrained):
@@ -47,7 +41,7 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
             _download(model, pretrained, hub)
         tokenizer = _tokenizer(model, hub)
         try:
-            network = _open_clip().create_model(model, pretrained=pretrained or None, force_preprocess_cfg=settings)
+            network = open_clip.create_model(model, pretrained=pretrained or None, force_preprocess_cfg=settings)
         except Exception as error:  # unpickling, safetensors and load_state_dict each raise their own
             raise _unusable(model, pretrained, error) from error
     return network, tokenizer
@@ -75,6 +69,7 @@ def _folder(model: str, pretrained: Optional[str]) -> Optional[Path]:
 
 def _register_folder(folder: Path) -> Tuple[str, str, Dict[str, Any]]:
     """Makes a folder's architecture known to open_clip: its name there, its weights file, its preprocessing."""
+    open_clip = import_open_clip()
     weights = next((folder / name for name in FOLDER_WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
         raise BlendingNerfError(f"the folder {folder} has a {FOLDER_CONFIG} but no {' or '.join(FOLDER_WEIGHTS)}")
@@ -87,15 +82,16 @@ def _register_folder(folder: Path) -> Tuple[str, str, Dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temporary:  # open_clip reads it once and keeps it
         path = Path(temporary) / f"{name}.json"
         path.write_text(json.dumps(architecture), encoding="utf-8")
-        _open_clip().add_model_config(path)
-    if _open_clip().get_model_config(name) is None:
+        open_clip.add_model_config(path)
+    if open_clip.get_model_config(name) is None:
         raise BlendingNerfError(f"{folder / FOLDER_CONFIG} lacks embed_dim, vision_cfg or text_cfg in its model_cfg")
     return name, str(weights), dict(config.get("preprocess_cfg", {}))
 
 
 def _known_name(model: str) -> str:
     """open_clip's spelling of a model name."""
-    name, known = model.replace("/", "-"), _open_clip().list_models()
+    open_clip = import_open_clip()
+    name, known = model.replace("/", "-"), open_clip.list_models()
     if name in known:
         return name
     by_lower = {k.lower(): k for k in known}
@@ -109,13 +105,14 @@ def _known_name(model: str) -> str:
 
 def _check_pretrained(model: str, pretrained: Optional[str]) -> None:
     """Refuses what is neither an existing file nor a tag of the model."""
-    tags = _open_clip().list_pretrained_tags_by_model(model)
+    open_clip = import_open_clip()
+    tags = open_clip.list_pretrained_tags_by_model(model)
     known = f"Tags of {model}: {', '.join(tags) if tags else 'none'}."
     if not pretrained:
         raise BlendingNerfError(
             f"The model {model!r} needs weights: give a tag or the path of a file as pretrained. {known}"
         )
-    if _open_clip().is_pretrained_cfg(model, pretrained) or os.path.isfile(pretrained):
+    if open_clip.is_pretrained_cfg(model, pretrained) or os.path.isfile(pretrained):
         return
     if os.path.isdir(pretrained):
         raise BlendingNerfError(f"The folder {pretrained} has no {FOLDER_CONFIG}; give the weights file. {known}")
@@ -129,14 +126,15 @@ def _check_pretrained(model: str, pretrained: Optional[str]) -> None:
 
 def _download(model: str, pretrained: Optional[str], hub: Hub) -> None:
     """Fetches weights into the cache, before the time for building the model is spent."""
+    open_clip = import_open_clip()
     if model.startswith(HUB_PREFIX):
         repository = model[len(HUB_PREFIX) :]
         try:
-            _open_clip().download_pretrained({"hf_hub": f"{repository}/"})
+            open_clip.download_pretrained({"hf_hub": f"{repository}/"})
         except Exception as error:  # the hub's clients raise their own, urllib's, OSError ...
             raise missing_weights(f"model {model!r}", hub.places(repository), LOCAL_PATH, error) from error
         return
-    config = _open_clip().get_pretrained_cfg(model, pretrained or "")
+    config = open_clip.get_pretrained_cfg(model, pretrained or "")
     what = f"model {model!r} with pretrained={pretrained!r}"
     cached = Path("~/.cache/clip").expanduser() / Path(config.get("url", "")).name
     repository = config.get("hf_hub", "").strip("/")
@@ -144,17 +142,18 @@ def _download(model: str, pretrained: Optional[str], hub: Hub) -> None:
     if not repository and not cached.is_file() and not reachable(config.get("url", "")):
         raise missing_weights(what, places, LOCAL_PATH, ConnectionError("no connection"))
     try:
-        _open_clip().download_pretrained(config)
+        open_clip.download_pretrained(config)
     except Exception as error:
         raise missing_weights(what, places, LOCAL_PATH, error) from error
 
 
 def _tokenizer(model: str, hub: Hub) -> Any:
     """The model's tokenizer; most come with open_clip, some have files of their own on the hub."""
+    open_clip = import_open_clip()
     try:
-        return _open_clip().get_tokenizer(model)
+        return open_clip.get_tokenizer(model)
     except Exception as error:
-        text = (_open_clip().get_model_config(model) or {}).get("text_cfg", {})
+        text = (open_clip.get_model_config(model) or {}).get("text_cfg", {})
         repository = str(text.get("hf_tokenizer_name", model))
         places = hub.places(repository)
         raise missing_weights(f"the tokenizer of {model!r}", places, LOCAL_PATH, error) from error

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from blending_nerf_ns.edits.contraction import Box, slowed, unslowed
-from blending_nerf_ns.edits.intersection import ray_grid_box, reaches_far
+from blending_nerf_ns.edits.contraction import Box, beyond_unit_cube, slowed, unslowed
+from blending_nerf_ns.edits.intersection import ray_grid_box
 from blending_nerf_ns.localization.evidence import ToGrid
 
 RAYS_AT_ONCE = 4096
@@ -60,9 +60,12 @@ def _free_points(
 ) -> Tuple[Int[Tensor, " points"], Float[Tensor, " points"]]:
     """Flat voxel index of points along the free parts of rays, and the length of ray, in voxels, each stands for."""
     lower, upper = box
-    far_away = reaches_far(lower, upper, contracted)
-    enter, leave = ray_grid_box(origins, directions, lower, upper, to_grid, contracted, float(ends.max()) + 1.0)
-    enter, leave = enter.clamp_min(0.0), torch.minimum(leave, ends)
+    far_away = contracted and beyond_unit_cube(lower, upper)
+    if far_away and bool((lower <= -2.0).all() and (upper >= 2.0).all()):  # all of space, of which a ray leaves nothing
+        enter, leave = torch.zeros_like(ends), ends
+    else:
+        enter, leave = ray_grid_box(origins, directions, lower, upper, to_grid, far_away, float(ends.max()) + 1.0)
+        enter, leave = enter.clamp_min(0.0), torch.minimum(leave, ends)
     hits = torch.nonzero(leave > enter).squeeze(-1)
     origins, directions, ends, starts = (values[hits, None] for values in (origins, directions, ends, starts))
     # contracted rays slow down far away: equal steps there are equal steps of disparity

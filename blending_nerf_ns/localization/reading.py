@@ -64,7 +64,7 @@ def read_parts(
             pictures = [render_part(scene, cameras, look, part) for cameras, part in zip(sides, parts)]
             logits = CERTAINTY * guide.encode_images(torch.stack(pictures).permute(0, 3, 1, 2)) @ texts.T
             found = logits.log_softmax(dim=-1)[:, 0].clamp_min(UNLIKELIEST).tolist()
-            total = [sum_ + value for sum_, value in zip(total, found)]
+            total = [before + value for before, value in zip(total, found)]
             bar.update()
             lowest = [(value + UNLIKELIEST * (looks - look - 1)) / looks for value in total]
             if settled(lowest, [value / looks for value in total]):

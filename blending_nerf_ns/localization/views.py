@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from blending_nerf_ns.bases.base import Base
-from blending_nerf_ns.edits.contraction import Box, scene_box
+from blending_nerf_ns.edits.contraction import Box, beyond_unit_cube, scene_box
 from blending_nerf_ns.edits.intersection import FARTHEST, ray_grid_box
 from blending_nerf_ns.guidance.cameras import square_cameras
 from blending_nerf_ns.guidance.views import region_views, spread_views
@@ -97,7 +97,8 @@ def render_part(scene: FrozenScene, cameras: Cameras, index: int, box: Box) -> P
     with scene.timed("render"):
         bundle = cameras.generate_rays(camera_indices=index, keep_shape=True)
         shape, base, rays = bundle.origins.shape, scene.base, bundle.flatten()
-        enter, leave = ray_grid_box(rays.origins, rays.directions, *box, base.to_grid, base.contracted, FARTHEST)
+        far_away = base.contracted and beyond_unit_cube(*box)
+        enter, leave = ray_grid_box(rays.origins, rays.directions, *box, base.to_grid, far_away, FARTHEST)
         meets = leave > enter.clamp_min(0.0)
         met, missed = torch.nonzero(meets).squeeze(-1), torch.nonzero(~meets).squeeze(-1)
         few = missed[::AROUND]

@@ -31,11 +31,9 @@ def load_mini(name: str) -> "open_clip.CLIP":
         >>> tokens = mini_tokenizer(model.context_length)(["a red ball"])
         >>> text_features = model.encode_text(tokens, normalize=True)
     """
-    from blending_nerf_ns.compat import without_wandb
+    from blending_nerf_ns.compat import import_open_clip
 
-    with without_wandb():
-        import open_clip
-
+    open_clip = import_open_clip()
     open_clip.add_model_config(EMBEDDED_DIR / f"{name}.json")
     model: Any = open_clip.create_model(name, pretrained=str(EMBEDDED_DIR / f"{name}.safetensors"), precision="fp32")
     return model.float().eval().requires_grad_(False)
