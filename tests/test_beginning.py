@@ -16,7 +16,7 @@ from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, EditFieldConfig
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
-from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.edits.soft_solid import Seed, soft_solid
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
@@ -94,6 +94,59 @@ def test_a_ball_and_a_box_in_the_objects_place_are_as_large_as_it_is() -> None:
         assert torch.allclose(seed.center, torch.zeros(3), atol=1e-6)
         assert torch.allclose(seed.radii, torch.full((3,), 0.3), atol=1e-6)
     assert (ball.power, box.power) == (2.0, 8.0)
+
+
+def arch(**shape: object):
+    """Two posts and a beam, 12 voxels wide and 10 high, hidden inside the beam: most of their box is free."""
+    probability, state = torch.zeros(SIDE, SIDE, SIDE), torch.full((SIDE, SIDE, SIDE), FREE, dtype=torch.uint8)
+    for part in (
+        (slice(6, 16), slice(11, 13), slice(6, 8)),
+        (slice(6, 16), slice(11, 13), slice(16, 18)),
+        (slice(12, 16), slice(6, 18), slice(6, 18)),
+    ):
+        probability[part], state[part] = 1.0, SEEN
+    state[13:15, 7:17, 7:17] = HIDDEN
+    wanted = RegionShape(threshold=0.5, soft_edge=0.0, margin=0.0, **shape)  # type: ignore[arg-type]
+    return region_from_probability(probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), wanted)
+
+
+def test_what_fills_an_objects_box_has_all_of_its_room() -> None:
+    boxed = arch(grow="box")
+    ball, box, held = seeds_in_place(boxed)
+    assert torch.allclose(ball.radii, torch.tensor([0.6, 0.6, 0.5])) and torch.equal(ball.radii, box.radii)
+    inside = torch.nn.functional.normalize(torch.randn(400, 3), dim=-1) * 0.8
+    assert torch.allclose(held.center[:2], torch.zeros(2), atol=1e-6), "of all that fit, the one in the middle"
+    for seed in (ball, held):
+        points = seed.center + seed.radii * inside
+        assert bool((boxed.weight_at(points) > 0.999).all())
+        assert not bool((arch().weight_at(points) > 0.999).all()), "a margin alone would cut it to pieces"
+
+
+def test_the_ball_that_the_hull_holds() -> None:
+    """By hand: of a pyramid of 10 steps. The hull of its corners has slopes of 1 in 1, and of its box half as wide as high."""
+    probability, state = torch.zeros(SIDE, SIDE, SIDE), torch.full((SIDE, SIDE, SIDE), FREE, dtype=torch.uint8)
+    for layer in range(10):
+        inner = slice(2 + layer, 22 - layer)
+        probability[layer + 4, inner, inner], state[layer + 4, inner, inner] = 1.0, SEEN
+    region = region_from_probability(
+        probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), RegionShape(margin=0.0, soft_edge=0.0)
+    )
+    ball, _, held = seeds_in_place(region)
+    assert torch.allclose(ball.radii, torch.tensor([1.0, 1.0, 0.5]))
+    # in the box [-1, 1]³ the slope from the base's edge (1, -1) goes by the rims of the steps (1, -0.8) and (0.1, 1): the plane
+    # 2 x + z = 1.2 is as far from (0, r - 1) as r where (2.2 - r) = √5 r
+    share = 2.2 / (1 + math.sqrt(5))
+    assert torch.allclose(held.radii, share * ball.radii, atol=1e-5)
+    assert float(held.center[2] - ball.center[2]) == pytest.approx(0.5 * (share - 1), abs=1e-5)
+
+
+def test_a_ball_holds_no_other() -> None:
+    place = torch.arange(SIDE) - 11.5
+    inside = place[:, None, None] ** 2 + place[:, None] ** 2 + place**2 <= 8.0**2
+    state = torch.where(inside, SEEN, FREE).to(torch.uint8)
+    corners = torch.full((3,), -1.2), torch.full((3,), 1.2)
+    region = region_from_probability(inside.float(), state, *corners, RegionShape(margin=0.0, soft_edge=0.0))
+    assert len(seeds_in_place(region)) == 2
 
 
 # -- the field's beginnings -----------------------------------------------------------------------------------------

@@ -97,9 +97,10 @@ class TestGrowth:
         core = np.zeros((1, 1, 20), dtype=bool)
         core[0, 0, 8:12] = True  # 4 voxels of 0.5; the other two sides measure 0: diagonal 2
         core = np.repeat(np.repeat(core, 3, 0), 3, 1)
+        state = np.where(core, SEEN, FREE).astype(np.uint8)
         diagonal = math.sqrt(2.0**2 + 2 * 0.003**2)
         shape = RegionShape(margin=0.5 / diagonal, soft_edge=1.0 / diagonal)
-        line = grow(body_around(core, np.zeros_like(core), np.zeros_like(core), (0.001, 0.001, 0.5)), shape)[1, 1]
+        line = grow(body_around(core, np.zeros_like(core), state, (0.001, 0.001, 0.5)), shape)[1, 1]
         # 0.5 of margin is one voxel; then 1.0 of soft edge is two steps of a half
         expected = [0] * 5 + [0, 0.5, 1, 1, 1, 1, 1, 1, 0.5, 0] + [0] * 5
         np.testing.assert_allclose(line, expected, atol=1e-5)

@@ -39,7 +39,7 @@ def test_where_there_is_no_difference_both_are_the_same(shape):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31 - 1), st.floats(0, 0.5), st.floats(0, 0.3), st.sampled_from(["all", "up"]))
+@given(st.integers(0, 2**31 - 1), st.floats(0, 0.5), st.floats(0, 0.3), st.sampled_from(["all", "up", "box"]))
 def test_colours_change_nowhere_more_than_the_region_allows(seed, margin, soft, direction):
     probability, state = (torch.from_numpy(grid) for grid in random_evidence(seed))
     shape = RegionShape(0.5, margin, soft, grow=direction, change_in_margin=False)
@@ -84,7 +84,7 @@ def test_a_region_of_before_changes_everywhere_and_a_file_says_what_it_does(tmp_
     assert torch.equal(load_region(tmp_path / "region.safetensors").color_weight, region.color_weight)
 
 
-SPARED = {"margin_over_surfaces": False}
+SPARED = {"margin_over_surfaces": False, "grow": "all"}
 
 
 def test_operations_decide_unless_the_user_or_a_file_does():
@@ -99,3 +99,11 @@ def test_operations_decide_unless_the_user_or_a_file_does():
     assert "margin_over_surfaces" not in over.room_for(["remove"])
     assert over.shape().change_in_margin, "a table that is taken along is to be recoloured"
     assert over.room_for(["add", "change"])["change_in_margin"]
+
+
+def test_what_may_take_an_objects_place_has_room_for_another_shape() -> None:
+    assert RegionConfig().shape().grow == "all"
+    assert RegionConfig().room_for(["add", "remove", "change"])["grow"] == "box"
+    assert RegionConfig().room_for(["remove", "change"])["grow"] == "all"
+    assert "grow" not in RegionConfig(grow="all").room_for(["add", "remove"]), "the user said it"
+    assert RegionConfig(grow="up").shape().grow == "up"

@@ -12,10 +12,15 @@ from test_region import UNIT, VOXELS, random_evidence, seen_block
 from blending_nerf_ns.edits import region as region_module
 from blending_nerf_ns.edits.growth import body_around, find_blocked, grow, region_weight
 from blending_nerf_ns.edits.region import Region, region_from_probability
-from blending_nerf_ns.edits.shape import BARRED, FREE, SEEN, RegionShape, diagonal, find_core, nearest_voxel
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape, diagonal, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
 SEEDS = st.integers(0, 2**31 - 1)
+
+
+def nothing_else(core):
+    """The state of a grid in which only the core is seen."""
+    return np.where(core, SEEN, FREE).astype(np.uint8)
 
 
 class TestUpwards:
@@ -24,7 +29,7 @@ class TestUpwards:
         core = np.zeros((15, 15, 15), dtype=bool)
         core[6:9, 6:9, 6:9] = True
         shape = RegionShape(margin=0.0, soft_edge=2 / math.sqrt(27), margin_distance=2.0, **shape)
-        return grow(body_around(core, np.zeros_like(core), np.zeros_like(core), VOXELS), shape)
+        return grow(body_around(core, np.zeros_like(core), nothing_else(core), VOXELS), shape)
 
     def test_by_hand(self):
         weight = self.grown(grow="up")
@@ -46,7 +51,7 @@ class TestUpwards:
         core[3:6, 4:11, 4:11] = True  # a head whose top is layer 5, and on its left an ear of five layers
         core[6:11, 7, 4] = True
         shape = RegionShape(margin=0.0, soft_edge=0.0, margin_distance=4.0, grow="up")
-        weight = grow(body_around(core, np.zeros_like(core), np.zeros_like(core), VOXELS), shape)
+        weight = grow(body_around(core, np.zeros_like(core), nothing_else(core), VOXELS), shape)
         assert (weight[6:9, 7, 5:11] == 1).all(), "the ear is nearer than the head there, and not below"
         assert (weight[7, 7, :4] == 0).all(), "beyond the ear there is nothing below"
 
@@ -69,14 +74,73 @@ class TestUpwards:
         assert region.bounds()[0][2] == pytest.approx(5.5 / 16)  # a voxel's weight ends at its neighbours' centres
 
 
+class TestTheBox:
+    """Room for another shape of the object's size: its bounding box, as far as nothing else is there."""
+
+    def corner(self, **shape):
+        """An L of two bars on a grid of voxels of size 1, hidden where they meet, with a neighbour in its box."""
+        probability, state = np.zeros((12, 12, 12), np.float32), np.full((12, 12, 12), FREE, np.uint8)
+        for bar in ((slice(3, 9), 3, 3), (3, slice(3, 9), 3)):
+            probability[bar], state[bar] = 0.9, SEEN
+        state[3, 3, 3], state[8, 8, 3] = HIDDEN, SEEN
+        shape = RegionShape(margin=0.0, soft_edge=0.0, **shape)
+        return region_weight(probability, state, VOXELS, shape), state
+
+    def test_by_hand(self):
+        weight, _ = self.corner(grow="box")
+        expected = np.zeros_like(weight)
+        expected[3:9, 3:9, 3] = 1
+        expected[7:9, 7:9, 3] = 0  # the neighbour, and what touches it
+        np.testing.assert_array_equal(weight, expected)
+
+    def test_a_margin_goes_on_from_there(self):
+        weight, state = self.corner(grow="box", margin_distance=2.0)
+        assert (weight[3:7, 3:7, 1:6] == 1).all() and weight[5, 5, 6] == 0
+        assert weight[1, 1, 3] == 0 and weight[1, 3, 3] == 1, "round the box's edges it is a distance"
+        assert weight[8, 8, 3] == 0, "the neighbour is spared"
+        everywhere, _ = self.corner(grow="box", margin_distance=2.0, margin_over_surfaces=True)
+        assert everywhere[8, 8, 3] == 1
+
+    def test_each_part_has_a_box_of_its_own(self):
+        core = np.zeros((9, 9, 40), dtype=bool)
+        for start in (4, 30):
+            core[2:6, 4, start] = core[2, 4:7, start] = True
+        state = nothing_else(core)
+        state[0, 0, 0] = HIDDEN
+        shape = RegionShape(margin=0.0, soft_edge=0.0, grow="box")
+        weight = grow(body_around(core, np.zeros_like(core), state, VOXELS), shape)
+        assert (weight[2:6, 4:7, [4, 30]] == 1).all() and not weight[:, :, 5:30].any()
+
+    def test_a_solid_that_somebody_placed_is_left_as_it_is(self):
+        core = np.zeros((9, 9, 9), dtype=bool)
+        core[2:6, 4, 4] = core[2, 4:7, 4] = True
+        shape = RegionShape(margin=0.0, soft_edge=0.0, grow="box")
+        weight = grow(body_around(core, np.zeros_like(core), nothing_else(core), VOXELS), shape)
+        np.testing.assert_array_equal(weight, core.astype(np.float32))
+
+    @settings(max_examples=30, deadline=None)
+    @given(SEEDS, st.floats(0, 0.5), st.floats(0, 0.5), st.booleans())
+    def test_it_is_no_less_than_all_directions_and_spares_the_same(self, seed, margin, soft, over):
+        probability, state = random_evidence(seed)
+        shape = RegionShape(0.5, margin, soft, over, change_in_margin=False)
+        everywhere = region_weight(probability, state, VOXELS, shape)
+        boxed = region_weight(probability, state, VOXELS, shape._replace(grow="box"))
+        assert (boxed >= everywhere).all()
+        surfaces = nearest_voxel(state == SEEN, VOXELS)
+        core = find_core(probability, state, surfaces, VOXELS, 0.5, "all")
+        if not over:
+            assert not boxed[find_blocked(core, state, surfaces)].any()
+        assert shape._replace(grow="box").of_object == shape.of_object, "colours change on the object alone"
+
+
 class TestMarginDistance:
     @settings(max_examples=30, deadline=None)
-    @given(SEEDS, st.floats(0, 0.3), st.floats(0, 0.3), st.booleans(), st.sampled_from(["all", "up"]))
+    @given(SEEDS, st.floats(0, 0.3), st.floats(0, 0.3), st.booleans(), st.sampled_from(["all", "up", "box"]))
     def test_it_is_added_to_the_share(self, seed, share, more, over, direction):
         (probability, state), spacing = random_evidence(seed), (0.2, 0.1, 0.15)
         surfaces = nearest_voxel(state == SEEN, spacing)
         core = find_core(probability, state, surfaces, spacing, 0.5, "all")
-        body = body_around(core, find_blocked(core, state, surfaces), state == BARRED, spacing)
+        body = body_around(core, find_blocked(core, state, surfaces), state, spacing)
         shape = RegionShape(0.5, share, 0.1, over, grow=direction)
         by_length = grow(body, shape._replace(margin_distance=more * diagonal(core, spacing)))
         np.testing.assert_allclose(by_length, grow(body, shape._replace(margin=share + more)), atol=1e-5)
@@ -119,7 +183,7 @@ class TestErrors:
             ({"margin_distance": math.inf}, "margin_distance must be finite .* not inf"),
             ({"margin_distance": math.nan}, "margin_distance must be finite .* not nan"),
             ({"margin_distance": 1e39}, "margin_distance must be finite .* not inf"),  # as stored in float32
-            ({"grow": "down"}, "grow must be 'all' or 'up', not 'down'"),
+            ({"grow": "down"}, "grow must be 'all' or 'up' or 'box', not 'down'"),
         ],
     )
     def test_values_out_of_range(self, change, message):
@@ -139,7 +203,7 @@ CHANGES = st.fixed_dictionaries(
         "margin_over_surfaces": st.booleans(),
         "keep": st.sampled_from(["all", "largest"]),
         "margin_distance": st.floats(0, 3),
-        "grow": st.sampled_from(["all", "up"]),
+        "grow": st.sampled_from(["all", "up", "box"]),
         "change_in_margin": st.booleans(),
     },
 )

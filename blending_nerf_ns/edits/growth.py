@@ -5,17 +5,18 @@ What does not depend on them is a `Body`, so that both can move live. Grids are 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
-from blending_nerf_ns.edits.components import own_surfaces
+from blending_nerf_ns.edits.components import label_loosely, own_surfaces
 from blending_nerf_ns.edits.shape import (
     BARRED,
     FREE,
+    HIDDEN,
     SEEN,
     Nearest,
     RegionShape,
@@ -45,6 +46,10 @@ class Body(NamedTuple):
     """Where nothing may ever be."""
     diagonal: float
     """Of the core's bounding box, in grid units."""
+    boxes: List[Tuple[slice, ...]]
+    """Bounding boxes of the core's parts, in voxels; none where no voxel is hidden, as of a solid that somebody placed: nothing is known
+    of what else is there."""
+    spacing: Spacing
 
 
 def region_weight(
@@ -65,7 +70,7 @@ def region_weight(
     surfaces = nearest_voxel(state == SEEN, spacing)
     core = find_core(probability, state, surfaces, spacing, shape.threshold, shape.keep)
     blocked = find_blocked(core, state, surfaces)
-    return grow(body_around(core, blocked, state == BARRED, spacing), shape)
+    return grow(body_around(core, blocked, state, spacing), shape)
 
 
 def find_blocked(
@@ -93,14 +98,14 @@ def find_blocked(
 
 
 def body_around(
-    core: Bool[ndarray, "z y x"], blocked: Bool[ndarray, "z y x"], barred: Bool[ndarray, "z y x"], spacing: Spacing
+    core: Bool[ndarray, "z y x"], blocked: Bool[ndarray, "z y x"], state: UInt8[ndarray, "z y x"], spacing: Spacing
 ) -> Body:
     """The body of a core.
 
     Args:
         core: the object; not empty.
         blocked: where its margin may not grow.
-        barred: where nothing may ever be.
+        state: HIDDEN, FREE, SEEN or BARRED.
         spacing: size of a voxel along z, y and x.
     """
     nearest = nearest_voxel(core, spacing)
@@ -108,7 +113,8 @@ def body_around(
     below = nearest.index // np.int32(rows * columns)
     rise = (np.arange(layers, dtype=np.int32)[:, None, None] - below) * np.float32(spacing[0])
     above = (rise >= UPWARD * nearest.distance) | np.logical_or.accumulate(core, axis=0)
-    return Body(nearest.distance, above, blocked, barred, diagonal(core, spacing))
+    boxes = ndimage.find_objects(label_loosely(core)) if bool((state == HIDDEN).any()) else []
+    return Body(nearest.distance, above, blocked, state == BARRED, diagonal(core, spacing), boxes, spacing)
 
 
 def grow(body: Body, shape: RegionShape) -> Float[ndarray, "z y x"]:
@@ -119,7 +125,8 @@ def grow(body: Body, shape: RegionShape) -> Float[ndarray, "z y x"]:
         shape: margin and soft edge, where they go, and whether over other surfaces.
     """
     margin, soft = shape.lengths(body.diagonal)
-    weight = np.float32(margin) - body.distance  # in place from here on: this runs while a slider moves
+    distance = _with_boxes(body) if shape.grow == "box" else body.distance
+    weight = np.float32(margin) - distance  # in place from here on: this runs while a slider moves
     weight /= np.float32(max(soft, HARD_EDGE * body.diagonal))
     weight += np.float32(1.0)
     np.clip(weight, 0.0, 1.0, out=weight)
@@ -131,3 +138,16 @@ def grow(body: Body, shape: RegionShape) -> Float[ndarray, "z y x"]:
     for axis in range(3):  # so that interpolation ends at exactly 0 inside the box
         np.moveaxis(weight, axis, 0)[[0, -1]] = 0.0
     return weight
+
+
+def _with_boxes(body: Body) -> Float[ndarray, "z y x"]:
+    """Distance to the core or the bounding box of one of its parts, in grid units between voxel centres."""
+    distance = body.distance
+    for box in body.boxes:
+        away = np.zeros((), np.float32)
+        for axis, (part, step, count) in enumerate(zip(box, body.spacing, distance.shape, strict=True)):
+            index = np.arange(count, dtype=np.float32)
+            beyond = np.maximum(np.maximum(part.start - index, index - (part.stop - 1)), 0.0) * np.float32(step)
+            away = away + np.square(beyond.reshape([-1 if other == axis else 1 for other in range(3)]))
+        distance = np.minimum(distance, np.sqrt(away))
+    return distance

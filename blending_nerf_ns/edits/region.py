@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from blending_nerf_ns.edits.contraction import beyond_unit_cube
 from blending_nerf_ns.edits.growth import Body, body_around, find_blocked, grow
 from blending_nerf_ns.edits.shape import (
-    BARRED,
     CHOICES,
     DEFAULT_SHAPE,
     SEEN,
@@ -258,7 +257,7 @@ def _make_cut(
     surfaces = nearest_voxel(state_grid == SEEN, spacing) if last is None else last.surfaces
     core = find_core(probability.float().cpu().numpy(), state_grid, surfaces, spacing, *settings)
     blocked = find_blocked(core, state_grid, surfaces)
-    return Cut(surfaces, settings, body_around(core, blocked, state_grid == BARRED, spacing))
+    return Cut(surfaces, settings, body_around(core, blocked, state_grid, spacing))
 
 
 def _as_stored(shape: RegionShape) -> RegionShape:

@@ -1,4 +1,4 @@
-"""Solids that an addition may start from: balls beside a region's object, or a ball and a box in its place (ours)."""
+"""Solids that an addition may start from: balls beside a region's object, or balls and a box in its place (ours)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy import ndimage
+from scipy.optimize import linprog
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from blending_nerf_ns.edits.region import Region
@@ -22,6 +24,10 @@ NEARLY = 0.85
 PLACES = 3
 """Balls of each size: one above the middle of the object, the others away from it and each other. Where a region grows only
 upwards there is the first alone: a guide was seen to be as glad of a ball that hangs over an edge."""
+HELD = 0.9
+"""A ball that an object's convex hull holds is one more where it has at most this share of the size of one that fills its box."""
+ASIDE = 1e-3
+"""What a ball's way from the middle weighs beside its radius: of equals there is one."""
 
 
 def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0)) -> List[Seed]:
@@ -59,12 +65,37 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
 
 
 def seeds_in_place(region: Region) -> List[Seed]:
-    """A ball and a box as large as a region's object, where it is; none of an empty region."""
+    """A ball and a box that fill the bounding box of a region's object, and the largest such ball that its convex hull holds, where
+    that is another: of a microphone on its stand the box is mostly empty. None of an empty region."""
     core = _core(region)
     if not core.any():
         return []
     center, half = _box(region, core)
-    return [Seed(center, half, power) for power in (2.0, 8.0)]
+    inner, share = _held_ball(core)
+    held = [Seed(center + inner.to(half) * half, share * half)] if share <= HELD else []
+    return [Seed(center, half), Seed(center, half, 8.0), *held]
+
+
+def _held_ball(core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3"], float]:
+    """Centre and radius of the largest ball that a core's convex hull holds, where its bounding box is [-1, 1]³; of several such balls
+    the one nearest to the middle."""
+    inner = np.asarray(ndimage.binary_erosion(core), dtype=bool)
+    rim = np.argwhere(core & ~inner)[:, ::-1]
+    corners = np.unique((rim[:, None] + np.argwhere(np.ones((2, 2, 2)))).reshape(-1, 3), axis=0)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    facets = ConvexHull(2.0 * (corners - low) / (high - low) - 1.0).equations
+    # the ball lies behind a facet's plane n x + d <= 0, |n| = 1, where n centre + radius <= -d
+    behind = np.hstack([facets[:, :3], np.ones((len(facets), 1)), np.zeros((len(facets), 3))])
+    aside = np.hstack(
+        [np.vstack([np.eye(3), -np.eye(3)]), np.zeros((6, 1)), -np.vstack([np.eye(3)] * 2)]
+    )  # |centre| <= aside
+    found = linprog(
+        [0.0, 0.0, 0.0, -1.0, *[ASIDE] * 3],
+        A_ub=np.vstack([behind, aside]),
+        b_ub=np.hstack([-facets[:, 3], np.zeros(6)]),
+        bounds=[(-1.0, 1.0)] * 3 + [(0.0, 1.0)] * 4,
+    )
+    return torch.from_numpy(found.x[:3]), float(found.x[3])
 
 
 def _room(region: Region) -> Bool[ndarray, "z y x"]:

@@ -40,7 +40,7 @@ SHADE = 5
 
 Spacing = Tuple[float, float, float]
 """Size of a voxel along z, y and x."""
-Grow = Literal["all", "up"]
+Grow = Literal["all", "up", "box"]
 CHOICES = {"keep": get_args(Keep), "grow": get_args(Grow)}
 """The fields of RegionShape that are words, and which words."""
 SWITCHES = ("margin_over_surfaces", "change_in_margin")
@@ -65,15 +65,17 @@ class RegionShape(NamedTuple):
     margin_distance: float = 0.0
     """A length that is added to the margin, in grid units: scene units inside the unit cube of a contracted scene."""
     grow: Grow = "all"
-    """Where margin and soft edge may go: in all directions, or only upwards (+z), to make room for a hat."""
+    """Where margin and soft edge may go: in all directions; only upwards (+z), to make room for a hat; or in all directions from the
+    bounding boxes of the core's parts, which another shape of that size can fill, as far as no other surface is there."""
     change_in_margin: bool = True
     """Whether colours may change in the margin, too, or on the object alone: all that there is in free space around it is haze,
     and what is added has a colour of its own."""
 
     @property
     def of_object(self) -> RegionShape:
-        """The same without its margin."""
-        return self._replace(margin=0.0, margin_distance=0.0)
+        """The same without its margin, nor the rest of its bounding box."""
+        grow: Grow = "all" if self.grow == "box" else self.grow
+        return self._replace(margin=0.0, margin_distance=0.0, grow=grow)
 
     def checked(self) -> RegionShape:
         """Itself, or an error that names the value that is out of range."""

@@ -41,8 +41,9 @@ class RegionConfig:
     removed has haze around it; where an edit may only recolour 0, for all that there is to recolour there is haze."""
     margin_distance: float = 0.0
     """The same in scene units, in addition."""
-    grow: Literal["all", "up"] = "all"
-    """Where to: in all directions, or only upwards, for "a hat"."""
+    grow: Optional[Literal["all", "up", "box"]] = None
+    """Where to: in all directions; only upwards, for "a hat"; or in all directions from the object's bounding box, for another shape of
+    its size. If not given, that where an edit may add and remove, and in all directions from the object where it may not."""
     soft_edge: float = 0.03
     """Over this further share of the diagonal the region fades out."""
     margin_over_surfaces: Optional[bool] = None
@@ -130,15 +131,16 @@ class RegionConfig:
 
         Example:
             >>> RegionConfig().room_for(["change"])
-            {'margin': 0.0, 'margin_over_surfaces': False, 'change_in_margin': True}
-            >>> RegionConfig(margin=0.2, margin_over_surfaces=False).room_for(["add", "change"])
-            {'change_in_margin': False}
+            {'margin': 0.0, 'margin_over_surfaces': False, 'change_in_margin': True, 'grow': 'all'}
+            >>> RegionConfig(margin=0.2, margin_over_surfaces=False).room_for(["add", "remove"])
+            {'change_in_margin': False, 'grow': 'box'}
         """
         recolors = set(operations) == {"change"}
         room = {
             "margin": 0.0 if recolors else DEFAULT_SHAPE.margin,
             "margin_over_surfaces": False,
             "change_in_margin": recolors or bool(self.margin_over_surfaces),
+            "grow": "box" if {"add", "remove"} <= set(operations) else "all",
         }
         if self.source.strip() == "file":
             return {}
@@ -153,7 +155,7 @@ class RegionConfig:
             margin_over_surfaces=bool(self.margin_over_surfaces),
             keep="largest" if self.keep == "largest" else "all",
             margin_distance=self.margin_distance,
-            grow=self.grow,
+            grow=self.grow or DEFAULT_SHAPE.grow,
             change_in_margin=bool(
                 self.margin_over_surfaces if self.change_in_margin is None else self.change_in_margin
             ),
