@@ -27,7 +27,7 @@ DEMO_EDITS = (
         room="above",
     ),
     EditCase("remove", "a green donut", "an empty floor", ("remove",)),
-    EditCase("replace", "a red ball", "a yellow cube", region={"margin-distance": "0.04"}, room="around"),
+    EditCase("replace", "a red ball", "a yellow cube", room="around"),
 )
 
 
