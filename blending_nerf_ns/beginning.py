@@ -14,12 +14,15 @@ from typing import NamedTuple, Optional
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from blending_nerf_ns.crop_sets import place_crops
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.field import EditField
 from blending_nerf_ns.edits.seeds import Seed, seeds_beside, seeds_in_place
+from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.guidance.crops import as_image, crop
+from blending_nerf_ns.guidance.frames import share_of_frames
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
 from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
 from blending_nerf_ns.rendering.shading import mean_light, shading
@@ -28,6 +31,8 @@ START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
 BALL_VIEWS = 3
 """Of these, on how many balls and boxes are tried, of which there are several; the best of them then on all."""
+FRAME_CELLS = 24
+"""Places along each side of a region's grid that are looked for in the photos' frames."""
 
 
 class Beginning(NamedTuple):
@@ -70,9 +75,10 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
         yield Beginning(loss, "the object taken away", field.start_from_removal)
     if "add" in operations:
         few = _Views(editing, BALL_VIEWS)
-        places = [("beside the object", seed, False) for seed in seeds_beside(editing.model.edit.region)]
+        region = editing.model.edit.region
+        places = [("beside the object", seed, False) for seed in seeds_beside(region, shown_by_photos(editing))]
         if "remove" in operations:
-            places += [("in its place", seed, True) for seed in seeds_in_place(editing.model.edit.region)]
+            places += [("in its place", seed, True) for seed in seeds_in_place(region)]
 
         def tried(seen: _Views, seed: Seed, instead: bool) -> tuple[float, Float[Tensor, "3"]]:
             """The guide's loss of a solid in its best colour, and that colour."""
@@ -97,6 +103,14 @@ def object_light(editing: EditTraining) -> Float[Tensor, ""]:
     views = [editing.pool[index] for index in range(min(START_VIEWS, len(editing.pool)))]
     shown = [(view.original.reshape(-1, 3), view.coverage.reshape(-1)) for view in views]
     return mean_light(*(torch.cat(part) for part in zip(*shown, strict=True)))
+
+
+def shown_by_photos(editing: EditTraining) -> Float[Tensor, "z y x"]:
+    """Share of the photos in whose frame each voxel of the region's grid lies."""
+    region = editing.model.edit.region
+    places = voxel_positions(region.lower, region.upper, FRAME_CELLS, editing.model.base.contracted)
+    shares = share_of_frames(editing.photos, places)
+    return interpolate(shares[None, None], size=tuple(region.weight.shape), mode="trilinear")[0, 0]
 
 
 def _start_from_solid(field: EditField, seed: Seed, instead: bool, color: Float[Tensor, "3"]) -> None:

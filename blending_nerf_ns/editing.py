@@ -56,6 +56,8 @@ class EditTraining:
         team: Team,
     ) -> None:
         self.config, self.model, self.seed, self.guide, self.team = config, model, seed, guide, team
+        self.photos = cameras
+        """Those of the capture, not those of the guidance views."""
         self.pool = ViewPool(model, cameras, self._view_size(0.0), config.views, seed, config.view_memory * 2**30)
         self.timed: Timed = untimed
         """What the parts of a step run in; a `Profile` where one is asked for."""

@@ -331,7 +331,7 @@ def test_balls_are_tried_where_something_may_be_added() -> None:
 
 def test_a_ball_is_compared_on_as_many_views_as_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few tell the balls apart: a loss of other views is another number."""
-    monkeypatch.setattr(beginning, "seeds_beside", lambda region: seeds_beside(region)[:1])
+    monkeypatch.setattr(beginning, "seeds_beside", lambda region, shown: seeds_beside(region)[:1])
     losses = []
     for few in (1, 4):
         monkeypatch.setattr(beginning, "BALL_VIEWS", few)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+import math
+from typing import List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -24,17 +25,26 @@ NEARLY = 0.85
 PLACES = 3
 """Balls of each size: one above the middle of the object, the others away from it and each other. Where a region grows only
 upwards there is the first alone: a guide was seen to be as glad of a ball that hangs over an edge."""
+SHOWN = 0.9
+"""A ball starts in the frame of at least this share of the photos that have the object in theirs, ..."""
+LEAST = 0.15
+"""...if there is room for one whose radius is this share of the object's mean side. Above what a photo's frame cuts off nobody sees it."""
 HELD = 0.9
-"""A ball that an object's convex hull holds is one more where it has at most this share of the size of one that fills its box."""
+"""The largest ball that an object's convex hull holds is one more where it has at most this share of the size of one of its volume."""
 ASIDE = 1e-3
 """What a ball's way from the middle weighs beside its radius: of equals there is one."""
 
 
-def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0)) -> List[Seed]:
+def seeds_beside(
+    region: Region,
+    shown: Optional[Float[Tensor, "z y x"]] = None,
+    up: Tuple[float, float, float] = (0.0, 0.0, 1.0),
+) -> List[Seed]:
     """Balls that fit into the free part of a region and touch its object, or come as near as the room allows.
 
     Args:
         region: any; without free room there is none.
+        shown: share of the photos in whose frame each voxel lies; all of them if not given.
         up: direction of grid coordinates that is up.
 
     Returns:
@@ -45,10 +55,14 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
     core, room = _core(region), _room(region)
     if not room.any() or not core.any():
         return []
-    deep = np.asarray(ndimage.distance_transform_edt(room, spacing))
-    away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
     middle, half = (corner.cpu() for corner in _box(region, core))
     side = 2.0 * float(half.mean())
+    deep = np.asarray(ndimage.distance_transform_edt(room, spacing))
+    if shown is not None:
+        often = shown.cpu().numpy()
+        framed = np.asarray(ndimage.distance_transform_edt(room & (often >= SHOWN * often[core].max()), spacing))
+        deep = framed if framed.max() >= LEAST * side else deep
+    away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
     found = []
     large, small = (min(share * side, float(deep.max())) for share in SIZES)
     for radius in (large, small) if small < NEARLY * large else (large,):
@@ -65,25 +79,42 @@ def seeds_beside(region: Region, up: Tuple[float, float, float] = (0.0, 0.0, 1.0
 
 
 def seeds_in_place(region: Region) -> List[Seed]:
-    """A ball and a box that fill the bounding box of a region's object, and the largest such ball that its convex hull holds, where
-    that is another: of a microphone on its stand the box is mostly empty. None of an empty region."""
+    """A ball and a box of the volume of a region's object, standing where it stands, and the largest ball that it holds, where that is
+    another. Its volume is that of its convex hull: of a microphone on its stand the bounding box is mostly empty.
+
+    Args:
+        region: any; of an empty one there is none.
+    """
     core = _core(region)
     if not core.any():
         return []
     center, half = _box(region, core)
-    inner, share = _held_ball(core)
-    held = [Seed(center + inner.to(half) * half, share * half)] if share <= HELD else []
-    return [Seed(center, half), Seed(center, half, 8.0), *held]
+    hull = _hull(core)
+    standing = []
+    for power, volume in ((2.0, math.pi / 6.0), (8.0, 1.0)):
+        radii = half * min(1.0, float(hull.volume) / 8.0 / volume) ** (1.0 / 3.0)
+        at = center.clone()
+        at[2] += radii[2] - half[2]
+        standing.append(Seed(at, radii, power))
+    inner, share = _held_ball(hull)
+    held = (
+        [Seed(center + inner.to(half) * half, share * half)] if share * half[0] <= HELD * standing[0].radii[0] else []
+    )
+    return [*standing, *held]
 
 
-def _held_ball(core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3"], float]:
-    """Centre and radius of the largest ball that a core's convex hull holds, where its bounding box is [-1, 1]³; of several such balls
-    the one nearest to the middle."""
+def _hull(core: Bool[ndarray, "z y x"]) -> ConvexHull:
+    """The convex hull of a core's voxels, where its bounding box is [-1, 1]³."""
     inner = np.asarray(ndimage.binary_erosion(core), dtype=bool)
     rim = np.argwhere(core & ~inner)[:, ::-1]
     corners = np.unique((rim[:, None] + np.argwhere(np.ones((2, 2, 2)))).reshape(-1, 3), axis=0)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    facets = ConvexHull(2.0 * (corners - low) / (high - low) - 1.0).equations
+    return ConvexHull(2.0 * (corners - low) / (high - low) - 1.0)
+
+
+def _held_ball(hull: ConvexHull) -> Tuple[Float[Tensor, "3"], float]:
+    """Centre and radius of the largest ball that a hull holds; of several such balls the one nearest to the middle."""
+    facets = hull.equations
     # the ball lies behind a facet's plane n x + d <= 0, |n| = 1, where n centre + radius <= -d
     behind = np.hstack([facets[:, :3], np.ones((len(facets), 1)), np.zeros((len(facets), 3))])
     aside = np.hstack(
