@@ -84,6 +84,20 @@ def test_the_first_ball_is_on_the_head_and_not_on_an_ear() -> None:
         assert float(center[2]) > 0.0 and center[:2].norm() < 0.35, "the ear is 0.25 away on both axes"
 
 
+def test_a_ball_starts_where_the_photos_show_it() -> None:
+    region = cube_on_a_grid(margin=0.0, margin_distance=0.6, grow="up")
+    (largest, *_), height = seeds_beside(region), (torch.arange(SIDE) - 11.5) * 0.1
+    assert float(largest.center[2] + largest.radii[2]) > 0.8
+    shown = torch.where(height < 0.75, 0.5, 0.44)[:, None, None].expand(SIDE, SIDE, SIDE)  # of the object half is seen
+    lower, *_ = seeds_beside(region, shown)
+    assert float(lower.center[2]) > 0.3 and float(lower.center[2] + lower.radii[2]) < 0.8
+    nearly, *_ = seeds_beside(region, shown.clamp_min(0.46))
+    assert torch.equal(nearly.center, largest.center), "nine tenths of that do"
+    nowhere = torch.where(height < 0.3, 1.0, 0.0)[:, None, None].expand(SIDE, SIDE, SIDE)
+    again, *_ = seeds_beside(region, nowhere)
+    assert torch.equal(again.center, largest.center), "better than none"
+
+
 def test_without_free_room_there_is_no_ball() -> None:
     assert seeds_beside(cube_on_a_grid(margin=0.0)) == []
 
@@ -110,12 +124,16 @@ def arch(**shape: object):
     return region_from_probability(probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), wanted)
 
 
-def test_what_fills_an_objects_box_has_all_of_its_room() -> None:
+def test_what_takes_an_objects_place_has_its_volume_and_room_for_it() -> None:
+    """By hand: the hull is a slab of 12 x 12 x 4 and a trapezium of sides 2 and 12 and height 6, 12 long: 1,080 of its box's 1,440."""
     boxed = arch(grow="box")
     ball, box, held = seeds_in_place(boxed)
-    assert torch.allclose(ball.radii, torch.tensor([0.6, 0.6, 0.5])) and torch.equal(ball.radii, box.radii)
-    inside = torch.nn.functional.normalize(torch.randn(400, 3), dim=-1) * 0.8
+    half = torch.tensor([0.6, 0.6, 0.5])
+    assert torch.allclose(ball.radii, half), "of that volume it would be larger than the box"
+    assert torch.allclose(box.radii, 0.75 ** (1 / 3) * half, atol=1e-5)
+    assert torch.allclose(box.center, torch.tensor([0.0, 0.0, -0.6 + float(box.radii[2])]), atol=1e-5), "on its feet"
     assert torch.allclose(held.center[:2], torch.zeros(2), atol=1e-6), "of all that fit, the one in the middle"
+    inside = torch.nn.functional.normalize(torch.randn(400, 3), dim=-1) * 0.8
     for seed in (ball, held):
         points = seed.center + seed.radii * inside
         assert bool((boxed.weight_at(points) > 0.999).all())
@@ -123,7 +141,7 @@ def test_what_fills_an_objects_box_has_all_of_its_room() -> None:
 
 
 def test_the_ball_that_the_hull_holds() -> None:
-    """By hand: of a pyramid of 10 steps. The hull of its corners has slopes of 1 in 1, and of its box half as wide as high."""
+    """By hand: of a pyramid of 10 steps, whose hull is a prism of 20 x 20 x 1 and a frustum from 20 to 2 of height 9."""
     probability, state = torch.zeros(SIDE, SIDE, SIDE), torch.full((SIDE, SIDE, SIDE), FREE, dtype=torch.uint8)
     for layer in range(10):
         inner = slice(2 + layer, 22 - layer)
@@ -131,13 +149,15 @@ def test_the_ball_that_the_hull_holds() -> None:
     region = region_from_probability(
         probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), RegionShape(margin=0.0, soft_edge=0.0)
     )
-    ball, _, held = seeds_in_place(region)
-    assert torch.allclose(ball.radii, torch.tensor([1.0, 1.0, 0.5]))
-    # in the box [-1, 1]³ the slope from the base's edge (1, -1) goes by the rims of the steps (1, -0.8) and (0.1, 1): the plane
-    # 2 x + z = 1.2 is as far from (0, r - 1) as r where (2.2 - r) = √5 r
+    ball, box, held = seeds_in_place(region)
+    half, filled = torch.tensor([1.0, 1.0, 0.5]), (400 + 3 * (400 + 4 + 40)) / 4000
+    assert torch.allclose(ball.radii, (6 * filled / math.pi) ** (1 / 3) * half, atol=1e-5)
+    assert torch.allclose(box.radii, filled ** (1 / 3) * half, atol=1e-5)
+    # in the box [-1, 1]³ the slope goes by the rims of the steps (1, -0.8) and (0.1, 1): the plane 2 x + z = 1.2 is as far from
+    # (0, r - 1) as r where (2.2 - r) = √5 r
     share = 2.2 / (1 + math.sqrt(5))
-    assert torch.allclose(held.radii, share * ball.radii, atol=1e-5)
-    assert float(held.center[2] - ball.center[2]) == pytest.approx(0.5 * (share - 1), abs=1e-5)
+    assert torch.allclose(held.radii, share * half, atol=1e-5)
+    assert torch.allclose(held.center, torch.tensor([0.0, 0.0, -0.8 + 0.5 * share]), atol=1e-5), "middle: -0.3"
 
 
 def test_a_ball_holds_no_other() -> None:

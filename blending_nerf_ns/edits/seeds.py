@@ -29,6 +29,8 @@ SHOWN = 0.9
 """A ball starts in the frame of at least this share of the photos that have the object in theirs, ..."""
 LEAST = 0.15
 """...if there is room for one whose radius is this share of the object's mean side. Above what a photo's frame cuts off nobody sees it."""
+SOLIDS = ((2.0, math.pi / 6.0), (8.0, 1.0))
+"""Powers of a ball and a box, and how much of their own bounding box they fill."""
 HELD = 0.9
 """The largest ball that an object's convex hull holds is one more where it has at most this share of the size of one of its volume."""
 ASIDE = 1e-3
@@ -91,16 +93,15 @@ def seeds_in_place(region: Region) -> List[Seed]:
     center, half = _box(region, core)
     hull = _hull(core)
     standing = []
-    for power, volume in ((2.0, math.pi / 6.0), (8.0, 1.0)):
+    for power, volume in SOLIDS:
         radii = half * min(1.0, float(hull.volume) / 8.0 / volume) ** (1.0 / 3.0)
-        at = center.clone()
-        at[2] += radii[2] - half[2]
-        standing.append(Seed(at, radii, power))
+        lowered = center.clone()
+        lowered[2] -= half[2] - radii[2]
+        standing.append(Seed(lowered, radii, power))
     inner, share = _held_ball(hull)
-    held = (
-        [Seed(center + inner.to(half) * half, share * half)] if share * half[0] <= HELD * standing[0].radii[0] else []
-    )
-    return [*standing, *held]
+    if share > HELD * float(standing[0].radii[0] / half[0]):
+        return standing
+    return [*standing, Seed(center + inner.to(half) * half, share * half)]
 
 
 def _hull(core: Bool[ndarray, "z y x"]) -> ConvexHull:
@@ -117,9 +118,8 @@ def _held_ball(hull: ConvexHull) -> Tuple[Float[Tensor, "3"], float]:
     facets = hull.equations
     # the ball lies behind a facet's plane n x + d <= 0, |n| = 1, where n centre + radius <= -d
     behind = np.hstack([facets[:, :3], np.ones((len(facets), 1)), np.zeros((len(facets), 3))])
-    aside = np.hstack(
-        [np.vstack([np.eye(3), -np.eye(3)]), np.zeros((6, 1)), -np.vstack([np.eye(3)] * 2)]
-    )  # |centre| <= aside
+    either_way = np.vstack([np.eye(3), -np.eye(3)])  # |centre| <= aside, axis by axis
+    aside = np.hstack([either_way, np.zeros((6, 1)), -np.abs(either_way)])
     found = linprog(
         [0.0, 0.0, 0.0, -1.0, *[ASIDE] * 3],
         A_ub=np.vstack([behind, aside]),
