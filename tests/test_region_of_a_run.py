@@ -45,9 +45,15 @@ def test_a_region_has_room_once_its_edit_may_add(done: BlendingPipeline) -> None
         assert margin_of(done) == pytest.approx(margin)
         assert done.model.edit.region.shape.change_in_margin == (operations == ("change",))
     version = done.model.version
-    session.set_operations(("add", "remove"))
+    session.set_operations(("remove", "change"))
     grant(done)
     assert done.model.version == version, "the same room: what was rendered of it stays"
+    session.set_operations(("add", "remove"))
+    grant(done)
+    assert done.model.edit.region.shape.grow == "box", "room for another shape"
+    session.set_operations(("add",))
+    grant(done)
+    assert done.model.edit.region.shape.grow == "all"
 
 
 def test_what_a_removal_was_seen_to_take_along_it_takes_until_it_may_do_more(capture: Path) -> None:
