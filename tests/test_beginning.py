@@ -10,7 +10,7 @@ import torch
 from tiny_run import ring, tiny_model
 
 from blending_nerf_ns import beginning
-from blending_nerf_ns.beginning import beginnings, choose_start
+from blending_nerf_ns.beginning import beginnings, choose_start, shown_by_photos
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, EditFieldConfig
@@ -18,8 +18,10 @@ from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.edits.soft_solid import Seed, soft_solid
+from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
+from blending_nerf_ns.guidance.frames import share_of_frames
 from blending_nerf_ns.guidance.losses import solidity_loss
 from blending_nerf_ns.rendering.blending import EditSamples, blend
 from blending_nerf_ns.rendering.compositing import composite_blend
@@ -108,6 +110,19 @@ def test_a_ball_and_a_box_in_the_objects_place_are_as_large_as_it_is() -> None:
         assert torch.allclose(seed.center, torch.zeros(3), atol=1e-6)
         assert torch.allclose(seed.radii, torch.full((3,), 0.3), atol=1e-6)
     assert (ball.power, box.power) == (2.0, 8.0)
+
+
+def test_each_voxel_knows_who_shows_it() -> None:
+    """Four cameras around, whose frames are cut so that none of the three axes is like another."""
+    editing = guiding(("add",))
+    photos, region = editing.photos, editing.model.edit.region
+    photos.cx, photos.cy = photos.cx * torch.tensor([[0.2], [0.6], [1.0], [1.5]]), photos.cy * 0.5
+    shown = shown_by_photos(editing)
+    centres = voxel_positions(region.lower, region.upper, region.resolution, editing.model.base.contracted)
+    exact = share_of_frames(photos, centres)
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1)):
+        off = float((shown - exact.permute(order)).abs().mean())
+        assert off < 0.03 if order == (0, 1, 2) else off > 0.06, (order, off)
 
 
 def arch(**shape: object):

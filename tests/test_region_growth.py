@@ -13,6 +13,7 @@ from blending_nerf_ns.edits import region as region_module
 from blending_nerf_ns.edits.growth import body_around, find_blocked, grow, region_weight
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape, diagonal, find_core, nearest_voxel
+from blending_nerf_ns.edits.solids import oriented_box, region_from_solid, sphere
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
 SEEDS = st.integers(0, 2**31 - 1)
@@ -111,12 +112,16 @@ class TestTheBox:
         weight = grow(body_around(core, np.zeros_like(core), state, VOXELS), shape)
         assert (weight[2:6, 4:7, [4, 30]] == 1).all() and not weight[:, :, 5:30].any()
 
-    def test_a_solid_that_somebody_placed_is_left_as_it_is(self):
-        core = np.zeros((9, 9, 9), dtype=bool)
-        core[2:6, 4, 4] = core[2, 4:7, 4] = True
-        shape = RegionShape(margin=0.0, soft_edge=0.0, grow="box")
-        weight = grow(body_around(core, np.zeros_like(core), nothing_else(core), VOXELS), shape)
-        np.testing.assert_array_equal(weight, core.astype(np.float32))
+    @pytest.mark.parametrize(
+        "solid",
+        [sphere((0.1, 0.0, 0.0), 0.4), oriented_box((0, 0, 0), (1.0, 0.3, 0.2), (0, 0, 45))],
+        ids=["sphere", "box"],
+    )
+    def test_a_solid_that_somebody_placed_is_left_as_it_is(self, solid):
+        region = region_from_solid(solid, (-torch.ones(3), torch.ones(3)), contracted=False, resolution=32)
+        before = region.weight.clone()
+        region.reshape(grow="box")
+        assert torch.equal(region.weight, before) and not region.is_empty
 
     @settings(max_examples=30, deadline=None)
     @given(SEEDS, st.floats(0, 0.5), st.floats(0, 0.5), st.booleans())
