@@ -5,7 +5,7 @@ Grids are numpy arrays indexed [z, y, x].
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Literal, Optional, Tuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,10 @@ below its lowest visible one a part may still go on."""
 WHOLE = 0.95
 """From this share of its surfaces on, something that stands free is the object as a whole. Of a microphone before white one foot of
 three stayed, for a localiser was not sure of its tip; on a floor or a table nothing stands free, and this does nothing."""
+HANGING = 0.1
+"""What hangs in the air beside an object is no larger than this share of its surfaces: the tip of an ear, and no hat."""
+FOOT = 0.25
+"""...and does not reach down to this share of its height: near the ground what is left over may be the ground."""
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 """Voxels that share a face, an edge or a corner."""
 Keep = Literal["all", "largest"]
@@ -36,6 +40,41 @@ def made_whole(shell: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"]) -> B
         seen: all surfaces.
     """
     return shell | _nearly_all_of(shell & seen, seen, label_loosely(seen))
+
+
+def with_hanging(
+    shell: Bool[ndarray, "z y x"],
+    seen: Bool[ndarray, "z y x"],
+    probability: Float[ndarray, "z y x"],
+    least: float,
+) -> Bool[ndarray, "z y x"]:
+    """The shell, with what would be left hanging in the air without it: of a toy that was taken away the tips of its ears were.
+
+    Surfaces that touch the shell and no others, are small beside it (`HANGING`), well above its lowest layer (`FOOT`; of the part that
+    they touch), end within the grid, and of which a localiser is unsure in the mean, but does not deny them.
+
+    Args:
+        shell: surfaces of the object.
+        seen: all surfaces.
+        probability: of being the object, in [0, 1].
+        least: mean probability of what is taken along, in (0, 1].
+    """
+    labels, count = cast(Tuple[np.ndarray, int], ndimage.label(seen & ~shell, TOUCHING))
+    fits = ~_at_the_edge(labels)
+    fits[0] = False
+    parts = label_loosely(shell)
+    tops = [0.0] + [box[0].start + FOOT * (box[0].stop - box[0].start) for box in ndimage.find_objects(parts)]
+    # of the part that a voxel touches; 0: of none
+    foot = ndimage.maximum_filter(np.array(tops, dtype=np.float32)[parts], size=3)
+    place = np.nonzero(labels)
+    owner, layer = labels[place], place[0]
+    sizes = np.bincount(owner, minlength=count + 1)
+    doubts = np.bincount(owner, probability[place], minlength=count + 1)
+    touched, lowest = np.zeros(count + 1), np.full(count + 1, np.inf)
+    np.maximum.at(touched, owner, foot[place])
+    np.minimum.at(lowest, owner, layer)
+    fits &= (sizes <= HANGING * shell.sum()) & (doubts >= least * sizes) & (touched > 0) & (lowest >= touched)
+    return shell | fits[labels]
 
 
 def own_surfaces(core: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
@@ -59,9 +98,15 @@ def _nearly_all_of(
     counts, all_of_it = (np.bincount(labels[mask], minlength=labels.max() + 1) for mask in (own, seen))
     whole = counts >= WHOLE * all_of_it
     whole[0] = False  # what is no surface at all
-    for axis in range(3):  # how much of it lies outside of the grid, nobody knows
-        whole[np.take(labels, [0, -1], axis)] = False
-    return whole[labels]
+    return (whole & ~_at_the_edge(labels))[labels]
+
+
+def _at_the_edge(labels: Int[ndarray, "z y x"]) -> Bool[ndarray, "parts_and_none"]:
+    """Which parts reach the grid's outermost layer: how much of them lies outside, nobody knows."""
+    cut = np.zeros(labels.max() + 1, dtype=bool)
+    for axis in range(3):
+        cut[np.take(labels, [0, -1], axis)] = True
+    return cut
 
 
 def keep_parts(

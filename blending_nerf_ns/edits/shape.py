@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
-from blending_nerf_ns.edits.components import SAME_PART, Keep, keep_parts, label_loosely, made_whole
+from blending_nerf_ns.edits.components import SAME_PART, Keep, keep_parts, label_loosely, made_whole, with_hanging
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 
 HIDDEN, FREE, SEEN, BARRED = 0, 1, 2, 3
@@ -37,6 +37,8 @@ ENCLOSED_PASSES = 4
 """How often what was found so may enclose more."""
 SHADE = 5
 """At most so many voxels from what reaches the threshold itself."""
+TIP = 8
+"""What would be left hanging ends within so many voxels of the object's bounding box."""
 
 Spacing = Tuple[float, float, float]
 """Size of a voxel along z, y and x."""
@@ -145,8 +147,8 @@ def find_core(
 ) -> Bool[ndarray, "z y x"]:
     """The solid object: its visible shell and the hidden voxels that it encloses, not empty.
 
-    What reaches the threshold is its shell, and so are its own shaded underside and single doubts (`with_doubtful`), and the rest of
-    what stands free (`made_whole`).
+    What reaches the threshold is its shell, and so are its own shaded underside and single doubts (`with_doubtful`), the rest of
+    what stands free (`made_whole`), and what would be left hanging in the air without it (`with_hanging`).
     Of the hidden voxels in the bounding box of one of its parts those are the object's that lie under its surface, with
     nothing but hidden ones between, or near enough to it (HIDDEN_CLAIM). So the inside of a ball is the ball's, down to
     where it touches the ground, and the ground below it is not. Nor is what light that came through its skin shows inside another
@@ -171,7 +173,10 @@ def find_core(
             f"nothing reaches the threshold of {threshold:.3g}: the highest probability is {highest:.3g}. "
             "Lower the threshold, describe the object in other words, or give a box"
         )
-    shell = made_whole(with_doubtful(sure, seen & (probability >= UNSURE * threshold), state), seen)
+    unsure = UNSURE * threshold
+    shell = made_whole(with_doubtful(sure, seen & (probability >= unsure), state), seen)
+    near = around(shell, wider=TIP + 1)
+    shell[near] = with_hanging(shell[near], seen[near], probability[near], unsure)
     crop = around(shell, below=SAME_PART)
     own, hidden = shell[crop], state[crop] == HIDDEN
     to_own = nearest_voxel(own, spacing)
