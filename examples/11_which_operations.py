@@ -19,7 +19,7 @@ from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case
 from blending_nerf_ns.edits.layer import OPERATIONS
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(OPERATIONS, size)]
-RESHAPE = EditCase("reshape", "a red ball", "a red cube", region={"margin-distance": "0.04"})
+RESHAPE = EditCase("reshape", "a red ball", "a red cube")
 PROMPTS = [RESHAPE, *(edit for edit in DEMO_EDITS if edit.name != "replace")]
 FIGURES = {"close_up_direction_similarity": "direction, close-ups", "psnr_outside": "PSNR outside (dB)"}
 

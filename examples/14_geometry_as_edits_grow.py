@@ -32,9 +32,7 @@ SHAPES = {
 
 def main(asking: Asking) -> None:
     """Run, print, draw."""
-    edits = [
-        EditCase(name, "a red ball", target, region={"margin-distance": "0.04"}) for name, target in TARGETS.items()
-    ]
+    edits = [EditCase(name, "a red ball", target) for name, target in TARGETS.items()]
     methods = choose_methods(["ours", "clip-nerf-finetune"])
     cells = table_cells([demo_case(edits)], [], methods, asking.seeds)
     results = ask(asking, "geometry", cells, {**COLUMNS, **SHAPES})
