@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import gzip
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import cast
@@ -18,8 +19,10 @@ from PIL import Image
 from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.commands.region import show_region
+from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.model import BlendingModel
 
 pytestmark = pytest.mark.slow
@@ -223,6 +226,37 @@ def test_a_region_is_seen_before_anything_is_trained_and_then_edited_in(folder: 
     assert int((state["_model.edit.region.weight"] > 0.5).sum()) * report["voxel_size"][0] ** 3 == pytest.approx(
         report["volume"], rel=0.2
     )
+
+
+def test_a_region_has_the_room_that_an_edit_of_these_operations_has(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    config, ball = (
+        run_of(folder, "whole") / "config.yml",
+        RegionConfig(source="sphere", sphere_radius=0.3, soft_edge=0.0),
+    )
+    shapes = {}
+    for operations, output in (((), "none"), (("change",), "recolour"), (("add",), "add"), (OPERATIONS, "any")):
+        arguments = {
+            "operations": operations,
+            "region": ball,
+            "resolution": 32,
+            "pictures": 1,
+            "picture_size": 16,
+            "device": "cpu",
+        }
+        if not operations:
+            with pytest.raises(BlendingNerfError, match="--operations: an edit needs at least one of add, remove"):
+                show_region(config, output=Path(output), **arguments)  # type: ignore[arg-type]
+            continue
+        show_region(config, output=Path(output), **arguments)  # type: ignore[arg-type]
+        volume = json.loads((folder / output / "region.json").read_text())["volume"]
+        radius = 0.3 if operations == ("change",) else 0.3 + 0.05 * 0.6 * math.sqrt(3)  # a margin of its diagonal
+        assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.1), operations
+        shapes[output] = load_region(folder / output / "region.safetensors").shape
+    assert [shapes[name].grow for name in ("recolour", "add", "any")] == ["all", "all", "box"]
+    assert shapes["recolour"].margin == 0.0 and shapes["recolour"].change_in_margin
 
 
 def test_what_the_region_command_cannot_use_is_said_in_one_line(folder: Path) -> None:

@@ -56,6 +56,16 @@ class TestUpwards:
         assert (weight[6:9, 7, 5:11] == 1).all(), "the ear is nearer than the head there, and not below"
         assert (weight[7, 7, :4] == 0).all(), "beyond the ear there is nothing below"
 
+    def test_between_the_feet_of_a_toy_there_is_none(self):
+        core = np.zeros((24, 15, 15), dtype=bool)
+        core[3:5, 4:11, 4:6] = core[3:5, 4:11, 9:11] = True  # two feet, a belly above them, and room between
+        core[10:13, 5:10, 4:11] = True
+        shape = RegionShape(margin=0.0, soft_edge=0.0, margin_distance=3.0, grow="up")
+        weight = grow(body_around(core, np.zeros_like(core), nothing_else(core), VOXELS), shape)
+        assert (weight[core] == 1).all() and (weight[13:16, 7, 7] == 1).all(), "the object, and on top of it"
+        assert (weight[5:10, 5:10, 4:11] == 0).all(), "on the feet, but under the belly"
+        assert (weight[5:8, 10, 4:6] == 1).all(), "on the toes that the belly does not roof"
+
     @settings(max_examples=30, deadline=None)
     @given(SEEDS, st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 3), st.booleans())
     def test_never_more_than_in_all_directions(self, seed, margin, soft, distance, over):

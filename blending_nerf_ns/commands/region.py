@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Dict, Optional, cast
+from typing import Dict, Literal, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from typing_extensions import Annotated
 
 from blending_nerf_ns.atomic import writable
+from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
 
@@ -27,6 +28,7 @@ FILE, SHEET, REPORT = "region.safetensors", "region_overlay.png", "region.json"
 def show_region(
     run: Annotated[Path, tyro.conf.Positional],
     source_text: str = "",
+    operations: Tuple[Literal["add", "remove", "change"], ...] = OPERATIONS,
     output: Path = Path("outputs/region"),
     region: RegionConfig = RegionConfig(threshold=0.4),  # noqa: B008  tyro reads it, nobody writes it
     data: Optional[Path] = None,
@@ -46,6 +48,8 @@ def show_region(
         run: config.yml of a finished run of nerfacto, or of blending-nerf, whose base is looked at. It is YAML that can
             run code: name only runs that you trust.
         source_text: what is looked for, "a wooden chair".
+        operations: what the edit may do, as in ns-train: they decide how much room it has around the object (--region.margin and
+            --region.grow, where these are not given).
         output: folder to write to.
         region: where the region comes from and how it is cut.
         data: the capture, if it has moved.
@@ -78,6 +82,8 @@ def show_region(
         if value < least:
             raise BlendingNerfError(f"--{name} {value}: at least {least}")
     region.check()
+    if not operations:
+        raise BlendingNerfError(f"--operations: an edit needs at least one of {', '.join(OPERATIONS)}")
     check_names(guide, guide_pretrained)
     for field in fields(region):
         if getattr(region, field.name) != field.default and (why := region.unread(field.name)):
@@ -105,6 +111,9 @@ def show_region(
         ),
     )
     made = found.region.to(device)
+    room = region.room_for(operations)
+    if not made.has_shape(**room):
+        made.reshape(**room)
     save_region(made, output / FILE)
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}
@@ -121,6 +130,7 @@ def show_region(
     report = {
         "source": region.source,
         "source_text": source_text,
+        "operations": list(operations),
         "threshold": region.threshold,
         "highest_probability": found.highest,
         "share_of_what_is_seen": found.covered,

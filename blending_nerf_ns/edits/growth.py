@@ -38,8 +38,8 @@ class Body(NamedTuple):
     distance: Float[ndarray, "z y x"]
     """To the nearest core voxel, in grid units between voxel centres; 0 on the core."""
     above: Bool[ndarray, "z y x"]
-    """Whether the nearest core voxel lies below, within 60 degrees of straight down, or any straight below: over a head it may be
-    the ear beside that is nearest. True on the core."""
+    """Whether the nearest core voxel lies below, within 60 degrees of straight down, or any straight below (over a head it may be
+    the ear beside that is nearest), and none straight above: between a toy's feet is not on top of it. True on the core."""
     blocked: Bool[ndarray, "z y x"]
     """Where a margin that spares other surfaces may not grow."""
     barred: Bool[ndarray, "z y x"]
@@ -113,6 +113,7 @@ def body_around(
     below = nearest.index // np.int32(rows * columns)
     rise = (np.arange(layers, dtype=np.int32)[:, None, None] - below) * np.float32(spacing[0])
     above = (rise >= UPWARD * nearest.distance) | np.logical_or.accumulate(core, axis=0)
+    above &= core | ~np.logical_or.accumulate(core[::-1], axis=0)[::-1]
     boxes = ndimage.find_objects(label_loosely(core)) if bool((state == HIDDEN).any()) else []
     return Body(nearest.distance, above, blocked, state == BARRED, diagonal(core, spacing), boxes, spacing)
 

@@ -67,8 +67,9 @@ class RegionShape(NamedTuple):
     margin_distance: float = 0.0
     """A length that is added to the margin, in grid units: scene units inside the unit cube of a contracted scene."""
     grow: Grow = "all"
-    """Where margin and soft edge may go: in all directions; only upwards (+z), to make room for a hat; or in all directions from the
-    bounding boxes of the core's parts, which another shape of that size can fill, as far as no other surface is there."""
+    """Where margin and soft edge may go: in all directions; only upwards (+z) and not under the object itself, to make room for a
+    hat; or in all directions from the bounding boxes of the core's parts, which another shape of that size can fill, as far as no
+    other surface is there."""
     change_in_margin: bool = True
     """Whether colours may change in the margin, too, or on the object alone: all that there is in free space around it is haze,
     and what is added has a colour of its own."""

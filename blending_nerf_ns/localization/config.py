@@ -42,8 +42,9 @@ class RegionConfig:
     margin_distance: float = 0.0
     """The same in scene units, in addition."""
     grow: Optional[Literal["all", "up", "box"]] = None
-    """Where to: in all directions; only upwards, for "a hat"; or in all directions from the object's bounding box, for another shape of
-    its size. If not given, that where an edit may add and remove, and in all directions from the object where it may not."""
+    """Where to: in all directions; only upwards, for "a hat", and not under the object itself; or in all directions from the
+    object's bounding box, for another shape of its size. If not given, that where an edit may add and remove, and in all directions
+    from the object where it may not."""
     soft_edge: float = 0.03
     """Over this further share of the diagonal the region fades out."""
     margin_over_surfaces: Optional[bool] = None
