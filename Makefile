@@ -33,7 +33,7 @@ BENCH_ARGS ?=
 help:
 	@echo 'make demo [SOURCE="a red ball"] [TARGET="a blue ball"]   capture -> edited video, under $(DEMO_OUTPUT)/'
 	@echo 'make test        ruff, pyright, pytest'
-	@echo 'make bench [BENCH_ARGS="--only frames --device cuda"]    what edits cost, over what their base costs: outputs/bench/bench.json'
+	@echo 'make bench [BENCH_ARGS="--only frames --device cuda"]    what edits cost, over what their base costs: outputs/bench/bench*.json'
 	@echo 'make install     only the environment in $(VENV) [PYTHON=python3.11]'
 	@echo 'make screenshots the README pictures of the viewer, in docs/ (needs a Chromium, takes minutes)'
 	@echo 'make format      rewrite the sources as ruff wants them'
@@ -85,7 +85,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: | $(BIN)/python
+lock: | $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links --upgrade --output-file requirements-dev.lock pyproject.toml
 
