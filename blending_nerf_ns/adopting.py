@@ -94,6 +94,8 @@ def without_effect(
     for name in sorted(given):
         if resumed and (name == "base_run" or name.startswith("model.base.")):
             told[name] = "the run that is resumed has its base; to edit another begin a new run."
+        elif resumed and name.startswith("model.strength_"):
+            told[name] = "the run that is resumed is shown as it was; for another strength use `blending-nerf look`."
         elif has_layers and name == "edits":
             told[name] = (
                 "the run that is resumed has its layers; load more in the viewer or by `blending-nerf edits apply`."

@@ -23,6 +23,22 @@ def in_one_line() -> Iterator[None]:
         sys.exit(f"blending-nerf: {error}")
 
 
+@contextmanager
+def naming_flags_as(ours: str, theirs: str) -> Iterator[None]:
+    """An error that names flags of ns-train names those of the command that is run.
+
+    Args:
+        ours: how this command's flags begin, "--region.".
+        theirs: how ns-train's do, "--pipeline.region.".
+    """
+    try:
+        yield
+    except BlendingNerfError as error:
+        if theirs not in str(error):
+            raise
+        raise type(error)(str(error).replace(theirs, ours)) from error
+
+
 class NothingFound(BlendingNerfError):
     """No surface reaches the region's threshold; the message has the highest probability that was met."""
 

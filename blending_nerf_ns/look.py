@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.atomic import replacing, take_over
-from blending_nerf_ns.edits.layer import LayerInfo
+from blending_nerf_ns.edits.layer import LayerInfo, looking_as
 from blending_nerf_ns.edits.layers import Layers
 from blending_nerf_ns.errors import BlendingNerfError
 
@@ -25,14 +25,14 @@ class Look:
     """How a run is shown."""
 
     layers: Tuple[LayerInfo, ...]
-    """The lowest first; of each the id, name, strengths and whether it is on."""
+    """The lowest first; of each the id, the name that its user gave it, strengths and whether it is on."""
     fade: bool = False
     """Whether a camera path's `render_time`, from 0 to 1, scales all strengths, frame by frame."""
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values for JSON."""
-        names = ("id", "name", "visible", "strengths")
-        layers = [{name: layer.to_dict()[name] for name in names} for layer in self.layers]
+        names = ("id", "visible", "strengths")
+        layers = [{"name": layer.called, **{name: layer.to_dict()[name] for name in names}} for layer in self.layers]
         return {"format": FORMAT, "fade": self.fade, "layers": layers}
 
 
@@ -42,19 +42,18 @@ def look_of(layers: Layers, fade: bool = False) -> Look:
 
 
 def shown_by(look: Optional[Look], layers: Sequence[LayerInfo]) -> List[LayerInfo]:
-    """Layers as a look shows them. What it does not know of keeps its strengths and comes last.
+    """Layers as a look shows them. What it does not know of keeps its strengths, and lies right above what it was made on.
 
     Args:
         look: without one everything stays as it is.
         layers: the lowest first, as the result is.
     """
     known, wanted = {info.id: info for info in layers}, {info.id: info for info in look.layers} if look else {}
-    looked = [
-        replace(known[id], name=said.name, strengths=said.strengths, visible=said.visible)
-        for id, said in wanted.items()
-        if id in known
-    ]
-    return looked + [info for info in layers if info.id not in wanted]
+    order = [id for id in wanted if id in known]
+    for number, info in enumerate(layers):
+        if info.id not in wanted:
+            order.insert(order.index(layers[number - 1].id) + 1 if number else 0, info.id)
+    return [looking_as(known[id], wanted[id]) if id in wanted else known[id] for id in order]
 
 
 def apply_look(look: Look, layers: Layers) -> None:

@@ -8,12 +8,14 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING, Optional, Type, cast
 
 import torch
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
+from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
@@ -73,6 +75,9 @@ class BlendingTrainer(Trainer):
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
         pipeline_config.resumed_look = self._later_look()
         super().setup(test_mode)
+        if resumed:
+            data = cast(BlendingPipeline, self.pipeline).datamanager
+            check_still_its_capture(Path(resumed).parent, cast(DataparserOutputs, data.train_dataparser_outputs))
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         if self.local_rank == 0:
             self.config.save_config()
@@ -96,6 +101,11 @@ class BlendingTrainer(Trainer):
             inherit_look(checkpoint.parent.parent, self.config.get_base_dir())
         return checkpoint.parent.parent
 
+    def _load_checkpoint(self) -> None:
+        """nerfstudio's; a viewer that is up already shows nothing that is half loaded."""
+        with self.train_lock:
+            super()._load_checkpoint()
+
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's, of all processes together."""
         pipeline = cast(BlendingPipeline, self.pipeline)
@@ -112,7 +122,12 @@ class BlendingTrainer(Trainer):
         self.asked_iterations = self.config.max_num_iterations
         if pipeline.session.waits:
             self.config.max_num_iterations = ENDLESS
-            self.training_state = "paused" if pipeline.stage == "done" else "training"
+            self.training_state = "paused" if pipeline.stage == "done" or self.config.start_paused else "training"
+            if self.asked_iterations < pipeline.steps_left:
+                CONSOLE.print(
+                    f"[yellow]--max-num-iterations {self.asked_iterations} changes nothing: with a viewer a run goes on until it is "
+                    "ended. Give --viewer.quit-on-train-completion True, too."
+                )
         elif pipeline.session.steered and pipeline.stage != "done" and self.asked_iterations >= pipeline.steps_left:
             self.config.max_num_iterations = ENDLESS  # to the edit's end, however often it is paused or started again
         else:

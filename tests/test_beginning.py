@@ -276,6 +276,18 @@ def test_a_field_knows_whether_it_has_a_seed() -> None:
         field.load_state_dict(small_field().state_dict())
         assert not field.has_seed, "asked again after loading"
         field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3)), torch.full((3,), 0.5))
+
+        class Asks(dict):
+            """A state in whose middle somebody else, a viewer's panel, asks the field."""
+
+            def __contains__(self, name: object) -> bool:
+                assert field.has_seed or name != "seed"
+                return super().__contains__(name)
+
+        asked = Asks(small_field().state_dict())
+        field._load_from_state_dict(asked, "", {}, True, [], [], [])
+        assert not field.has_seed and field.untouched, "whatever was asked meanwhile"
+        field.start_from_solid(Seed(torch.zeros(3), torch.full((3,), 0.3)), torch.full((3,), 0.5))
         field.reset()
         assert field.untouched and not field.has_seed
 

@@ -16,7 +16,7 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.look import Look, apply_look, look_of, read_look, write_look
+from blending_nerf_ns.look import Look, apply_look, look_of, read_look, shown_by, write_look
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.blending import Strengths
 
@@ -240,8 +240,36 @@ def test_a_look_bears_layers_that_came_or_went(capsys: pytest.CaptureFixture[str
     lower, upper = model.layers.order
     gone = LayerInfo(id="gone", name="a hat")
     apply_look(Look((model.edit.info, gone)), model.layers)
-    assert model.layers.order == [upper, lower], "what the look knows comes first"
+    assert model.layers.order == [lower, upper], "what nothing lies under stays there"
     assert "a hat" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("looked", "trained", "shown"),
+    [
+        ("b", "ab", "ab"),  # a was loaded under the edit in work, after the look was saved
+        ("ab", "abc", "abc"),
+        ("ba", "abc", "bca"),  # c was made on b
+        ("ca", "abc", "cab"),
+        ("", "abc", "abc"),
+        ("abc", "c", "c"),
+    ],
+)
+def test_what_a_look_does_not_know_lies_on_what_it_was_made_on(looked: str, trained: str, shown: str) -> None:
+    look = Look(tuple(LayerInfo(id=id, name=id, visible=False) for id in looked))
+    infos = shown_by(look, [LayerInfo(id=id) for id in trained])
+    assert "".join(info.id for info in infos) == shown
+    assert [info.visible for info in infos] == [info.id not in looked for info in infos]
+
+
+def test_a_look_has_the_names_that_a_user_gave(tmp_path: Path) -> None:
+    mine, follows = (
+        LayerInfo(id=name or "x", name=name or "a blue ball", target_text="a blue ball") for name in ("mine", "")
+    )
+    write_look(Look((mine, follows)), tmp_path)
+    now = [replace(info, name="a green ball", target_text="a green ball") for info in (mine, follows)]
+    infos = shown_by(read_look(tmp_path), now)
+    assert [(info.name, info.called) for info in infos] == [("mine", "mine"), ("a green ball", "")]
 
 
 def test_a_file_that_is_no_look_is_refused(tmp_path: Path) -> None:

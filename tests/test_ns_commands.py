@@ -263,6 +263,7 @@ def test_what_the_region_command_cannot_use_is_said_in_one_line(folder: Path) ->
     config = run_of(folder, "whole") / "config.yml"
     done = run("blending-nerf", "region", config, "--output", "bad", "--region.source", "word", cwd=folder, check=False)
     assert done.returncode == 1 and "is not understood" in done.stderr and "Traceback" not in done.stderr
+    assert "--region.source" in done.stderr and "--pipeline" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,9 @@ def test_flags_that_change_nothing_are_told() -> None:
     assert without_effect(given, RegionConfig(), False, False, False) == []
     (edits, margin) = without_effect(given, RegionConfig(), True, True, True)
     assert edits.startswith("--pipeline.edits: the run that is resumed") and "found again" in margin
+    (half,) = without_effect(frozenset({"model.strength_change"}), RegionConfig(), True, True, True)
+    assert half.startswith("--pipeline.model.strength-change: ") and "`blending-nerf look`" in half
+    assert without_effect(frozenset({"model.strength_change"}), RegionConfig(), False, False, False) == []
     (cut,) = without_effect(given, RegionConfig(source="file"), False, False, False)
     assert cut.startswith("--pipeline.region.margin-distance: a region from a file is cut as the file says")
     (voxels,) = without_effect(frozenset({"model.region_resolution"}), RegionConfig(source="file"), False, False, False)

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Optional, cast
 
 import pytest
 from tiny_run import write_tiny_capture
 
+from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.trainer import BlendingTrainer
 from method_configs.blending_nerf import blending_nerf_cpu
 
 
-@pytest.fixture
-def trainer(tmp_path: Path) -> BlendingTrainer:
+def set_up(capture: Path, output: Path, load_dir: Optional[Path] = None) -> BlendingTrainer:
     """Set up, and not run."""
     config: Any = deepcopy(blending_nerf_cpu.config)
-    config.data = config.pipeline.datamanager.data = write_tiny_capture(tmp_path / "capture")
-    config.output_dir, config.vis, config.machine.device_type = tmp_path / "out", "tensorboard", "cpu"
+    config.data = config.pipeline.datamanager.data = capture
+    config.output_dir, config.vis, config.machine.device_type = output, "tensorboard", "cpu"
+    config.load_dir = load_dir
     config.set_timestamp()
     config.pipeline.source_text, config.pipeline.target_text = "a red ball", "a blue ball"
     trainer = cast(BlendingTrainer, config.setup(local_rank=0, world_size=1))
     trainer.setup()
     return trainer
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> BlendingTrainer:
+    return set_up(write_tiny_capture(tmp_path / "capture"), tmp_path / "out")
 
 
 def test_a_checkpoint_waits_for_a_picture_and_may_be_written_within_a_step(trainer: BlendingTrainer) -> None:
@@ -47,3 +54,61 @@ def test_a_checkpoint_waits_for_a_picture_and_may_be_written_within_a_step(train
     with trainer.train_lock:  # as ours do, from callbacks of a step
         trainer.save_checkpoint(1)
     assert len(list(trainer.checkpoint_dir.glob("*.ckpt"))) >= 1
+
+
+def test_a_checkpoint_is_loaded_while_no_picture_is_made(trainer: BlendingTrainer) -> None:
+    rendering, events = threading.Event(), []
+
+    def render() -> None:
+        with trainer.train_lock:
+            rendering.set()
+            time.sleep(1.0)
+            events.append("rendered")
+
+    thread = threading.Thread(target=render)
+    thread.start()
+    assert rendering.wait(10)
+    trainer._load_checkpoint()
+    events.append("loaded")
+    thread.join()
+    assert events == ["rendered", "loaded"]
+
+
+def test_a_resume_wants_the_capture_that_the_run_was_trained_on(trainer: BlendingTrainer, tmp_path: Path) -> None:
+    folder, outputs = trainer.base_dir, cast(Any, trainer.pipeline.datamanager).train_dataparser_outputs
+    outputs.save_dataparser_transform(folder / "dataparser_transforms.json")  # as nerfstudio does when training begins
+    trainer.save_checkpoint(0)
+    again = set_up(tmp_path / "capture", tmp_path / "again", folder / "nerfstudio_models")
+    assert again.pipeline.config.resumed
+    transforms = tmp_path / "capture" / "transforms.json"
+    photos = json.loads(transforms.read_text())
+    photos["frames"][0]["transform_matrix"][0][3] += 0.5  # as a run of COLMAP with more photos may place it
+    transforms.write_text(json.dumps(photos))
+    with pytest.raises(SystemExit, match=r"was trained on another capture, or on other frames .*Then: .*Now: "):
+        set_up(tmp_path / "capture", tmp_path / "refused", folder / "nerfstudio_models")
+    (folder / "dataparser_transforms.json").unlink()
+    set_up(tmp_path / "capture", tmp_path / "nobody_can_tell", folder / "nerfstudio_models")
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_run_with_a_viewer_begins_as_it_was_asked_to(
+    trainer: BlendingTrainer, paused: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = cast(BlendingPipeline, trainer.pipeline)
+    trainer.config.start_paused, pipeline.session.waits = paused, True
+    trainer.config.max_num_iterations = 200
+    seen = []
+
+    def watch() -> None:
+        while not hasattr(trainer, "stop_training"):  # set as the loop begins
+            time.sleep(0.05)
+        time.sleep(1.0)
+        seen.append((trainer.training_state, int(pipeline.progress[0]) > 0))
+        trainer.stop_training = True
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    trainer.train()
+    thread.join()
+    assert seen == [("paused", False) if paused else ("training", True)]
+    assert "--max-num-iterations 200 changes nothing" in " ".join(capsys.readouterr().out.split())

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Type, cast
 
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, rates_kept
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
+from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
@@ -55,6 +57,10 @@ class FinetuneTrainer(Trainer):
             if self.config.load_step is None:
                 self.config.load_step = newest_whole_step(resumed)
         super().setup(test_mode)
+        if self.config.load_dir is not None:
+            data = cast(FinetunePipeline, self.pipeline).datamanager
+            outputs = cast(DataparserOutputs, data.train_dataparser_outputs)
+            check_still_its_capture(Path(self.config.load_dir).parent, outputs)
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         self.config.save_config()
 

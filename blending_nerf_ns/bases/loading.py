@@ -6,13 +6,11 @@ trained. Here everything comes from the run's own folder, wherever that lies now
 """
 
 import copy
-import json
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
 from jaxtyping import Float
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig, DataparserOutputs
@@ -22,11 +20,9 @@ from torch import Tensor
 
 from blending_nerf_ns.bases.checkpoint import newest_checkpoint, read_checkpoint, trained_implementation
 from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
+from blending_nerf_ns.bases.placement import FILE, Placement, placement_of, read_placement
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.errors import BlendingNerfError
-
-TRANSFORM_TOLERANCE = 1e-4
-"""Two dataparser transforms of one capture differ by rounding only; one frame more moves the origin by far more."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ def read_base_run(config_yml: Path) -> BaseRun:
     config, model_config = _read_config(path)
     checkpoint = newest_checkpoint(path.parent / config.relative_model_dir)
     state, step = read_checkpoint(checkpoint)
-    transform, scale = _read_transform(path.parent / "dataparser_transforms.json")
+    transform, scale = read_placement(path.parent / FILE)
     return BaseRun(
         config_path=path,
         model_config=_model_config(model_config, trained_implementation(state, checkpoint)),
@@ -100,22 +96,17 @@ def load_base(run: BaseRun) -> NerfactoBase:
 
 
 def check_same_capture(run: BaseRun, outputs: DataparserOutputs) -> None:
-    """Refuse data whose scene coordinates are not the base's.
-
-    nerfstudio computes origin, orientation and scale of a scene from all frames of its capture, so another capture, or
-    other frames or options of the same one, gives other coordinates, and the base would be seen from wrong places.
-    (Captures whose dataparser changes nothing, as Blender's, cannot be told apart by this.)
+    """Refuse data whose scene coordinates are not the base's (`placement.py`).
 
     Raises:
         BlendingNerfError: with both transforms and both scales.
     """
-    transform, scale = outputs.dataparser_transform.detach().cpu().double(), float(outputs.dataparser_scale)
-    same = torch.allclose(transform, run.transform.double(), rtol=TRANSFORM_TOLERANCE, atol=TRANSFORM_TOLERANCE)
-    if same and abs(scale - run.scale) <= TRANSFORM_TOLERANCE * abs(run.scale):
+    theirs, ours = Placement(run.transform, run.scale), placement_of(outputs)
+    if ours.is_like(theirs):
         return
     raise BlendingNerfError(
         f"The base run {run.config_path} was trained on another capture, or on other frames or dataparser options of "
-        f"this one. The base: {_written(run.transform, run.scale)}. This data: {_written(transform, scale)}. "
+        f"this one. The base: {theirs}. This data: {ours}. "
         f"Use the data of the base ({run.dataparser_config.data}) with its options, or train a base on this data."
     )
 
@@ -171,24 +162,8 @@ def _dataparser_config(datamanager: Any) -> DataParserConfig:
     return config
 
 
-def _read_transform(path: Path) -> tuple[Float[Tensor, "3 4"], float]:
-    try:
-        content = json.loads(path.read_text(encoding="utf8"))
-        return torch.tensor(content["transform"], dtype=torch.float64).reshape(3, 4).float(), float(content["scale"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BlendingNerfError(
-            f"{path} cannot be read ({error}). ns-train writes it when training starts; without it nobody can tell "
-            "whether the base belongs to this capture."
-        ) from error
-
-
 def _num_images(state: dict[str, Tensor]) -> int:
     for key in ("field.embedding_appearance.embedding.weight", "camera_optimizer.pose_adjustment"):
         if key in state:
             return len(state[key])
     return 1  # nothing depends on it
-
-
-def _written(transform: Tensor, scale: float) -> str:
-    rows = [[round(float(value), 4) for value in row] for row in transform]
-    return f"transform {rows}, scale {scale:.6g}"

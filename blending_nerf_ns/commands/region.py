@@ -19,12 +19,14 @@ from typing_extensions import Annotated
 
 from blending_nerf_ns.atomic import writable
 from blending_nerf_ns.edits.layer import OPERATIONS
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.edits.region import SMALLEST_RESOLUTION
+from blending_nerf_ns.errors import BlendingNerfError, naming_flags_as
 from blending_nerf_ns.localization.config import RegionConfig
 
 FILE, SHEET, REPORT = "region.safetensors", "region_overlay.png", "region.json"
 
 
+@naming_flags_as("--region.", "--pipeline.region.")
 def show_region(
     run: Annotated[Path, tyro.conf.Positional],
     source_text: str = "",
@@ -75,7 +77,7 @@ def show_region(
 
     console, started = Console(), time.perf_counter()
     for name, value, least in (
-        ("resolution", resolution, 2),
+        ("resolution", resolution, SMALLEST_RESOLUTION),
         ("pictures", pictures, 1),
         ("picture-size", picture_size, 8),
     ):

@@ -214,8 +214,8 @@ class EditField(nn.Module):
         self._lit: Optional[bool] = None
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        self._forget()
         super()._load_from_state_dict(*arguments)
+        self._forget()  # last: a viewer's panel may ask in between
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points hidden"]:
         """Features at points in grid coordinates; levels that are not open yet are 0 (coarse to fine)."""

@@ -23,7 +23,7 @@ from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights
 EMBEDDED = "embedded"
 """Name of the small model that ships with the package."""
 LOCAL_PATH = (
-    "give the region's localizer (--region.localizer, in ns-train --pipeline.region.localizer) a local folder made by "
+    "give the region's localizer (--pipeline.region.localizer) a local folder made by "
     "save_pretrained of model and processor (config, weights, tokenizer)"
 )
 INSTEAD = "use the embedded localizer, which needs no download (localizer 'embedded')"

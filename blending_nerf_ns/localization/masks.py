@@ -87,8 +87,7 @@ def read_mask(path: Path) -> Float[Tensor, "height width"]:
     """
     try:
         with Image.open(path) as picture:
-            alpha = np.asarray(picture.convert("RGBA"), dtype=np.float32)[..., 3] / 255
-            mask = np.asarray(picture.convert("L"), dtype=np.float32) / 255 if alpha.min() == alpha.max() else alpha
+            mask = np.asarray(mask_channel(picture), dtype=np.float32) / 255
     except OSError as error:
         raise BlendingNerfError(f"{path} is no image that can be read: {error}") from error
     gray = float(((mask > 0.1) & (mask < 0.9)).mean())
@@ -101,6 +100,13 @@ def read_mask(path: Path) -> Float[Tensor, "height width"]:
             f"the brightest value of the mask {path} is {255 * mask.max():.0f} of 255; white is 255"
         )
     return torch.from_numpy(mask)
+
+
+def mask_channel(picture: Image.Image) -> Image.Image:
+    """What of a picture is the mask, in gray: its alpha channel where that varies, else its brightness."""
+    alpha = picture.convert("RGBA").getchannel("A")
+    low, high = alpha.getextrema()
+    return picture.convert("L") if low == high else alpha
 
 
 def resize_mask(mask: Float[Tensor, "height width"], size: Sequence[int]) -> Float[Tensor, "h w"]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
+from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.checkpoints import newest_whole_step
 from blending_nerf_ns.commands.run_layers import run_folder
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
@@ -93,7 +94,7 @@ def open_finished(run: Path, data: Optional[Path]) -> FinishedRun:
         data: the capture, if it is not where the run found it.
 
     Raises:
-        BlendingNerfError: no run of ours, no checkpoint, no capture.
+        BlendingNerfError: no run of ours, no checkpoint, no capture, or another one than the run's.
     """
     folder = run_folder(run).resolve()
     if not (folder / "config.yml").is_file():
@@ -118,5 +119,6 @@ def open_finished(run: Path, data: Optional[Path]) -> FinishedRun:
 
     allow_nerfstudio_checkpoints()
     config, pipeline, _, step = eval_setup(folder / "config.yml", test_mode="test", update_config_callback=place)
+    check_still_its_capture(folder, cast(Any, pipeline.datamanager).train_dataparser_outputs)
     pipeline.eval()
     return FinishedRun(folder, str(config.method_name), step, cast(Any, pipeline), found[0])

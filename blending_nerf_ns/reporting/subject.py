@@ -18,6 +18,7 @@ from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import grow
+from blending_nerf_ns.localization.masks import mask_channel
 from blending_nerf_ns.reporting.views import Views, find_view
 
 KINDS = ("none", "demo", "alpha", "polygons", "images")
@@ -116,18 +117,22 @@ def alpha_masks(views: Views) -> Bool[Tensor, "views height width"]:
 
 
 def image_masks(views: Views, folder: Path) -> Bool[Tensor, "views height width"]:
-    """Pictures that are white where the subject is, named as the photos.
+    """Pictures that are white where the subject is (or opaque, as `mask_channel` reads them), named as the photos.
 
     Raises:
-        BlendingNerfError: a view has none, or one of another shape.
+        BlendingNerfError: a view has none, or one of another shape, or two photos have one name.
     """
-    masks = []
+    masks, owners = [], {}
     for file in views.files or ():
+        if owners.setdefault(file.stem, file) != file:
+            raise BlendingNerfError(
+                f"a mask {file.stem} could belong to {owners[file.stem]} or to {file}: give the photos different names"
+            )
         found = sorted(folder.glob(f"{glob.escape(file.stem)}.*"))
         if len(found) != 1:
             raise BlendingNerfError(f"{len(found)} files in {folder} are called {file.stem}; --masks images wants one")
         with Image.open(found[0]) as picture:
-            masks.append(_fit(picture.convert("L"), views.size, str(found[0])))
+            masks.append(_fit(mask_channel(picture), views.size, str(found[0])))
     return torch.from_numpy(np.stack(masks))
 
 

@@ -66,7 +66,8 @@ class EditFolder(Folder):
             setattr(guidance, field, float(element.value))
 
         hint = f"Share of the region's picture that the edit may {name} for free; beyond it costs."
-        return ViewerSlider(f"Budget: {name}", free, 0.0, 1.0, step=0.05, cb_hook=moved, hint=hint)
+        most = max(1.0, free)  # viser refuses a value outside its slider
+        return ViewerSlider(f"Budget: {name}", free, 0.0, most, step=0.05, cb_hook=moved, hint=hint)
 
     def _apply(self) -> None:
         again = self._new_region.value
