@@ -25,14 +25,15 @@ class Look:
     """How a run is shown."""
 
     layers: Tuple[LayerInfo, ...]
-    """The lowest first; of each the id, the name that its user gave it, strengths and whether it is on."""
+    """The lowest first; of each the id, the name (and the target text, which tells whether its user gave it), strengths and whether it
+    is on."""
     fade: bool = False
     """Whether a camera path's `render_time`, from 0 to 1, scales all strengths, frame by frame."""
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values for JSON."""
-        names = ("id", "visible", "strengths")
-        layers = [{"name": layer.called, **{name: layer.to_dict()[name] for name in names}} for layer in self.layers]
+        names = ("id", "name", "target_text", "visible", "strengths")
+        layers = [{name: layer.to_dict()[name] for name in names} for layer in self.layers]
         return {"format": FORMAT, "fade": self.fade, "layers": layers}
 
 

@@ -79,7 +79,7 @@ def test_a_resume_wants_the_capture_that_the_run_was_trained_on(trainer: Blendin
     outputs.save_dataparser_transform(folder / "dataparser_transforms.json")  # as nerfstudio does when training begins
     trainer.save_checkpoint(0)
     again = set_up(tmp_path / "capture", tmp_path / "again", folder / "nerfstudio_models")
-    assert again.pipeline.config.resumed
+    assert cast(BlendingPipeline, again.pipeline).config.resumed
     transforms = tmp_path / "capture" / "transforms.json"
     photos = json.loads(transforms.read_text())
     photos["frames"][0]["transform_matrix"][0][3] += 0.5  # as a run of COLMAP with more photos may place it
