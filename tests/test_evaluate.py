@@ -272,6 +272,11 @@ def test_what_the_command_cannot_use_is_said_in_one_line(
     whole = run_of(folder, "whole")
     assert "is no run" in refused(folder / "nowhere")
     assert "capture lost is not there any more; say where it is with --data" in refused(whole, "--data", "lost")
+    moved = shutil.copytree(folder / "capture", tmp_path / "moved")
+    photos = json.loads((moved / "transforms.json").read_text())
+    photos["frames"][0]["transform_matrix"][0][3] += 0.5
+    (moved / "transforms.json").write_text(json.dumps(photos))
+    assert "was trained on another capture, or on other frames" in refused(whole, "--data", moved)
     polygons = tmp_path / "polygons.json"
     polygons.write_text('{"train_000.png": [[0, 0], [9, 0], [9, 9]]}')
     told = refused(whole, "--views", "test", "--masks", "polygons", polygons)

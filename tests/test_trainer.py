@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Optional, cast
@@ -35,7 +36,8 @@ def trainer(tmp_path: Path) -> BlendingTrainer:
     return set_up(write_tiny_capture(tmp_path / "capture"), tmp_path / "out")
 
 
-def test_a_checkpoint_waits_for_a_picture_and_may_be_written_within_a_step(trainer: BlendingTrainer) -> None:
+def order_of(trainer: BlendingTrainer, name: str, act: Callable[[], None]) -> list[str]:
+    """What ends first, what is done in this thread or a picture that another has begun."""
     rendering, events = threading.Event(), []
 
     def render() -> None:
@@ -47,31 +49,22 @@ def test_a_checkpoint_waits_for_a_picture_and_may_be_written_within_a_step(train
     thread = threading.Thread(target=render)
     thread.start()
     assert rendering.wait(10)
-    trainer.save_checkpoint(0)  # nerfstudio's loop calls this outside of its lock
-    events.append("saved")
+    act()
+    events.append(name)
     thread.join()
-    assert events == ["rendered", "saved"]
+    return events
+
+
+def test_a_checkpoint_waits_for_a_picture_and_may_be_written_within_a_step(trainer: BlendingTrainer) -> None:
+    # nerfstudio's loop calls this outside of its lock
+    assert order_of(trainer, "saved", lambda: trainer.save_checkpoint(0)) == ["rendered", "saved"]
     with trainer.train_lock:  # as ours do, from callbacks of a step
         trainer.save_checkpoint(1)
     assert len(list(trainer.checkpoint_dir.glob("*.ckpt"))) >= 1
 
 
 def test_a_checkpoint_is_loaded_while_no_picture_is_made(trainer: BlendingTrainer) -> None:
-    rendering, events = threading.Event(), []
-
-    def render() -> None:
-        with trainer.train_lock:
-            rendering.set()
-            time.sleep(1.0)
-            events.append("rendered")
-
-    thread = threading.Thread(target=render)
-    thread.start()
-    assert rendering.wait(10)
-    trainer._load_checkpoint()
-    events.append("loaded")
-    thread.join()
-    assert events == ["rendered", "loaded"]
+    assert order_of(trainer, "loaded", trainer._load_checkpoint) == ["rendered", "loaded"]
 
 
 def test_a_resume_wants_the_capture_that_the_run_was_trained_on(trainer: BlendingTrainer, tmp_path: Path) -> None:
@@ -99,10 +92,14 @@ def test_a_run_with_a_viewer_begins_as_it_was_asked_to(
     trainer.config.max_num_iterations = 200
     seen = []
 
-    def watch() -> None:
-        while not hasattr(trainer, "stop_training"):  # set as the loop begins
+    def wait_for(what: Callable[[], bool], most: float) -> None:
+        last = time.monotonic() + most
+        while not what() and time.monotonic() < last:
             time.sleep(0.05)
-        time.sleep(1.0)
+
+    def watch() -> None:
+        wait_for(lambda: hasattr(trainer, "stop_training"), 60.0)  # set as the loop begins
+        wait_for(lambda: int(pipeline.progress[0]) > 0, 1.0 if paused else 60.0)
         seen.append((trainer.training_state, int(pipeline.progress[0]) > 0))
         trainer.stop_training = True
 

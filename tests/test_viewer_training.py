@@ -37,7 +37,7 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Vis
         "--timestamp", "live", *flags, "--vis", "viewer", "--viewer.websocket-port", str(port),
         "--viewer.websocket-host", "127.0.0.1", "--pipeline.region.box-size", "3", "3", "3",
         "--pipeline.base-steps", "100", "--pipeline.edit-steps", str(STEPS),
-        "--pipeline.guidance.stop-when-settled", "False",
+        "--pipeline.guidance.stop-when-settled", "False", "--pipeline.guidance.budget-remove", "1.5",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("w") as out:
@@ -55,6 +55,7 @@ def test_a_run_waits_for_its_user_trains_what_was_typed_and_can_be_taken_back(ed
     assert client.listen(lambda: client.says("Waiting: write what is there"), 240), client.paragraphs
     assert client.elements["Source text"]["value"] == "" and not client.elements["Start"]["disabled"]
     assert client.elements["Undo"]["disabled"], "there is nothing to undo yet"
+    assert client.elements["Budget: remove"]["value"] == 1.5, "no limit: beyond a slider's usual end"
     client.look((0.5, 0.3, 0.3))
     client.listen(lambda: client.pictures > 0)
     client.move("Max res", 64)  # a picture of 512 pixels takes longer than a test should wait

@@ -63,17 +63,17 @@ def with_hanging(
     fits = ~_at_the_edge(labels)
     fits[0] = False
     parts = label_loosely(shell)
-    tops = [0.0] + [box[0].start + FOOT * (box[0].stop - box[0].start) for box in ndimage.find_objects(parts)]
+    feet = [0.0] + [box[0].start + FOOT * (box[0].stop - box[0].start) for box in ndimage.find_objects(parts)]
     # of the part that a voxel touches; 0: of none
-    foot = ndimage.maximum_filter(np.array(tops, dtype=np.float32)[parts], size=3)
+    foot = ndimage.maximum_filter(np.array(feet, dtype=np.float32)[parts], size=3)
     place = np.nonzero(labels)
     owner, layer = labels[place], place[0]
     sizes = np.bincount(owner, minlength=count + 1)
-    doubts = np.bincount(owner, probability[place], minlength=count + 1)
+    believed = np.bincount(owner, probability[place], minlength=count + 1)
     touched, lowest = np.zeros(count + 1), np.full(count + 1, np.inf)
     np.maximum.at(touched, owner, foot[place])
     np.minimum.at(lowest, owner, layer)
-    fits &= (sizes <= HANGING * shell.sum()) & (doubts >= least * sizes) & (touched > 0) & (lowest >= touched)
+    fits &= (sizes <= HANGING * shell.sum()) & (believed >= least * sizes) & (touched > 0) & (lowest >= touched)
     return shell | fits[labels]
 
 
