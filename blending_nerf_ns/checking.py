@@ -130,3 +130,22 @@ def transparency_hint(photo: Float[Tensor, "height width channels"], background:
         "These photos are transparent in parts, and a base with the background `last_sample` may come out black: give "
         "--pipeline.model.base.background-color white (or random)."
     )
+
+
+def room_hint(grow: Optional[str], operations: Sequence[str]) -> Optional[str]:
+    """A line for an edit that may remove where room grows only upwards: of what is removed, haze and skin stay at its sides.
+
+    Args:
+        grow: the region's, as the user said it.
+        operations: what the edit may do.
+
+    Example:
+        >>> room_hint("up", ["add"]) is None, room_hint("up", ["add", "remove"]) is None
+        (True, False)
+    """
+    if grow != "up" or "remove" not in operations:
+        return None
+    return (
+        "The region grows only upwards, so specks may stay at the sides of what is removed: say --pipeline.operations add for "
+        "something on top, or leave --pipeline.region.grow out for something in its place."
+    )

@@ -10,7 +10,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.beginning import choose_start
-from blending_nerf_ns.checking import check_region
+from blending_nerf_ns.checking import check_region, room_hint
 from blending_nerf_ns.clearing import clear_surroundings, takes_along
 from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.errors import BlendingNerfError
@@ -56,6 +56,9 @@ class Preparation:
         """
         config, model = self._config, self._model
         check_region(config)
+        hint = room_hint(config.region.grow, config.operations)
+        if hint and self._team.leads:
+            CONSOLE.print(hint)
         started = time.perf_counter()
         search = self.search()
         scene = FrozenScene(model.beneath, search.cameras, model.config.eval_num_rays_per_chunk)

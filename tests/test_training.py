@@ -14,7 +14,7 @@ from tiny_run import tiny_model
 from typing_extensions import Annotated
 
 from blending_nerf_ns.adopting import describe, flags_given, take_where_default
-from blending_nerf_ns.checking import check_edit, check_place, transparency_hint
+from blending_nerf_ns.checking import check_edit, check_place, room_hint, transparency_hint
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.file import save_edit
@@ -199,3 +199,9 @@ def test_photos_with_transparent_parts_want_another_background() -> None:
     assert "--pipeline.model.base.background-color white" in (transparency_hint(transparent, "last_sample") or "")
     for photo, background in ((opaque, "last_sample"), (transparent, "white"), (transparent[..., :3], "last_sample")):
         assert transparency_hint(photo, background) is None
+
+
+def test_that_a_removal_has_no_room_at_its_sides_is_said() -> None:
+    assert "--pipeline.operations add" in (room_hint("up", ["add", "remove"]) or "")
+    for grow, operations in (("up", ["add"]), ("up", ["change"]), ("box", ["add", "remove"]), (None, ["remove"])):
+        assert room_hint(grow, operations) is None
