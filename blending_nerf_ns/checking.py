@@ -68,6 +68,7 @@ def check_numbers(config: BlendingPipelineConfig) -> None:
     least = {name: 0 for name in guidance if name.startswith(WEIGHTS)} | LEAST
     said = {f"guidance.{name}": (guidance[name], wanted) for name, wanted in least.items()}
     trains_base = config.base_run is None and not config.resumed
+    said["model.edit_field.seed_reach"] = config.model.edit_field.seed_reach, 1
     said |= {"edit_steps": (config.edit_steps, 0), "base_steps": (config.base_steps, 1 if trains_base else 0)}
     for name, (value, wanted) in said.items():
         if value is not None and not value >= wanted:  # not a number is no number

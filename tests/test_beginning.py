@@ -30,10 +30,13 @@ from blending_nerf_ns.team import Team
 SIDE = 24
 
 
-def cube_on_a_grid(**shape: object):
-    """A region around a cube of 6 voxels in the middle of 24, in a box of side 2.4: a voxel is 0.1 wide."""
+def cube_on_a_grid(ear: float = 0.0, **shape: object):
+    """A region around a cube of 6 voxels in the middle of 24, in a box of side 2.4: a voxel is 0.1 wide. One that has an ear has it 3
+    voxels out along x, and a localiser believes so much of it."""
     probability, state = torch.zeros(SIDE, SIDE, SIDE), torch.full((SIDE, SIDE, SIDE), FREE, dtype=torch.uint8)
     probability[9:15, 9:15, 9:15], state[9:15, 9:15, 9:15] = 1.0, SEEN
+    if ear:
+        probability[13, 12, 15:18], state[13, 12, 15:18] = ear, SEEN
     wanted = RegionShape(threshold=0.5, soft_edge=0.0, **shape)  # type: ignore[arg-type]
     return region_from_probability(probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), wanted)
 
@@ -110,6 +113,12 @@ def test_a_ball_and_a_box_in_the_objects_place_are_as_large_as_it_is() -> None:
         assert torch.allclose(seed.center, torch.zeros(3), atol=1e-6)
         assert torch.allclose(seed.radii, torch.full((3,), 0.3), atol=1e-6)
     assert (ball.power, box.power) == (2.0, 8.0)
+
+
+def test_what_takes_an_objects_place_stands_where_its_doubted_tips_are_too() -> None:
+    for ear, middle in ((0.9, 0.15), (0.3, 0.15), (0.0, 0.0)):
+        _, box, *_ = seeds_in_place(cube_on_a_grid(ear, margin=0.0))
+        assert float(box.center[0]) == pytest.approx(middle, abs=1e-5), ear
 
 
 def test_each_voxel_knows_who_shows_it() -> None:
@@ -251,20 +260,51 @@ def test_where_nothing_is_a_picture_pulls_at_the_colour_that_would_grow(density:
 
 def test_a_box_reaches_into_its_corners_and_a_ball_does_not() -> None:
     corner = torch.tensor([[0.25, 0.25, 0.25], [0.0, 0.0, 0.0]])
-    found = [soft_solid(corner, Seed(torch.zeros(3), torch.full((3,), 0.3), power), 6.0)[0] for power in (2.0, 8.0)]
+    found = [soft_solid(corner, Seed(torch.zeros(3), torch.full((3,), 0.3), power), 6.0).lift for power in (2.0, 8.0)]
     assert float(found[0][0]) < 6.0 < float(found[1][0]), "6 undoes the bias"
     assert torch.allclose(found[0][1], found[1][1]) and all(torch.isfinite(one).all() for one in found)
 
 
 def test_a_solid_lifts_by_hand_computed_amounts_and_is_lit_from_above() -> None:
     ball = Seed(torch.zeros(3), torch.full((3,), 2.0))
-    lifts = soft_solid(torch.tensor([[0.0, 0.0, 1.4], [0.0, 0.0, 2.0], [0.0, 0.0, 2.3], [0.0, 3.0, 0.0]]), ball, 6.0)[0]
+    lifts = soft_solid(
+        torch.tensor([[0.0, 0.0, 1.4], [0.0, 0.0, 2.0], [0.0, 0.0, 2.3], [0.0, 3.0, 0.0]]), ball, 6.0
+    ).lift
     assert lifts.tolist() == pytest.approx([12.0, 6.0, 3.0, 0.0], abs=1e-5)
     up, down = torch.tensor([[0.0, 0.0, 0.29]]), torch.tensor([[0.0, 0.0, -0.29]])
     for power in (2.0, 8.0):
         seed = Seed(torch.zeros(3), torch.full((3,), 0.3), power)
-        shades = [float(soft_solid(point, seed, 6.0)[1]) for point in (up, down)]
+        shades = [float(soft_solid(point, seed, 6.0).shade) for point in (up, down)]
         assert shades == pytest.approx([1 - 0.7 * 0.1, 1 - 0.7 * 0.9]), "normals are straight up and down"
+
+
+def test_what_starts_from_a_solid_grows_so_far_and_no_farther() -> None:
+    """Whatever is learned: a guide that has a red ball on top is glad of red specks anywhere."""
+    field = small_field()
+    with torch.no_grad():
+        field.shape_head.weight.zero_()
+    ball = Seed(torch.zeros(3), torch.full((3,), 0.25))
+    points = torch.tensor([[0.0, 0.0, height] for height in (0.3, 0.3625, 0.4, 0.9)])
+    along = field.look_along(torch.tensor([[0.0, 0.0, 1.0]]).expand(4, 3))
+    scale, wanted = field.config.density_scale / 2.0, math.log1p(math.exp(3.0)) - NO_EDIT_FOG
+    for reach, shares in ((1.6, (1.0, 0.5, 0.0, 0.0)), (math.inf, (1.0, 1.0, 1.0, 1.0))):
+        field.config.seed_reach = reach
+        with torch.no_grad():
+            field.start_from_solid(ball, torch.full((3,), 0.5))
+            field.shape_head.bias[0] = 3.0  # of density everywhere
+            density = field(points, along).density
+        lifted = (
+            math.log1p(math.exp(3.0 + 6.0 / 0.3 * 0.1)) - NO_EDIT_FOG
+        )  # 0.3 is 1.2 radii: 0.1 before the soft edge ends
+        assert density[0] == pytest.approx(scale * lifted, rel=1e-4)
+        for found, share in zip(density[1:].tolist(), shares[1:], strict=True):
+            assert found == pytest.approx(scale * max(wanted * share, 1e-6), rel=1e-3)
+    old = {name: value for name, value in field.state_dict().items() if name != "seed_reach"}
+    field.load_state_dict(of_any_age(old))
+    assert math.isinf(float(field.seed_reach)), "what was made before grew without end, and is shown as it was"
+    field.config.seed_reach = 1.3
+    field.start_from_solid(ball, torch.full((3,), 0.5))
+    assert float(field.seed_reach) == pytest.approx(1.3), "but not what is begun now"
 
 
 def test_a_field_knows_whether_it_has_a_seed() -> None:

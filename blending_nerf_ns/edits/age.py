@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,8 +35,9 @@ def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _field_before() -> dict[str, Tensor]:
-    """Starts were no solids, removed shares no more than a sigmoid, there was fog, and colours were flat."""
-    return {"seed": torch.zeros(7), "stretch": torch.tensor(1.0), "fog": torch.tensor(0.0), "light": torch.tensor(0.0)}
+    """Starts were no solids, or such as grew without end, removed shares no more than a sigmoid, there was fog, and colours were flat."""
+    none, one = torch.tensor(0.0), torch.tensor(1.0)
+    return {"seed": torch.zeros(7), "seed_reach": one * math.inf, "stretch": one, "fog": none, "light": none}
 
 
 def _all_settings(stored: Tensor) -> Tensor:

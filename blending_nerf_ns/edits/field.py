@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blending_nerf_ns.edits.networks import FieldNetworks
-from blending_nerf_ns.edits.soft_solid import Seed, soft_solid
+from blending_nerf_ns.edits.soft_solid import Seed, SoftSolid, soft_solid
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 
 NO_EDIT_DENSITY = -6.0
@@ -58,6 +58,9 @@ class EditFieldConfig(InstantiateConfig):
     """Width of the two small networks behind the grid."""
     density_scale: float = 10.0
     """Density that an activation of 1 stands for, in units of 1 / (longest side of the region's box)."""
+    seed_reach: float = 1.3
+    """Where an edit starts from a ball or a box, it grows this far from that one's centre at most, in radii: 1.3 is the end of their soft
+    edge, inf wherever the region reaches."""
     implementation: Literal["auto", "tcnn", "torch"] = "auto"
     """tinycudann where it imports and a GPU is used, else torch; or one of the two by name."""
 
@@ -85,6 +88,9 @@ class EditField(nn.Module):
     """Colour that training starts from, in (0, 1)."""
     seed: Tensor
     """The soft solid that its density starts from, see `Seed`; radii 0: none."""
+    seed_reach: Tensor
+    """How far from that there may be density, in radii; inf in fields that were made before there was such an end: a guide that had a
+    ball on top of a microphone was as glad of red specks at its foot."""
     stretch: Tensor
     """Of the removed share, see `STRETCH`; 1 in fields that were made before it was more."""
     fog: Tensor
@@ -131,6 +137,7 @@ class EditField(nn.Module):
         self.register_buffer("upper", torch.ones(3))
         self.register_buffer("first_color", torch.full((3,), 0.5))
         self.register_buffer("seed", torch.zeros(7))
+        self.register_buffer("seed_reach", torch.tensor(config.seed_reach))
         self.register_buffer("stretch", torch.tensor(STRETCH))
         self.register_buffer("fog", torch.tensor(NO_EDIT_FOG))
         self.register_buffer("light", torch.tensor(0.0))
@@ -178,6 +185,7 @@ class EditField(nn.Module):
     def start_from_solid(self, seed: Seed, color: Float[Tensor, "3"]) -> None:
         """Let the field start with a soft solid of density in a plain colour; training goes on from there."""
         self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
+        self.seed_reach.fill_(self.config.seed_reach)
         self._forget()
         self.first_color.copy_(color.clamp(0.05, 0.95))
 
@@ -246,11 +254,11 @@ class EditField(nn.Module):
             views: see `look_along`.
             rays: along which of them each point is seen; None: there is one for each point.
         """
-        start, shade = soft_solid(points, self._seed(), -NO_EDIT_DENSITY) if self.has_seed else (0.0, 1.0)
+        start = soft_solid(points, self._seed(), -NO_EDIT_DENSITY, self.seed_reach) if self.has_seed else None
         networks = FieldNetworks(self.trunk, self.shape_head, self.color_head)
         shape, offset = networks.read(self._encoded(points), self._gate(), views, rays)
         density, density_ratio, color_ratio = self._activated(shape, start)
-        rgb = torch.sigmoid(torch.logit(self.first_color * shade) + offset)
+        rgb = torch.sigmoid(torch.logit(self.first_color * (1.0 if start is None else start.shade)) + offset)
         return FieldOutputs(density, rgb, density_ratio, color_ratio)
 
     def density_ratio(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
@@ -267,11 +275,13 @@ class EditField(nn.Module):
             self._seeded = bool((self.seed[3:6] > 0.0).all())
         return self._seeded
 
-    def _activated(self, shape: Tensor, seed: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    def _activated(self, shape: Tensor, start: Optional[SoftSolid] = None) -> tuple[Tensor, Tensor, Tensor]:
         density, density_ratio, color_ratio = shape.unbind(dim=-1)
         scale = self.config.density_scale / (self.upper - self.lower).max()
         removed = (self.stretch * torch.sigmoid(density_ratio)).clamp_max(1.0)
-        return scale * _at_least(F.softplus(density + seed) - self.fog, FAINTEST), removed, torch.sigmoid(color_ratio)
+        added = F.softplus(density if start is None else density + start.lift) - self.fog
+        added = _at_least(added if start is None else added * start.room, FAINTEST)
+        return scale * added, removed, torch.sigmoid(color_ratio)
 
 
 def _at_least(values: Float[Tensor, "*any"], least: float) -> Float[Tensor, "*any"]:

@@ -30,7 +30,7 @@ EXACT = (
     "region.reach",
     "field.lower",
     "field.upper",
-    "field.seed",
+    "field.seed",  # and its reach
     "field.stretch",
     "field.fog",
     "field.light",

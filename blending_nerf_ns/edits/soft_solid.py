@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -29,24 +30,34 @@ class Seed(NamedTuple):
     """2: an ellipsoid; 8: a box with rounded edges."""
 
 
+class SoftSolid(NamedTuple):
+    """A seed at some points."""
+
+    lift: Float[Tensor, " points"]
+    """Of what stands before a density's activation."""
+    room: Float[Tensor, " points"]
+    """How much of a density may be there, in [0, 1]."""
+    shade: Float[Tensor, "points 1"]
+    """Of a colour, in (0, 1]."""
+
+
 def soft_solid(
-    points: Float[Tensor, "points 3"], seed: Seed, lift: float
-) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 1"]]:
-    """How much a solid lifts what stands before a density's activation, and its shade, as light from above gives it: a flat colour
-    was not read as the shape it has.
+    points: Float[Tensor, "points 3"], seed: Seed, lift: float, reach: float | Tensor = math.inf
+) -> SoftSolid:
+    """A solid as an addition starts from it, in light from above: a flat colour was not read as the shape it has.
 
     Args:
         points: grid coordinates.
         seed: the solid.
         lift: at its surface; the same again for each `SOFTNESS` of a radius further in, and 0 from that far outside on.
-
-    Returns:
-        the lift, and the shade in (0, 1].
+        reach: how far from its centre there may be density at all, in radii, fading out over the last `SOFTNESS`.
 
     Example:
         >>> ball = Seed(torch.zeros(3), torch.ones(3))
-        >>> soft_solid(torch.tensor([[0.0, 0.0, 0.7], [0.0, 0.0, 1.0], [0.0, 0.0, 1.5]]), ball, 6.0)[0].round()
-        tensor([12.,  6.,  0.])
+        >>> points = torch.tensor([[0.0, 0.0, 0.7], [0.0, 0.0, 1.0], [0.0, 0.0, 1.45], [0.0, 0.0, 1.6]])
+        >>> found = soft_solid(points, ball, 6.0, reach=1.6)
+        >>> found.lift.round(), found.room
+        (tensor([12.,  6.,  0.,  0.]), tensor([1.0000, 1.0000, 0.5000, 0.0000]))
     """
     place = (points - seed.center) / seed.radii
     away = place.abs()
@@ -55,7 +66,9 @@ def soft_solid(
     distance = largest[:, 0] * (powers * away / largest).sum(dim=-1).pow(1.0 / seed.power)
     lifted = lift / SOFTNESS * (1.0 + SOFTNESS - distance).clamp_min(0.0)
     normal = F.normalize(powers * place.sign() / seed.radii, dim=-1)
-    return lifted, 1.0 - SHADE * (1.0 - normal @ _light(normal.device).to(normal.dtype))[:, None] / 2.0
+    room = ((reach - distance) / SOFTNESS).clamp(0.0, 1.0)
+    shade = 1.0 - SHADE * (1.0 - normal @ _light(normal.device).to(normal.dtype))[:, None] / 2.0
+    return SoftSolid(lifted, room, shade)
 
 
 @cache
