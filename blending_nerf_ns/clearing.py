@@ -1,10 +1,10 @@
-"""Whether a removal takes along what surrounds the object, such as its shadow (ours).
+"""Whether a removal takes along what hangs together with the object, such as its shadow (ours).
 
 A region spares other surfaces: the table under a toy is to stay. But where a base has a plain floor as background, a shadow on it
 is a surface of its own, with nothing solid behind; spared, it is a dark rim around nothing. So both are looked at, and a shadow
-is taken where its place then looks like its surroundings. A hole in a table looks less like the table than a shadow does, so there
-the shadow stays; a part of a neighbour looks just like the rest of it, and so does half of a shadow that goes on beyond the margin;
-and a small neighbour that would go as a whole is no darker shade of the floor around it.
+is taken where its place then looks like its surroundings: whole, wherever it ends, or not at all, for half of one is a fleck that
+nothing throws. A hole in a table looks less like the table than a shadow does, so there the shadow stays; and a small neighbour
+that would go as a whole is no darker shade of the floor around it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from blending_nerf_ns.view_pool import render_view
 
 CLEARING_VIEWS = 6
 """Guidance views that are looked at."""
-WIDER = 2.0
-"""A margin that nobody has said is tried as it is, and this many times as wide."""
 DIFFERS = 0.02
 """Difference of two pictures, of a channel in [0, 1], above which a pixel counts as another."""
 ALIKE = 0.01
@@ -101,40 +99,30 @@ def takes_along(region: RegionConfig, operations: Sequence[str]) -> bool:
 
 
 @torch.no_grad()
-def clear_surroundings(editing: EditTraining, region: RegionConfig) -> str:
-    """Let the region of an edit that has not begun take other surfaces along where its removal is the clearer for it.
+def clear_surroundings(editing: EditTraining, region: RegionConfig) -> bool:
+    """Let the region of an edit that has not begun take along what is attached to its object, where its removal is the clearer for it.
 
     Args:
         editing: of an edit that `takes_along`.
         region: as it is configured.
 
     Returns:
-        What was taken, for people; empty where other surfaces are spared.
+        Whether it does.
     """
     model, grid = editing.model, editing.model.edit.region
-    spared = {**region.room_for(model.edit.info.operations), "margin_over_surfaces": False}
-    model.make_room(**spared)
-    cameras, margin = editing.pool.cameras[:CLEARING_VIEWS], grid.shape.margin
-    chosen, most, before = spared, 0.0, []
+    model.make_room(**region.room_for(model.edit.info.operations))
+    cameras, weight, clearer = editing.pool.cameras[:CLEARING_VIEWS], grid.weight.clone(), False
     try:
-        for wide in [margin] if region.margin is not None else [margin, WIDER * margin]:
-            model.make_room(margin=wide, margin_over_surfaces=False)
-            weight = grid.weight.clone()
-            model.make_room(margin_over_surfaces=True)
-            if torch.equal(grid.weight, weight):
-                continue  # nothing was spared, as by the margin of a solid
+        model.make_room(attached=True)
+        if not torch.equal(grid.weight, weight):
             taken = _removals(editing, cameras)
-            if not before:
-                model.make_room(**spared)
-                before = _removals(editing, cameras)
-            seen = [strangeness(*one, after) for one, (_, after) in zip(before, taken, strict=True)]
-            found = Strangeness(*(torch.cat(values) for values in zip(*seen, strict=True)))
-            gain = float((found.spared - found.taken).sum())
-            if found.clearer and gain > most:
-                chosen, most = {**spared, "margin": wide, "margin_over_surfaces": True}, gain
+            model.make_room(attached=False)
+            spared = _removals(editing, cameras)
+            seen = [strangeness(*one, after) for one, (_, after) in zip(spared, taken, strict=True)]
+            clearer = Strangeness(*(torch.cat(values) for values in zip(*seen, strict=True))).clearer
     finally:  # an interrupt saves the run
-        model.make_room(**chosen)
-    return f"what is around it (margin {chosen['margin']:.2f}), such as a shadow" if most else ""
+        model.make_room(attached=clearer)
+    return clearer
 
 
 def _removals(editing: EditTraining, cameras: Cameras) -> List[Tuple[Tensor, Tensor]]:

@@ -119,12 +119,14 @@ class Preparation:
             CONSOLE.print(f"The guide reads in {precision}.")
         if model.edit.field.untouched:
             along = self._team.leads and takes_along(config.region, config.operations)
-            cleared = clear_surroundings(editing, config.region) if along else ""
+            cleared = along and clear_surroundings(editing, config.region)
             chosen = choose_start(editing) if self._team.leads else ""
             self.follow_leader()
             if self._team.leads:
                 if cleared:
-                    CONSOLE.print(f"Its place is clearer without {cleared}: it is taken along.")
+                    CONSOLE.print(
+                        "Its place is clearer without what hangs together with it, such as a shadow: that is taken along."
+                    )
                 CONSOLE.print(f"What the guide likes best to start from: {chosen}.")
         elif config.guidance.weight_shading == 0.0:
             model.edit.field.keep_light(0.0)

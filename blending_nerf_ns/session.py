@@ -229,16 +229,18 @@ class Session:
         """The region has the room that the operations of now can use, unless the user or a file has said another, or it was looked
         at (`clearing.py`)."""
         operations = self._pipeline.config.operations
-        looked_at = self._model.edit.region.shape.margin_over_surfaces and takes_along(self.region, operations)
+        shape = self._model.edit.region.shape
+        looked_at = (shape.attached or shape.margin_over_surfaces) and takes_along(self.region, operations)
         if not looked_at:
             self._model.make_room(**self.region.room_for(operations))
 
     def cut_region(self, **changes: float) -> None:
-        """Another threshold, margin, ... of the region, live. Over other surfaces no margin grows that was not looked at."""
+        """Another threshold, margin, ... of the region, live. No other surface goes with it that was not looked at."""
         for name, value in changes.items():
             setattr(self.region, name, value)
-        if "margin" in changes and self.region.margin_over_surfaces is None:
-            self._model.want_region(margin_over_surfaces=False)
+        if self.region.margin_over_surfaces is None:
+            unseen = {"margin": "margin_over_surfaces", "threshold": "attached"}
+            self._model.want_region(**{unseen[name]: False for name in changes if name in unseen})
         self._model.want_region(**changes)
 
     def take_crop_box(self) -> None:

@@ -106,19 +106,19 @@ def test_nothing_is_clearer_than_itself(grays: list[float], object_gray: float) 
 
 
 def beside_it(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Where a thin red block stands, so near that a margin would take the whole of it."""
+    """Where a thin red block stands, on the shadow."""
     return (x > RADIUS + 0.015) & (x < RADIUS + 0.035) & (y.abs() < 0.08) & (z > 0.0) & (z < HEIGHT)
 
 
 class CylinderOnFloor(nn.Module):
-    """A green cylinder and its shadow, a slab; on a floor that is the background or, where it is solid, one over a black void."""
+    """A green cylinder and its shadow, a slab; on a floor that is the background or, where it is solid, a plate over a black void."""
 
     contracted = False
     grid_box = (torch.full((3,), -1.0), torch.full((3,), 1.0))
 
-    def __init__(self, solid: bool, beside: bool = False) -> None:
+    def __init__(self, solid: bool, beside: bool, shadow: float, plate: float) -> None:
         super().__init__()
-        self.solid, self.beside = solid, beside
+        self.solid, self.beside, self.radius, self.floor = solid, beside, shadow, plate
 
     def to_grid(self, points: Tensor) -> Tensor:
         return points
@@ -128,7 +128,7 @@ class CylinderOnFloor(nn.Module):
         height, from_axis = points[..., 2], points[..., :2].norm(dim=-1)
         cylinder = (height > 0.0) & (height < HEIGHT) & (from_axis < RADIUS)
         slab = (height < 0.0) & (height > -THICK)
-        shadow, floor = slab & (from_axis < SHADOW), slab & (from_axis < 1.0) & self.solid
+        shadow, floor = slab & (from_axis < self.radius), slab & (from_axis < self.floor) & self.solid
         gray = torch.where(shadow, SHADE, FLOOR)[..., None].expand(*points.shape)
         block = beside_it(*points.unbind(-1)) & self.beside
         rgb = torch.where(cylinder[..., None], torch.tensor(GREEN), gray)
@@ -156,10 +156,10 @@ class CylinderOnFloor(nn.Module):
         return self.samples(rays)  # everywhere, so behind what is gone as well
 
 
-def removing(solid: bool, beside: bool = False) -> EditTraining:
-    """Of the cylinder, whose region is known; nothing is removed yet."""
+def removing(solid: bool, beside: bool = False, shadow: float = SHADOW, plate: float = 1.0) -> EditTraining:
+    """Of the cylinder, whose region is known; nothing is removed yet. Shadow and solid floor have these radii."""
     model, side = tiny_model(contracted=False), 48
-    model.base = CylinderOnFloor(solid, beside)  # type: ignore[assignment]
+    model.base = CylinderOnFloor(solid, beside, shadow, plate)  # type: ignore[assignment]
     model.edit.info = replace(model.edit.info, operations=("remove",))
     model.edit.field.reset()
     line = (torch.arange(side) + 0.5) / side * 1.2 - 0.6
@@ -167,7 +167,7 @@ def removing(solid: bool, beside: bool = False) -> EditTraining:
     from_axis = torch.hypot(x, y)
     cylinder, slab = (z > -0.013) & (z < HEIGHT + 0.013) & (from_axis < RADIUS), (z < 0.0) & (z > -THICK)
     state = torch.full((side,) * 3, FREE, dtype=torch.uint8)
-    state[slab & (from_axis < (1.0 if solid else SHADOW))] = SEEN
+    state[slab & (from_axis < (plate if solid else shadow))] = SEEN
     state[slab & (from_axis < RADIUS)] = HIDDEN
     state[cylinder | (beside_it(x, y, z) & beside)] = SEEN
     region = region_from_probability(
@@ -187,57 +187,68 @@ def removed(editing: EditTraining) -> Tensor:
     return editing.picture(editing.pool[0])
 
 
-def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it() -> None:
-    editing = removing(solid=False)
+@pytest.mark.parametrize("shadow", [SHADOW, 0.4], ids=["a rim", "twice as wide as the object"])
+def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it(shadow: float) -> None:
+    editing = removing(solid=False, shadow=shadow)
     model = editing.model
-    said = clear_surroundings(editing, RegionConfig())
+    margin = model.edit.region.shape.margin
+    assert clear_surroundings(editing, RegionConfig())
     shape = model.edit.region.shape
-    assert shape.margin_over_surfaces and f"(margin {shape.margin:.2f})" in said
+    assert shape.attached and not shape.margin_over_surfaces and shape.margin == margin
     assert model.edit.field.untouched, "nothing was removed yet"
     assert torch.equal(model.edit.field.lower, model.edit.region.bounds()[0]), "the field is where the region is now"
     assert float((removed(editing) - FLOOR).abs().mean()) < 1e-3, "only floor is left"
     model.edit.field.reset()
-    model.make_room(margin_over_surfaces=False)
-    assert float((removed(editing) - FLOOR).abs().mean()) > 1e-2, "spared, it is a rim around nothing"
+    model.make_room(attached=False)
+    assert float((removed(editing) - FLOOR).abs().mean()) > 1e-2, "spared, it is dark around nothing"
+
+
+def test_a_shadow_that_goes_on_out_of_sight_stays_whole() -> None:
+    editing = removing(solid=False, shadow=0.65)  # the region's grid ends at 0.6
+    before = editing.model.edit.region.weight.clone()
+    assert not clear_surroundings(editing, RegionConfig())
+    assert torch.equal(editing.model.edit.region.weight, before)
 
 
 def test_a_solid_floor_stays() -> None:
     editing = removing(solid=True)
     before = editing.model.edit.region.weight.clone()
-    assert clear_surroundings(editing, RegionConfig()) == ""
+    assert not clear_surroundings(editing, RegionConfig())
     assert torch.equal(editing.model.edit.region.weight, before)
-    editing.model.make_room(margin_over_surfaces=True)
+
+
+def test_a_plate_under_it_that_is_a_hole_without_stays() -> None:
+    """It ends within the grid, but what is behind it is black."""
+    editing = removing(solid=True, plate=0.45)
+    before = editing.model.edit.region.weight.clone()
+    assert not clear_surroundings(editing, RegionConfig())
+    assert torch.equal(editing.model.edit.region.weight, before)
+    editing.model.make_room(attached=True)
     assert not torch.equal(editing.model.edit.region.weight, before), "there was something to take"
 
 
 def test_what_stands_beside_it_stays_even_where_nothing_would_be_left_of_it() -> None:
     editing = removing(solid=False, beside=True)
-    assert clear_surroundings(editing, RegionConfig()) == ""
+    assert not clear_surroundings(editing, RegionConfig())
     seen = removed(editing)
     assert bool(((seen - torch.tensor(RED)).abs().amax(-1) < 0.1).any())
 
 
 def test_a_second_look_is_from_where_the_first_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    editing, poses, whole = removing(solid=False), [], clearing.render_view
+    editing, poses, whole = removing(solid=False, shadow=0.4), [], clearing.render_view
 
     def noting(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceView:
         poses.append(cameras.camera_to_worlds[index])
         return whole(model, cameras, index)
 
     monkeypatch.setattr(clearing, "render_view", noting)
-    first = clear_surroundings(editing, RegionConfig())
+    assert clear_surroundings(editing, RegionConfig())
     weight, count = editing.model.edit.region.weight.clone(), len(poses)
     assert editing.pool[0].index == 0  # which aims at the region of now
     assert not torch.equal(editing.pool.cameras.camera_to_worlds[0], poses[0]), "a wider one"
-    assert clear_surroundings(editing, RegionConfig()) == first
+    assert clear_surroundings(editing, RegionConfig())
     assert torch.equal(editing.model.edit.region.weight, weight)
     assert torch.equal(torch.stack(poses[:count]), torch.stack(poses[count:]))
-
-
-def test_a_margin_that_was_said_is_the_only_one_that_is_tried() -> None:
-    editing = removing(solid=False)
-    editing.model.make_room(margin=0.09)
-    assert "(margin 0.09)" in clear_surroundings(editing, RegionConfig(margin=0.09))
 
 
 def test_an_interrupt_leaves_the_region_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +258,7 @@ def test_an_interrupt_leaves_the_region_as_it_was(monkeypatch: pytest.MonkeyPatc
 
     def interrupted(view: object) -> Tensor:
         looks.append(view)
-        if len(looks) > 3:  # of the first margin that is tried
+        if len(looks) > 3:  # before all are seen
             raise KeyboardInterrupt
         return picture(view)  # type: ignore[arg-type]
 

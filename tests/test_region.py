@@ -328,7 +328,7 @@ class TestReshape:
     def test_it_makes_what_a_new_region_would_be(self):
         evidence = seen_block()
         region = region_from_probability(*evidence, *UNIT)
-        assert region.shape == pytest.approx((0.5, 0.05, 0.03, False, "all", 0.0, "all", True))
+        assert region.shape == pytest.approx((0.5, 0.05, 0.03, False, "all", 0.0, "all", True, False))
         region.reshape(margin=0.3, soft_edge=0.2, margin_over_surfaces=True, keep="largest")
         again = region_from_probability(*evidence, *UNIT, RegionShape(0.5, 0.3, 0.2, True, "largest"))
         assert torch.equal(region.weight, again.weight)

@@ -84,7 +84,7 @@ def test_a_region_of_before_changes_everywhere_and_a_file_says_what_it_does(tmp_
     assert torch.equal(load_region(tmp_path / "region.safetensors").color_weight, region.color_weight)
 
 
-SPARED = {"margin_over_surfaces": False, "grow": "all"}
+SPARED = {"margin_over_surfaces": False, "grow": "all", "attached": False}
 
 
 def test_operations_decide_unless_the_user_or_a_file_does():

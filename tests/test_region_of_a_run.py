@@ -61,20 +61,30 @@ def test_what_a_removal_was_seen_to_take_along_it_takes_until_it_may_do_more(cap
     pipeline.find_region()
     pipeline.prepare_edit()
     assert margin_of(pipeline) == pytest.approx(0.05), "a box spares nothing: there is nothing to look at"
-    pipeline.model.make_room(margin=0.1, margin_over_surfaces=True)  # as `clear_surroundings` leaves it
-    pipeline.session.start()
-    grant(pipeline)
-    assert margin_of(pipeline) == pytest.approx(0.1) and pipeline.model.edit.region.shape.margin_over_surfaces
-    pipeline.session.cut_region(margin=0.3)
-    grant(pipeline)
-    assert margin_of(pipeline) == pytest.approx(0.3) and not pipeline.model.edit.region.shape.margin_over_surfaces, (
-        "nobody looked at so wide a one"
-    )
-    pipeline.config.region.margin = None
-    pipeline.model.make_room(margin=0.1, margin_over_surfaces=True)
-    pipeline.session.set_operations(("add", "remove"))
-    grant(pipeline)
-    assert margin_of(pipeline) == pytest.approx(0.05) and not pipeline.model.edit.region.shape.margin_over_surfaces
+    for left in (
+        {"attached": True},
+        {"margin": 0.1, "margin_over_surfaces": True},
+    ):  # by `clear_surroundings`, now and once
+        pipeline.model.make_room(**left)
+        pipeline.session.start()
+        grant(pipeline)
+        assert pipeline.model.edit.region.has_shape(**left)
+        pipeline.session.cut_region(margin=0.3)
+        grant(pipeline)
+        shape = pipeline.model.edit.region.shape
+        assert shape.margin == pytest.approx(0.3) and not shape.margin_over_surfaces, "nobody looked at so wide a one"
+        assert shape.attached == left.get("attached", False), "that goes by no margin"
+        pipeline.config.region.margin = None
+        pipeline.session.cut_region(threshold=0.6)
+        grant(pipeline)
+        assert not pipeline.model.edit.region.shape.attached, "of this object nobody looked what hangs together with it"
+        pipeline.model.make_room(**left)
+        pipeline.session.set_operations(("add", "remove"))
+        grant(pipeline)
+        shape = pipeline.model.edit.region.shape
+        assert shape.margin == pytest.approx(0.05) and not shape.margin_over_surfaces and not shape.attached
+        pipeline.session.set_operations(("remove",))
+        grant(pipeline)
 
 
 def test_the_user_or_a_file_says_how_much_room_there_is(done: BlendingPipeline) -> None:

@@ -91,6 +91,21 @@ def own_surfaces(core: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"]) -> 
     return own | _nearly_all_of(own, seen, labels)
 
 
+def attached_surfaces(core: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"]) -> Bool[ndarray, "z y x"]:
+    """Other surfaces that touch the object, with all that hangs together with them, as far as that ends within the grid.
+
+    Args:
+        core: the object.
+        seen: all surfaces.
+    """
+    labels, _ = cast(Tuple[np.ndarray, int], ndimage.label(seen & ~core, TOUCHING))
+    fits = ~_at_the_edge(labels)
+    touching = np.zeros_like(fits)
+    touching[labels[np.asarray(ndimage.binary_dilation(core, TOUCHING), dtype=bool)]] = True
+    touching[0] = False
+    return (fits & touching)[labels]
+
+
 def _nearly_all_of(
     own: Bool[ndarray, "z y x"], seen: Bool[ndarray, "z y x"], labels: Int[ndarray, "z y x"]
 ) -> Bool[ndarray, "z y x"]:

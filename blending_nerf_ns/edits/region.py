@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blending_nerf_ns.edits.components import attached_surfaces
 from blending_nerf_ns.edits.contraction import beyond_unit_cube
 from blending_nerf_ns.edits.growth import Body, body_around, find_blocked, grow
 from blending_nerf_ns.edits.shape import (
@@ -20,6 +21,7 @@ from blending_nerf_ns.edits.shape import (
     Nearest,
     RegionShape,
     bounding_box,
+    diagonal,
     find_core,
     nearest_voxel,
 )
@@ -33,8 +35,8 @@ class Cut(NamedTuple):
 
     surfaces: Nearest
     """Depends on the evidence only."""
-    settings: tuple[float, str]
-    """The threshold and which parts to keep..."""
+    settings: tuple[float, str, bool]
+    """The threshold, which parts to keep, and whether with what is attached..."""
     body: Body
     """...which is all of RegionShape that this depends on."""
 
@@ -144,7 +146,8 @@ class Region(nn.Module):
 
     @property
     def core(self) -> Bool[Tensor, "z y x"]:
-        """The object itself, without its margin, from the stored evidence; none of it where the region is empty."""
+        """The object itself, with what is attached where that goes with it, without its margin; from the stored evidence. None of it where
+        the region is empty."""
         if self.is_empty:
             return torch.zeros_like(self.weight, dtype=torch.bool)
         self._cut = _make_cut(self.probability, self.state, self.voxel_size, self.shape, self._cut)
@@ -257,15 +260,18 @@ def _make_cut(
     last: Optional[Cut],
 ) -> Cut:
     """The cut of some evidence; `last` is another one of the same evidence, if there is one."""
-    settings = (shape.threshold, shape.keep)
+    settings = (shape.threshold, shape.keep, shape.attached)
     if last is not None and last.settings == settings:
         return last
     x, y, z = voxel_size.tolist()
     spacing, state_grid = (z, y, x), state.cpu().numpy()
     surfaces = nearest_voxel(state_grid == SEEN, spacing) if last is None else last.surfaces
-    core = find_core(probability.float().cpu().numpy(), state_grid, surfaces, spacing, *settings)
+    core = find_core(probability.float().cpu().numpy(), state_grid, surfaces, spacing, shape.threshold, shape.keep)
+    size = diagonal(core, spacing)  # of the object: a margin is as wide with its shadow as without
+    if shape.attached:
+        core = core | attached_surfaces(core, state_grid == SEEN)
     blocked = find_blocked(core, state_grid, surfaces)
-    return Cut(surfaces, settings, body_around(core, blocked, state_grid, spacing))
+    return Cut(surfaces, settings, body_around(core, blocked, state_grid, spacing)._replace(diagonal=size))
 
 
 def _as_stored(shape: RegionShape) -> RegionShape:
@@ -273,14 +279,14 @@ def _as_stored(shape: RegionShape) -> RegionShape:
     return _from_numbers(to_numbers(shape.checked())).checked()
 
 
-def to_numbers(shape: RegionShape) -> Float[Tensor, "8"]:
+def to_numbers(shape: RegionShape) -> Float[Tensor, "9"]:
     """The fields of a shape as `Region.settings` keeps them."""
     fields = shape._asdict()
     fields.update({name: words.index(fields[name]) for name, words in CHOICES.items()})
     return torch.tensor([float(value) for value in fields.values()])
 
 
-def _from_numbers(numbers: Float[Tensor, "8"]) -> RegionShape:
+def _from_numbers(numbers: Float[Tensor, "9"]) -> RegionShape:
     fields: dict[str, Any] = dict(zip(RegionShape._fields, numbers.tolist()))
     fields.update({name: words[int(fields[name])] for name, words in CHOICES.items()})
     fields.update({name: bool(fields[name]) for name in SWITCHES})

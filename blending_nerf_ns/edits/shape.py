@@ -45,7 +45,7 @@ Spacing = Tuple[float, float, float]
 Grow = Literal["all", "up", "box"]
 CHOICES = {"keep": get_args(Keep), "grow": get_args(Grow)}
 """The fields of RegionShape that are words, and which words."""
-SWITCHES = ("margin_over_surfaces", "change_in_margin")
+SWITCHES = ("margin_over_surfaces", "change_in_margin", "attached")
 """Those that are yes or no."""
 
 
@@ -73,6 +73,9 @@ class RegionShape(NamedTuple):
     change_in_margin: bool = True
     """Whether colours may change in the margin, too, or on the object alone: all that there is in free space around it is haze,
     and what is added has a colour of its own."""
+    attached: bool = False
+    """Whether other surfaces that hang together with the object go with it, each of them whole, as far as they end within the grid: its
+    shadow, where that is a surface of its own before a plain floor; not a table, which goes on."""
 
     @property
     def of_object(self) -> RegionShape:

@@ -132,9 +132,9 @@ class RegionConfig:
 
         Example:
             >>> RegionConfig().room_for(["change"])
-            {'margin': 0.0, 'margin_over_surfaces': False, 'change_in_margin': True, 'grow': 'all'}
+            {'attached': False, 'margin': 0.0, 'margin_over_surfaces': False, 'change_in_margin': True, 'grow': 'all'}
             >>> RegionConfig(margin=0.2, margin_over_surfaces=False).room_for(["add", "remove"])
-            {'change_in_margin': False, 'grow': 'box'}
+            {'attached': False, 'change_in_margin': False, 'grow': 'box'}
         """
         recolors = set(operations) == {"change"}
         room = {
@@ -145,7 +145,7 @@ class RegionConfig:
         }
         if self.source.strip() == "file":
             return {}
-        return {name: value for name, value in room.items() if getattr(self, name) is None}
+        return {"attached": False} | {name: value for name, value in room.items() if getattr(self, name) is None}
 
     def shape(self) -> RegionShape:
         """How the region is cut."""
