@@ -37,7 +37,7 @@ def adopt_base(config: Edited, run: BaseRun) -> None:
     if data is not None and str(data) not in (".", ""):
         config.datamanager.dataparser.data = Path(data)  # type: ignore[attr-defined]
     for line in replaced_options(asked, run.dataparser_config):
-        CONSOLE.print(f"[yellow]{line}", highlight=False, soft_wrap=True)
+        CONSOLE.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def replaced_options(asked: DataParserConfig, read: DataParserConfig) -> List[str]:
@@ -76,7 +76,12 @@ def flags_given(arguments: Sequence[str]) -> FrozenSet[str]:
 
 
 def without_effect(
-    given: FrozenSet[str], region: RegionConfig, resumed: bool, has_layers: bool, has_region: bool
+    given: FrozenSet[str],
+    region: RegionConfig,
+    resumed: bool,
+    has_layers: bool,
+    has_region: bool,
+    has_base: bool = False,
 ) -> List[str]:
     """What to tell a user of flags that change nothing.
 
@@ -85,6 +90,7 @@ def without_effect(
         region: as it is configured.
         resumed: whether the run goes on from another.
         has_layers, has_region: whether it then has that one's layers, and the region of its edit.
+        has_base: whether it edits the base of another run.
 
     Example:
         >>> without_effect(frozenset({"edits"}), RegionConfig(), True, True, False)
@@ -94,6 +100,8 @@ def without_effect(
     for name in sorted(given):
         if resumed and (name == "base_run" or name.startswith("model.base.")):
             told[name] = "the run that is resumed has its base; to edit another begin a new run."
+        elif has_base and (name == "base_steps" or name.startswith("model.base.")):
+            told[name] = "the base is that of --pipeline.base-run, as it was trained."
         elif resumed and name.startswith("model.strength_"):
             told[name] = "the run that is resumed is shown as it was; for another strength use `blending-nerf look`."
         elif has_layers and name == "edits":
@@ -139,7 +147,10 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     """
     if not saved.exists():
         raise BlendingNerfError(f"cannot resume: {saved} does not exist; --load-dir wants RUN/nerfstudio_models")
-    other = yaml.load(saved.read_text(), Loader=yaml.Loader).pipeline
+    try:
+        other = getattr(yaml.load(saved.read_text(), Loader=yaml.Loader), "pipeline", None)
+    except yaml.YAMLError as error:
+        raise BlendingNerfError(f"cannot resume: {saved} is no configuration, or not all of one: {error}") from error
     if not isinstance(other, type(config.pipeline)):
         raise BlendingNerfError(
             f"cannot resume: {saved} is a run of {type(other).__name__}, not of {config.method_name}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Optional
@@ -31,8 +31,13 @@ def replacing(path: Path, folder: Optional[Path] = None) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = (folder or path.parent) / f"{path.name}.partial"
-    yield partial
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()  # on a full disk it would keep that full
+        raise
 
 
 def writable(folder: Path) -> None:

@@ -12,6 +12,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import nn
 
 from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.bases.checkpoint import steps_in
 from blending_nerf_ns.errors import BlendingNerfError
 
 if TYPE_CHECKING:
@@ -26,9 +27,15 @@ def write_whole(state: Any, path: Path) -> None:
 
     Unfinished it lies in the run's own folder: nerfstudio reads a step off the name of every file among the checkpoints, and
     would look for one that is not there.
+
+    Raises:
+        OSError: it cannot be written.
     """
     with replacing(path, path.parent.parent) as partial:
-        torch.save(state, partial)
+        try:
+            torch.save(state, partial)
+        except RuntimeError as error:  # torch's of a full disk, which says nothing of a disk
+            raise OSError(f"{path} cannot be written; is the disk full? ({error})") from error
 
 
 def write_training(trainer: Trainer, step: int) -> None:
@@ -54,11 +61,12 @@ def newest_whole_step(folder: Path) -> int:
     Raises:
         BlendingNerfError: there is none.
     """
-    paths = {int(path.stem.removeprefix("step-")): path for path in folder.glob("step-*.ckpt")}
+    paths = steps_in(folder)
     for step in sorted(paths, reverse=True):
         if zipfile.is_zipfile(paths[step]):  # torch's format; the directory of a zip file is at its end
             return step
-        CONSOLE.print(f"[bold yellow]{paths[step]} is truncated; falling back to the checkpoint before it.")
+        said = f"{paths[step]} is truncated; falling back to the checkpoint before it."
+        CONSOLE.print(said, style="bold yellow", markup=False)
     raise BlendingNerfError(
         f"{folder} holds no whole checkpoint (step-*.ckpt): did its training end before it saved one?"
     )

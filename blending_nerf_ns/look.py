@@ -61,7 +61,8 @@ def apply_look(look: Look, layers: Layers) -> None:
     """Show the layers so (see `shown_by`); says which ones the look names in vain."""
     gone = [info.name or info.id for info in look.layers if info.id not in layers.order]
     if gone:
-        CONSOLE.print(f"[yellow]The look names layers that this run has not: {', '.join(gone)}.")
+        said = f"The look names layers that this run has not: {', '.join(gone)}."
+        CONSOLE.print(said, style="yellow", markup=False)
     shown = shown_by(look, [edit.info for edit in layers.all()])
     layers.arrange([info.id for info in shown])
     for info in shown:

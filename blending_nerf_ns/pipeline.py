@@ -139,7 +139,7 @@ class BlendingPipeline(VanillaPipeline):
             self._say(self.model.implementations)
             photo = cast(InputDataset, self.datamanager.train_dataset).get_image_float32(0)
             if run is None and (hint := transparency_hint(photo, config.model.base.background_color)):
-                self._say(f"[bold yellow]{hint}")
+                self._say(hint, style="bold yellow")
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
@@ -285,19 +285,31 @@ class BlendingPipeline(VanillaPipeline):
         else:
             self.trainer.stop_training = True  # nerfstudio's loop would go on to the last step
 
-    def save(self) -> None:
-        """Write a checkpoint now, where there is a trainer to write one, and what was moved in the panel."""
-        if self.trainer is not None:
+    def save(self) -> bool:
+        """Write a checkpoint now, where there is a trainer to write one, and what was moved in the panel.
+
+        Returns:
+            Whether it was written. Where a user waits, a full disk is said and ends nothing: there may be room again later.
+        """
+        if self.trainer is None:
+            return False
+        try:
             self.trainer.save_config()
             self.trainer.save_checkpoint(self.trainer.step)
+        except OSError as error:
+            if not self.session.waits:
+                raise
+            self.session.say(f"Not saved: {error}")
+            return False
+        return True
 
     def _rest(self) -> None:
         """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""
         if self.clock.runs:
             self._end_stage("edit")
-        self.save()
+        saved = self.save()
         why = DONE if self.edit_done else WAITS
-        if why != self._rests:  # it also wakes for a moment to save what was moved
+        if saved and why != self._rests:  # it also wakes for a moment to save what was moved
             self._say(why)
         self._rests = why
         self.trainer.training_state = "paused"
@@ -395,10 +407,10 @@ class BlendingPipeline(VanillaPipeline):
         self.session.make_room()
         self.settling.restart()
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, style: Optional[str] = None) -> None:
         """Print what all processes know, once."""
         if self.team.leads:
-            CONSOLE.print(text)
+            CONSOLE.print(text, style=style, markup=False)
 
     def get_average_eval_image_metrics(
         self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False

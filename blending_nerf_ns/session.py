@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional, Tuple
 
+import torch
+
 from blending_nerf_ns.clearing import takes_along
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
 from blending_nerf_ns.edits.history import History, Snapshot
@@ -72,7 +74,7 @@ class Session:
         """Tell the user something."""
         from nerfstudio.utils.rich_utils import CONSOLE
 
-        CONSOLE.print(message)
+        CONSOLE.print(message, markup=False)  # a name may have brackets
         self.status.message = message
 
     @property
@@ -121,6 +123,11 @@ class Session:
     def region(self) -> RegionConfig:
         """Settings by which the next region is found."""
         return self._pipeline.config.region
+
+    @property
+    def threshold(self) -> float:
+        """How sure a localiser must have been of the region that is there; or of the next one, where none is."""
+        return round(self._model.edit.region.shape.threshold, 6) if self.has_region else self.region.threshold
 
     @property
     def margin(self) -> float:
@@ -303,6 +310,7 @@ class Session:
         self._pipeline.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
         asked = snapshot.asked or words_of(edit.info)
         self._pipeline.config.operations = asked.operations  # type: ignore[assignment]
+        self.region.threshold = self.threshold
         self._pipeline.take_texts(asked.source_text, asked.target_text)
         self._pipeline.settling.watch = watch  # other words would let it forget
 
@@ -341,7 +349,7 @@ class Session:
         try:
             with self._overhearing():
                 do()
-        except (BlendingNerfError, OSError) as error:
+        except (BlendingNerfError, OSError, torch.OutOfMemoryError) as error:
             if not (self.waits or asked):
                 raise
             self.running = False

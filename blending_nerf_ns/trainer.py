@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Optional, Type, cast
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
+from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -22,6 +22,7 @@ from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.look import inherit_look, look_said_after
 from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
+from blending_nerf_ns.run_config import RunConfig
 from blending_nerf_ns.team import TeamOptimizers
 from blending_nerf_ns.viewer.ending import end_pictures
 
@@ -35,16 +36,11 @@ ENDLESS = 10**12
 
 
 @dataclass
-class BlendingTrainerConfig(TrainerConfig):
-    """nerfstudio's trainer configuration, which also tells the pipeline where its run lives."""
+class BlendingTrainerConfig(RunConfig):
+    """nerfstudio's trainer configuration, see `RunConfig`."""
 
     _target: Type = field(default_factory=lambda: BlendingTrainer)
     """Target class to instantiate."""
-
-    def get_checkpoint_dir(self) -> Path:
-        """nerfstudio calls this before it builds the pipeline, in training and in every ns-* command."""
-        cast(BlendingPipelineConfig, self.pipeline).run_dir = self.get_base_dir()
-        return super().get_checkpoint_dir()
 
 
 class BlendingTrainer(Trainer):
@@ -61,13 +57,13 @@ class BlendingTrainer(Trainer):
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         # the viewer takes it for its pictures; ours may save, which takes it again, while the loop has it for a step
         self.train_lock = cast(Lock, RLock())
-        resumed = self.config.load_dir or (self.config.load_checkpoint and self.config.load_checkpoint.parent)
+        resumed = self.config.resumes
         pipeline_config = cast(BlendingPipelineConfig, self.config.pipeline)
         pipeline_config.resumed = bool(resumed)
         if resumed:
-            adopt_resumed_run(self.config, Path(resumed).parent / "config.yml", flags_given(sys.argv[1:]))
+            adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
             if self.local_rank == 0:
-                inherit(Path(resumed).parent, self.config.get_base_dir())
+                inherit(resumed.parent, self.config.get_base_dir())
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         pipeline_config.steered = self.config.is_viewer_enabled() and alone
         pipeline_config.interactive = pipeline_config.steered and not self.config.viewer.quit_on_train_completion
@@ -77,7 +73,7 @@ class BlendingTrainer(Trainer):
         super().setup(test_mode)
         if resumed:
             data = cast(BlendingPipeline, self.pipeline).datamanager
-            check_still_its_capture(Path(resumed).parent, cast(DataparserOutputs, data.train_dataparser_outputs))
+            check_still_its_capture(resumed.parent, cast(DataparserOutputs, data.train_dataparser_outputs))
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         if self.local_rank == 0:
             self.config.save_config()
@@ -86,9 +82,10 @@ class BlendingTrainer(Trainer):
                 bool(flag) and bool(resumed) for flag in (pipeline.model.base_frozen, pipeline.model.edit_ready)
             )
             given = flags_given(sys.argv[1:])
-            told = without_effect(given, pipeline.config.region, bool(resumed), frozen, ready)
+            has_base = pipeline.config.base_run is not None
+            told = without_effect(given, pipeline.config.region, bool(resumed), frozen, ready, has_base)
             for line in told + (rates_kept(sys.argv[1:]) if resumed else []):
-                CONSOLE.print(f"[yellow]{line}")
+                CONSOLE.print(line, style="yellow", markup=False)
 
     def _later_look(self) -> Optional[Path]:
         """The resumed run's folder where its look was said after the checkpoint that is loaded; this run then has that look, too."""

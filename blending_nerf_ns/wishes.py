@@ -33,7 +33,7 @@ class Wishes:
         self._wanted: Dict[Tuple[str, int], Wish] = {}
         self._count = 0
         self._lock = Lock()
-        self.on_error: Callable[[str], None] = lambda message: CONSOLE.print(f"[yellow]{message}")
+        self.on_error: Callable[[str], None] = lambda message: CONSOLE.print(message, style="yellow", markup=False)
         """Is told why a wish was not granted."""
 
     def ask(self, name: str, do: Wish, each: bool = False) -> None:

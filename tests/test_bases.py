@@ -304,6 +304,17 @@ def test_nothing_in_training_moves_a_frozen_base() -> None:
     assert torch.equal(base.render(bundle).outputs["rgb"], before.outputs["rgb"])
 
 
+def test_what_was_accumulated_and_not_taken_moves_no_frozen_base() -> None:
+    """nerfstudio's --gradient-accumulation-steps: a stage may end between two of them."""
+    base, _, _ = trained_base(steps=2)
+    optimizer = torch.optim.Adam([p for group in base.get_param_groups().values() for p in group], lr=1e-2)
+    for parameter in base.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = fingerprint(base.freeze().state_dict())
+    optimizer.step()
+    assert fingerprint(base.state_dict()) == before
+
+
 def test_metrics_and_images_are_nerfactos_without_lpips() -> None:
     base = make_base().freeze()
     image = torch.rand(16, 16, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -40,6 +41,21 @@ def test_a_save_that_is_killed_leaves_the_checkpoint_before_it(tmp_path: Path) -
     state = torch.load(models / f"step-{step:09d}.ckpt", weights_only=True)
     assert step >= 1 and state["step"] == step and bool((state["weights"] == step).all())
     assert all(path.suffix == ".ckpt" for path in models.iterdir()), "nerfstudio reads a step off each name"
+
+
+def test_a_full_disk_is_said_and_not_kept_full(tmp_path: Path) -> None:
+    models = tmp_path / "run" / "nerfstudio_models"
+    write_whole({"step": 1}, models / "step-000000001.ckpt")
+    (models / "step-000000001.backup.ckpt").write_bytes(b"somebody's copy")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))  # no file of this process grows beyond
+    try:
+        with pytest.raises(OSError, match=r"step-000000002\.ckpt cannot be written; is the disk full\?"):
+            write_whole({"weights": torch.zeros(1 << 20)}, models / "step-000000002.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(models.parent.glob("*.partial")), "it would keep the disk full"
+    assert newest_whole_step(models) == 1
 
 
 def test_a_save_that_fails_leaves_the_checkpoint_before_it_and_nothing_among_the_checkpoints(tmp_path: Path) -> None:

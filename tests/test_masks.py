@@ -88,6 +88,11 @@ def test_zeros_and_ones_are_not_black_and_white(tmp_path: Path) -> None:
     Image.fromarray(np.eye(6, dtype=np.uint8)).save(tmp_path / "one.png")
     with pytest.raises(BlendingNerfError, match="is 1 of 255"):
         read_mask(tmp_path / "one.png")
+    labels = Image.fromarray(np.eye(6, dtype=np.uint8), mode="P")
+    labels.putpalette([0, 0, 0, 128, 0, 0])  # as data sets colour what they label
+    labels.save(tmp_path / "label.png")
+    with pytest.raises(BlendingNerfError, match="is 38 of 255; white is 255: paint the object white"):
+        read_mask(tmp_path / "label.png")
 
 
 def test_a_broken_file_and_two_images_of_one_name(tmp_path: Path, images: list[Path]) -> None:

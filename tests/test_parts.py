@@ -8,7 +8,7 @@ from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import VoxelGrid
-from blending_nerf_ns.localization.parts import find_parts, only_inside
+from blending_nerf_ns.localization.parts import find_parts, nearest_part, only_inside
 from blending_nerf_ns.localization.reading import rivals
 
 
@@ -31,6 +31,19 @@ def test_each_part_has_its_box_and_what_most_pixels_show_comes_first() -> None:
     assert torch.equal(second[0], torch.tensor([0.5, 0.5, 0.5])) and torch.equal(
         second[1], torch.tensor([6.5, 6.5, 6.5])
     )
+
+
+def test_a_part_that_is_pointed_at_may_be_the_ninth_and_a_dim_one() -> None:
+    corners = [(x, y, 2) for x in (1, 6, 11, 16) for y in (1, 6, 11)]
+    grid = grid_with(
+        {corner: (2, 0.9, 0.01 if corner == (16, 11, 2) else 1.0 + index) for index, corner in enumerate(corners)}
+    )
+    assert len(find_parts(grid, 0.3)) == 8, "that is enough for a guide to choose from"
+    every = find_parts(grid, 0.3, every=True)
+    assert len(every) == len(corners)
+    for x, y, z in corners:
+        low, high = every[nearest_part(every, torch.tensor([x + 1.0, y + 1.0, z + 1.0]))]
+        assert bool((low < torch.tensor([x, y, z])).all()) and bool((high > torch.tensor([x, y, z]) + 2).all())
 
 
 def test_nothing_marked_is_no_part() -> None:

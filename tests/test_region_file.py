@@ -94,6 +94,20 @@ def test_what_was_looked_for_before_is_taken_and_anything_else_is_looked_for(tmp
     assert len(searches) == 9, "not kept: no folder, and solids"
 
 
+@pytest.mark.parametrize("damage", ["empty", "half", "of nothing found"])
+def test_what_was_kept_and_cannot_be_read_is_looked_for_again(tmp_path: Path, damage: str) -> None:
+    config = RegionConfig(kept=tmp_path)
+    path = tmp_path / f"{a_search().key(config)}.safetensors"
+    find = lambda: FoundRegion(some_region(), 0.9, 0.1, {"render": 2.0})  # noqa: E731
+    keep_region(config, a_search(), find)
+    if damage == "of nothing found":
+        save_region(some_region(), path)
+    else:
+        path.write_bytes(path.read_bytes()[: 0 if damage == "empty" else 3000])
+    assert keep_region(config, a_search(), find).seconds_before == 0.0, "looked for"
+    assert keep_region(config, a_search(), find).seconds_before > 0.0, "and kept again"
+
+
 def test_other_masks_and_other_weights_in_a_file_are_looked_at(tmp_path: Path) -> None:
     config = RegionConfig(source="masks", masks=tmp_path)
     Image.new("L", (8, 8)).save(tmp_path / "a.png")

@@ -146,6 +146,10 @@ def test_flags_that_change_nothing_are_told() -> None:
     assert len(without_effect(box, RegionConfig(source="text & box"), False, False, False)) == 1
     base = frozenset({"base_run", "model.base.num_levels", "model.edit_samples_per_ray"})
     assert without_effect(base, RegionConfig(), False, False, False) == []
+    steps, levels = without_effect(
+        base - {"base_run"} | {"base_steps"}, RegionConfig(), False, False, False, has_base=True
+    )
+    assert steps.startswith("--pipeline.base-steps: the base is that of --pipeline.base-run") and "num-levels" in levels
     (run, levels) = without_effect(base, RegionConfig(), True, False, False)
     assert run.startswith("--pipeline.base-run: ") and levels.startswith(
         "--pipeline.model.base.num-levels: the run that"

@@ -269,6 +269,28 @@ def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -
     assert "saving an edit" in grant(done) and done.texts[1] == "a green ball", "and what was asked next is done"
 
 
+def test_a_name_may_have_brackets(done: BlendingPipeline) -> None:
+    for name in ("ball [/new]", "[red]ball"):
+        done.model.edit.info = replace(done.model.edit.info, name=name)
+        done.session.say(f"{name!r} is kept")
+        assert name in done.session.status.message
+    done.model.wishes.on_error("[/new] is said by a run without a panel, too")
+
+
+def test_the_panel_shows_the_threshold_that_the_region_has(done: BlendingPipeline) -> None:
+    before = done.session.threshold
+    done.session.reset()
+    grant(done)
+    done.session.cut_region(threshold=0.31)
+    grant(done)
+    assert done.session.threshold == done.config.region.threshold == 0.31
+    done.session.undo()
+    grant(done)
+    assert done.session.threshold == before == done.config.region.threshold, (
+        "and is looked for by when it is found again"
+    )
+
+
 def test_where_there_is_nothing_to_train_a_gradient_scaler_is_not_asked(done: BlendingPipeline) -> None:
     trainer: Any = BlendingTrainer.__new__(BlendingTrainer)
     trainer.pipeline, trainer.grad_scaler = done, torch.amp.GradScaler("cpu")

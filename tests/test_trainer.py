@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional, cast
 
 import pytest
+import yaml
 from tiny_run import write_tiny_capture
 
 from blending_nerf_ns.pipeline import BlendingPipeline
@@ -18,14 +19,18 @@ from blending_nerf_ns.trainer import BlendingTrainer
 from method_configs.blending_nerf import blending_nerf_cpu
 
 
-def set_up(capture: Path, output: Path, load_dir: Optional[Path] = None) -> BlendingTrainer:
+def set_up(
+    capture: Path, output: Path, load_dir: Optional[Path] = None, timestamp: Optional[str] = None
+) -> BlendingTrainer:
     """Set up, and not run."""
     config: Any = deepcopy(blending_nerf_cpu.config)
     config.data = config.pipeline.datamanager.data = capture
     config.output_dir, config.vis, config.machine.device_type = output, "tensorboard", "cpu"
     config.load_dir = load_dir
     config.set_timestamp()
+    config.timestamp = timestamp or config.timestamp
     config.pipeline.source_text, config.pipeline.target_text = "a red ball", "a blue ball"
+    config.save_config()  # as ns-train does before it sets anything up
     trainer = cast(BlendingTrainer, config.setup(local_rank=0, world_size=1))
     trainer.setup()
     return trainer
@@ -65,6 +70,34 @@ def test_a_checkpoint_waits_for_a_picture_and_may_be_written_within_a_step(train
 
 def test_a_checkpoint_is_loaded_while_no_picture_is_made(trainer: BlendingTrainer) -> None:
     assert order_of(trainer, "loaded", trainer._load_checkpoint) == ["rendered", "loaded"]
+
+
+def test_a_run_is_resumed_in_its_own_folder(trainer: BlendingTrainer, tmp_path: Path) -> None:
+    """Of the same --timestamp: nerfstudio would write the method's defaults over the config.yml that says what the run was."""
+    folder = trainer.base_dir
+    trainer.config.pipeline.edit_steps = trainer.config.pipeline.edit_steps + 7  # type: ignore[attr-defined]
+    trainer.asked_iterations = trainer.config.max_num_iterations
+    trainer.save_config()
+    trainer.save_checkpoint(0)
+    again = set_up(tmp_path / "capture", tmp_path / "out", folder / "nerfstudio_models", trainer.config.timestamp)
+    assert again.base_dir == folder
+    for config in (again.config, yaml.load((folder / "config.yml").read_text(), Loader=yaml.Loader)):
+        assert config.pipeline.edit_steps == trainer.config.pipeline.edit_steps  # type: ignore[attr-defined]
+    (folder / "config.yml").write_text((folder / "config.yml").read_text()[:4096])
+    with pytest.raises(SystemExit, match="is no configuration, or not all of one"):
+        set_up(tmp_path / "capture", tmp_path / "out", folder / "nerfstudio_models")
+
+
+def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: BlendingTrainer) -> None:
+    pipeline = cast(BlendingPipeline, trainer.pipeline)
+    pipeline.trainer, trainer.step, trainer.asked_iterations = trainer, 0, 1
+    (trainer.base_dir / "step-000000000.ckpt.partial").mkdir()
+    with pytest.raises(OSError, match="cannot be written"):
+        pipeline.save()
+    pipeline.session.waits = True
+    assert not pipeline.save() and "Not saved: " in pipeline.session.status.message
+    (trainer.base_dir / "step-000000000.ckpt.partial").rmdir()
+    assert pipeline.save()
 
 
 def test_a_resume_wants_the_capture_that_the_run_was_trained_on(trainer: BlendingTrainer, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ class FinetunePipelineConfig(VanillaPipelineConfig):
     """Seed of the views and crops."""
     run_dir: Annotated[Optional[Path], tyro.conf.Suppress] = None
     """The run's folder; set by the trainer's configuration."""
+    resumed: Annotated[bool, tyro.conf.Suppress] = False
+    """Whether a checkpoint is about to be loaded; set by the trainer."""
 
 
 class FinetunePipeline(VanillaPipeline):
@@ -102,7 +104,8 @@ class FinetunePipeline(VanillaPipeline):
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
             self.model.freeze_base()
-            CONSOLE.print(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
+            said = f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen."
+            CONSOLE.print(said, markup=False)
         self.editing: Optional[FinetuneTraining] = None
         self.trainer: Any = None
         self._grad_scaler = grad_scaler

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Type, cast
 
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -19,21 +19,17 @@ from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.loss_record import inherit
+from blending_nerf_ns.run_config import RunConfig
 
 allow_nerfstudio_checkpoints()
 
 
 @dataclass
-class FinetuneTrainerConfig(TrainerConfig):
-    """nerfstudio's trainer configuration, which also tells the pipeline where its run lives."""
+class FinetuneTrainerConfig(RunConfig):
+    """nerfstudio's trainer configuration, see `RunConfig`."""
 
     _target: Type = field(default_factory=lambda: FinetuneTrainer)
     """Target class to instantiate."""
-
-    def get_checkpoint_dir(self) -> Path:
-        """nerfstudio calls this before it builds the pipeline, in training and in every ns-* command."""
-        cast(FinetunePipelineConfig, self.pipeline).run_dir = self.get_base_dir()
-        return super().get_checkpoint_dir()
 
 
 class FinetuneTrainer(Trainer):
@@ -50,10 +46,11 @@ class FinetuneTrainer(Trainer):
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         if self.config.load_dir is not None:
             resumed = Path(self.config.load_dir)
+            cast(FinetunePipelineConfig, self.config.pipeline).resumed = True
             adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
             inherit(resumed.parent, self.config.get_base_dir())
             for line in rates_kept(sys.argv[1:]):
-                CONSOLE.print(f"[yellow]{line}")
+                CONSOLE.print(line, style="yellow", markup=False)
             if self.config.load_step is None:
                 self.config.load_step = newest_whole_step(resumed)
         super().setup(test_mode)

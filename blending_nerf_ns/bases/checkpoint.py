@@ -15,7 +15,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 
 def newest_checkpoint(folder: Path) -> Path:
     """The checkpoint of the highest step in a run's model folder."""
-    steps = {int(path.stem.removeprefix("step-")): path for path in folder.glob("step-*.ckpt") if _is_step(path)}
+    steps = steps_in(folder)
     if not steps:
         raise BlendingNerfError(
             f"The base run has no checkpoint: no step-*.ckpt in {folder}. Was its training stopped before the first "
@@ -24,8 +24,10 @@ def newest_checkpoint(folder: Path) -> Path:
     return steps[max(steps)]
 
 
-def _is_step(path: Path) -> bool:
-    return path.stem.removeprefix("step-").isdigit()
+def steps_in(folder: Path) -> dict[int, Path]:
+    """The checkpoints in a run's model folder by their steps; what has another name, such as somebody's copy, is none."""
+    named = {path.stem.removeprefix("step-"): path for path in folder.glob("step-*.ckpt")}
+    return {int(name): path for name, path in named.items() if name.isdigit()}
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int]:

@@ -87,6 +87,8 @@ class NerfactoBase(NerfactoModel):
         self.frozen = True
         self.proposal_sampler.set_anneal(1.0)
         self.requires_grad_(False)
+        for parameter in self.parameters():
+            parameter.grad = None  # accumulated and not taken: the next step of the optimisers would take it
         return self.eval()
 
     def train(self, mode: bool = True) -> Self:

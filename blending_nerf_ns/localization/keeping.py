@@ -17,6 +17,7 @@ from torch import Tensor
 
 from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.bases.weights import fingerprint
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance import embedded
 from blending_nerf_ns.localization.build import FoundRegion, warn_global
 from blending_nerf_ns.localization.config import RegionConfig
@@ -81,10 +82,14 @@ def keep_region(config: RegionConfig, search: Search, find: Callable[[], FoundRe
     config.kept.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if path.is_file():
-            CONSOLE.print(f"The region was found before and is taken from {path}.")
-            found = FoundRegion(load_region(path), **json.loads(read_metadata(path)[FOUND]))
-            warn_global(found.covered)
-            return found
+            CONSOLE.print(f"The region was found before and is taken from {path}.", markup=False)
+            try:
+                found = FoundRegion(load_region(path), **json.loads(read_metadata(path)[FOUND]))
+            except (BlendingNerfError, KeyError, TypeError, ValueError) as error:
+                CONSOLE.print(f"It cannot be read, and is looked for again: {error}", style="yellow", markup=False)
+            else:
+                warn_global(found.covered)
+                return found
         started = time.perf_counter()
         found = find()
         said = {"highest": found.highest, "covered": found.covered, "seconds": found.seconds}

@@ -83,7 +83,7 @@ def read_mask(path: Path) -> Float[Tensor, "height width"]:
     """A mask in [0, 1]: its alpha channel where that varies, else its brightness.
 
     Raises:
-        BlendingNerfError: a photograph rather than black and white, or values that are nearly 0 throughout but not 0.
+        BlendingNerfError: a photograph rather than black and white, or nothing in it is white, as where labels are numbers or colours.
     """
     try:
         with Image.open(path) as picture:
@@ -95,9 +95,10 @@ def read_mask(path: Path) -> Float[Tensor, "height width"]:
         raise BlendingNerfError(
             f"{100 * gray:.0f} % of the mask {path} is neither black nor white; paint the object white, all else black"
         )
-    if 0.0 < mask.max() < 0.1:
+    if 0.0 < mask.max() < 0.9:
         raise BlendingNerfError(
-            f"the brightest value of the mask {path} is {255 * mask.max():.0f} of 255; white is 255"
+            f"the brightest value of the mask {path} is {255 * mask.max():.0f} of 255; white is 255: paint the object white, all else "
+            "black"
         )
     return torch.from_numpy(mask)
 

@@ -36,6 +36,8 @@ SAME_PART = 1
 """Surfaces at most twice this many voxels apart are one part: sparse rays leave gaps in it."""
 SMALLEST_PART = 4
 """Voxels; anything smaller is noise."""
+MOST_PARTS = 8
+"""Parts among which the guide chooses."""
 SMALLEST_SHARE = 0.03
 """A part that catches less light than this share of the brightest one's is noise, too."""
 THIN_END = 0.005
@@ -44,7 +46,9 @@ ROOM = 1.5
 """Voxels around a part that belong to its box: surfaces lie between voxels."""
 
 
-def marked_parts(scene: FrozenScene, evidence: Evidence, threshold: float, box: Optional[Box] = None) -> List[Box]:
+def marked_parts(
+    scene: FrozenScene, evidence: Evidence, threshold: float, box: Optional[Box] = None, every: bool = False
+) -> List[Box]:
     """Boxes around everything that might be meant, in grid coordinates.
 
     Args:
@@ -52,22 +56,23 @@ def marked_parts(scene: FrozenScene, evidence: Evidence, threshold: float, box: 
         evidence: of the localiser.
         threshold: of the region.
         box: look only in here, with voxels that are small beside it; without it in the whole scene.
+        every: however many there are, and however little light they catch: a user points at one.
     """
     most = scene.base.grid_box
     resolution = COARSE if box is None else CLOSE
     box = (most[0].to(evidence.points), most[1].to(evidence.points)) if box is None else box
     with scene.timed("fuse"):
         grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, resolution, most_rays=COARSE_RAYS)
-    return find_parts(grid, PART_SHARE * threshold)
+    return find_parts(grid, PART_SHARE * threshold, every)
 
 
-def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
+def find_parts(grid: VoxelGrid, threshold: float, every: bool = False) -> List[Box]:
     """Boxes around the connected parts of a probability grid, in grid coordinates, those that most pixels show first.
 
     Args:
         grid: fused evidence.
         threshold: a surface with at least this probability may belong to a part.
-        most: parts to return at most.
+        every: all of them, instead of `MOST_PARTS` at most that are no noise.
     """
     probability, light = grid.probability.cpu().numpy(), grid.light.cpu().numpy()
     marked = (grid.state.cpu().numpy() == SEEN) & (probability >= threshold)
@@ -81,8 +86,8 @@ def find_parts(grid: VoxelGrid, threshold: float, most: int = 8) -> List[Box]:
     weights = [float(seen.sum()) for _, seen in found]
     step = (grid.upper - grid.lower) / grid.probability.shape[0]
     boxes: List[Box] = []
-    for part in sorted(range(len(found)), key=lambda i: -weights[i])[:most]:
-        if weights[part] > 0 and weights[part] >= SMALLEST_SHARE * max(weights):
+    for part in sorted(range(len(found)), key=lambda i: -weights[i])[: None if every else MOST_PARTS]:
+        if weights[part] > 0 and (every or weights[part] >= SMALLEST_SHARE * max(weights)):
             place, seen = found[part]
             corner = np.array([side.start for side in place])
             first, last = (torch.tensor((corner + end)[::-1].copy()).to(step) for end in _bulk(seen))

@@ -70,7 +70,9 @@ def find_text(config: RegionConfig, scene: FrozenScene, text: str, load_guide: L
             return localizer.localize(pictures, words)
 
         evidence = look(scene, cameras, localize, "Region")
-        return Search(evidence, marked_parts(scene, evidence, config.threshold), localize)
+        return Search(
+            evidence, marked_parts(scene, evidence, config.threshold, every=config.keep == "nearest"), localize
+        )
 
     found = search(text)
     if config.keep == "nearest" and found.parts:
@@ -113,14 +115,16 @@ def _best(
     if len(likelihood) > 1:
         values = ", ".join(f"{value:.1f}" for value in likelihood)
         CONSOLE.print(
-            f"{len(likelihood)} parts are marked; {text!r} reads best on part {best + 1} (log-likelihoods {values})."
+            f"{len(likelihood)} parts are marked; {text!r} reads best on part {best + 1} (log-likelihoods {values}).",
+            markup=False,
         )
     if likelihood[best] >= DOUBTFUL:
         return found.only(best)
     every = search(ANYTHING)
     others = read_parts(scene, guide, every.parts, text)
     if others and max(others) > likelihood[best] + CLEARLY:
-        CONSOLE.print(f"The localiser marks what does not look like {text!r}; another object does, and is taken.")
+        said = f"The localiser marks what does not look like {text!r}; another object does, and is taken."
+        CONSOLE.print(said, markup=False)
         return every.only(max(range(len(others)), key=others.__getitem__))
     if likelihood[best] <= HOPELESS:
         denied = NothingFound(
@@ -130,8 +134,10 @@ def _best(
         )
         raise explain_nothing(denied, config, scene, text)
     CONSOLE.print(
-        f"[bold yellow]What is marked as {text!r} does not look like it (log-likelihood {likelihood[best]:.1f}): look at the "
-        "overlay before you train, and try other words, a box or `keep nearest`."
+        f"What is marked as {text!r} does not look like it (log-likelihood {likelihood[best]:.1f}): look at the "
+        "overlay before you train, and try other words, a box or `keep nearest`.",
+        style="bold yellow",
+        markup=False,
     )
     return found.only(best)
 
@@ -165,7 +171,7 @@ def _without_neighbours(
 
 def only_nearest(config: RegionConfig, scene: FrozenScene, evidence: Evidence) -> Evidence:
     """The evidence of the part that is nearest to the configured point; all of it where nothing is marked."""
-    parts = marked_parts(scene, evidence, config.threshold)
+    parts = marked_parts(scene, evidence, config.threshold, every=True)
     return only_inside(evidence, parts[nearest_part(parts, _point(config, scene))]) if parts else evidence
 
 

@@ -23,7 +23,9 @@ class RegionFolder(Folder):
             hint = "text, masks, box, sphere or file, or combined: text & box - sphere"
             self._source = self.put(ViewerText("Region: source", session.region.source, hint=hint))
             self._find = self.put(ViewerButton("Find the region", cb_hook=lambda _: self._look()))
-        self.put(self._cut("threshold", session.region.threshold, 0.05, 0.95, "How sure the localiser must be."))
+        self._threshold = self.put(
+            self._cut("threshold", session.threshold, 0.05, 0.95, "How sure the localiser must be.")
+        )
         grows = "How far it grows, as a share of its diagonal."
         self._margin = self.put(self._cut("margin", session.margin, 0.0, 0.5, grows))
         self.put(ViewerButton("Region: take the crop box", cb_hook=lambda _: session.take_crop_box()))
@@ -46,6 +48,7 @@ class RegionFolder(Folder):
 
     def refresh(self) -> None:
         """Finding a region wants a finished base; and what only recolours wants no margin, unless the user does."""
+        self.write(self._threshold, value=self._session.threshold)
         self.write(self._margin, value=self._session.margin)
         if self._training:
             self.write(self._find, disabled=self._session.status.stage in ("starting", "base", "region"))

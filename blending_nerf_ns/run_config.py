@@ -1,0 +1,39 @@
+"""config.yml of our runs: written whole or not at all, and never over the run that is about to be resumed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, cast
+
+import yaml
+from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from blending_nerf_ns.atomic import replacing
+
+
+@dataclass
+class RunConfig(TrainerConfig):
+    """nerfstudio's trainer configuration, which also tells the pipeline where its run lives."""
+
+    def get_checkpoint_dir(self) -> Path:
+        """nerfstudio calls this before it builds the pipeline, in training and in every ns-* command."""
+        cast(Any, self.pipeline).run_dir = self.get_base_dir()
+        return super().get_checkpoint_dir()
+
+    @property
+    def resumes(self) -> Optional[Path]:
+        """The folder of checkpoints that this run goes on from."""
+        return self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
+
+    def save_config(self) -> None:
+        """nerfstudio's, whole or not at all, and not before a resume has read what it goes on from: with the same `--timestamp` it
+        goes on in that run's own folder, whose config.yml nerfstudio would replace by the method's defaults first."""
+        path = self.get_base_dir() / "config.yml"
+        in_place = self.resumes is not None and self.resumes.resolve().parent == path.parent.resolve()
+        if in_place and path.exists() and not cast(Any, self.pipeline).resumed:
+            return
+        CONSOLE.log(f"Saving config to: {path}", markup=False)
+        with replacing(path) as partial:
+            partial.write_text(yaml.dump(self), "utf8")
