@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -143,15 +143,6 @@ class Region(nn.Module):
         places = unit.clamp(-2.0, 2.0).view(1, 1, 1, -1, 3)
         found = F.grid_sample(grid[None, None], places, mode="bilinear", padding_mode="zeros", align_corners=False)
         return found.view(points.shape[:-1]).clamp(0.0, 1.0)
-
-    @property
-    def core(self) -> Bool[Tensor, "z y x"]:
-        """The object itself, with what is attached where that goes with it, without its margin; from the stored evidence. None of it where
-        the region is empty."""
-        if self.is_empty:
-            return torch.zeros_like(self.weight, dtype=torch.bool)
-        self._cut = _make_cut(self.probability, self.state, self.voxel_size, self.shape, self._cut)
-        return torch.from_numpy(self._cut.body.distance == 0.0).to(self.weight.device)
 
     def bounds(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
         """The smallest box (lower, upper) of grid coordinates outside which `weight_at` is 0; all of it if empty."""

@@ -54,7 +54,7 @@ def seeds_beside(
         region that grows upwards it is the only one.
     """
     spacing = region.voxel_size.flip(0).cpu().tolist()
-    core, room = region.core.cpu().numpy(), _room(region)
+    core, room = _core(region), _room(region)
     if not room.any() or not core.any():
         return []
     middle, half = (corner.cpu() for corner in _box(region, core))
@@ -87,7 +87,7 @@ def seeds_in_place(region: Region) -> List[Seed]:
     Args:
         region: any; of an empty one there is none.
     """
-    core = region.core.cpu().numpy()
+    core = _core(region)
     if not core.any():
         return []
     center, half = _box(region, core)
@@ -131,6 +131,11 @@ def _held_ball(hull: ConvexHull) -> Tuple[Float[Tensor, "3"], float]:
 
 def _room(region: Region) -> Bool[ndarray, "z y x"]:
     return (region.weight.cpu().numpy() > 0.5) & (region.state.cpu().numpy() == FREE)
+
+
+def _core(region: Region) -> Bool[ndarray, "z y x"]:
+    likely = region.probability.float().cpu().numpy() >= region.shape.threshold
+    return likely & (region.weight.cpu().numpy() > 0.5) & ~_room(region)
 
 
 def _box(region: Region, core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
