@@ -145,6 +145,24 @@ def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(p
         run_cells(cells, replace(place, evaluate_flags=("--num-views", "4")))
 
 
+def test_a_full_disk_or_a_spoilt_file_stops_its_own_run_alone(place, monkeypatch) -> None:
+    cells = table_cells([SCENE], [], [OURS, BASELINE], [0])
+
+    def run_cell(cell: Cell, place: Workplace) -> dict[str, Any]:
+        if cell.key == cells[0].key:
+            raise PermissionError("disk says no")
+        return result_of(cell, place, psnr_outside=30.0)
+
+    monkeypatch.setattr(running, "run_cell", run_cell)
+    results, failures = run_cells(cells, place)
+    assert len(results) == 3 and failures == {cells[0].key: "PermissionError('disk says no')"}
+    place.results.mkdir(exist_ok=True)
+    for content in ("<<<<<<< HEAD", "{}", "[]"):
+        (place.results / f"{cells[1].key}.json").write_text(content)
+        with pytest.raises(BlendingNerfError, match=rf"{cells[1].key}\.json is no result, or not all of one"):
+            run_cells(cells, place)
+
+
 @pytest.mark.parametrize(
     ("masks", "flags", "message"),
     [
@@ -154,6 +172,7 @@ def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(p
         (("none",), ("--prompts-file", "nowhere.txt"), "there is no prompts file nowhere.txt"),
         (("none",), ("--judge.model", "ViT-of-nobody"), "open_clip has no model 'ViT-of-nobody'"),
         (("none",), ("--judge.pretrained", "openai"), "embedded-judge has weights of its own"),
+        (("alpha",), ("--views", "novel"), "novel views have none"),
     ],
 )
 def test_what_an_evaluation_would_refuse_is_refused_before_hours_are_spent(

@@ -227,6 +227,11 @@ def test_starting_afresh_empties_only_a_demo_folder(tmp_path):
     with pytest.raises(BlendingNerfError, match="no demo wrote"):
         start_afresh(mine)
     assert (mine / "holiday.png").exists()
+    (tmp_path / "link").symlink_to(folder)
+    start_afresh(tmp_path / "link")
+    assert [f.name for f in folder.iterdir()] == [MARKER] and (tmp_path / "link").is_symlink()
+    with pytest.raises(BlendingNerfError, match="is a file; name a folder"):
+        start_afresh(mine / "holiday.png")
 
 
 def test_an_unknown_object_is_refused_before_anything_is_written(tmp_path):
@@ -249,6 +254,9 @@ def test_commands_find_an_ffmpeg(tmp_path, monkeypatch):
     found = shutil.which("ffmpeg", path=environment(tmp_path / "bin")["PATH"])
     assert found is not None
     assert Path(found) == (tmp_path / "bin").resolve() / "ffmpeg"
+    before = Path(found).lstat().st_mtime_ns
+    environment(tmp_path / "bin")
+    assert Path(found).lstat().st_mtime_ns == before, "another process may be running it"
 
 
 def test_command_line():

@@ -259,6 +259,16 @@ def test_lpips_outside_shows_the_network_the_outside_alone():
     assert lpips_outside(original, edited, mask, distance, dilation=2) == pytest.approx(expected, abs=1e-6)
 
 
+def test_lpips_says_which_pictures_its_network_does_not_read():
+    def several_scales(one, other):
+        return torch.nn.functional.max_pool2d(one - other, 32).mean()
+
+    small, mask = torch.zeros(2, 24, 24, 3), torch.zeros(2, 24, 24, dtype=torch.bool)
+    mask[:, :4] = True
+    with pytest.raises(BlendingNerfError, match="does not read pictures of 24 x 24"):
+        lpips_outside(small, small, mask, several_scales, dilation=0)
+
+
 def test_lpips_with_the_real_network():
     """torchmetrics' class, its backbone without trained weights: they are not needed to see that it is called as it expects."""
     from torchmetrics.functional.image.lpips import _LPIPS

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
-from blending_nerf_ns.guidance import templates, weights
+from blending_nerf_ns.guidance import open_clip_source, templates, weights
 from blending_nerf_ns.guidance.clip import ClipGuide, check_prompts_differ, load_clip
 from blending_nerf_ns.guidance.crops import crop, sample_boxes
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
@@ -95,6 +95,14 @@ def test_full_size_path(tmp_path: Path):
     assert (gradient != 0).float().mean() > 0.5
 
 
+@pytest.mark.parametrize(
+    ("tag", "quick"), [("openai", True), ("laion2b_s34b_b88k", False), (None, False), ("a/file.pt", False)]
+)
+def test_weights_of_a_tag_are_read_by_the_activation_that_they_were_trained_with(tag: str | None, quick: bool):
+    """open_clip 2.32 reads OpenAI's under this name by another, and only warns."""
+    assert open_clip_source._trained_with_quick_gelu("ViT-B-16", tag) == quick
+
+
 def test_same_features_as_open_clip_gives(tiny: Path):
     import open_clip
 
@@ -165,6 +173,10 @@ def test_long_texts_warn(tiny: Path):
             guide.encode_text([" ".join(["red"] * count)])
     with pytest.warns(GuidanceWarning, match="longer than the 20 tokens"):
         guide.encode_prompt(" ".join(["red"] * 19))
+    whole, fits = " ".join(["red"] * 17), ("{}", "{} red")
+    assert torch.equal(guide.encode_prompt(whole, (*fits, "a photo of {}")), guide.encode_prompt(whole, fits)), (
+        "not its end cut off"
+    )
 
 
 def test_importing_the_guidance_loads_no_network_library():

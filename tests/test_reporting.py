@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.loss_record import FILE, inherit, read_losses, record_step, rewind
 from blending_nerf_ns.reporting.build import finite
 from blending_nerf_ns.reporting.catalogue import METRICS
-from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, load_judge, same_model
+from blending_nerf_ns.reporting.judge import (
+    EditScore,
+    JudgeConfig,
+    kinship,
+    load_judge,
+    read_texts,
+    same_model,
+    squared,
+)
 from blending_nerf_ns.reporting.layers import at_strength, joined_texts, only, shown_as, shown_layers
 from blending_nerf_ns.reporting.measuring import Figure, mean_figures
 from blending_nerf_ns.reporting.options import ReportOptions
@@ -28,7 +37,7 @@ from blending_nerf_ns.reporting.pictures import own_region, render_pictures, sur
 from blending_nerf_ns.reporting.plots import by_layer, loss_plot
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
 from blending_nerf_ns.reporting.views import find_view, novel_views, path_order, photo_views, view_gaps
-from blending_nerf_ns.reporting.workbench import every_nth, read_prompts
+from blending_nerf_ns.reporting.workbench import every_nth, read_prompts, told_apart
 
 
 def files(count: int) -> list[Path]:
@@ -96,6 +105,40 @@ def test_a_judge_that_is_the_guide_is_told() -> None:
     assert "same architecture" in warning
     (warning,) = kinship(large, JudgeConfig("ViT-L/14", "openai"))
     assert "same model" in warning, "open_clip takes both for one"
+    for one, other in (
+        (("ViT-B-16-quickgelu", "openai"), ("ViT-B-16", "openai")),
+        (("ViT-B-16", "laion2b-s34b-b88k"), ("ViT-B-16", "LAION2B_s34b_b88k")),
+    ):
+        assert same_model(JudgeConfig(*one), JudgeConfig(*other)), "and the same weights"
+
+
+def test_a_judge_sees_all_of_a_picture_that_is_not_square() -> None:
+    """Of a photo in portrait format a CLIP would read the middle square."""
+    judge = load_judge(JudgeConfig(), JudgeConfig("embedded"), torch.device("cpu"))
+    before = torch.rand(1, 64, 36, 3, generator=torch.Generator().manual_seed(0))
+    after = before.clone()
+    after[:, :12] = torch.tensor([0.1, 0.1, 0.9])  # the sky
+    for original, edited in ((before, after), (before.transpose(1, 2), after.transpose(1, 2))):
+        one, other = judge.look(original), judge.look(edited)
+        assert one is not None and other is not None and float((one - other).norm()) > 0.05
+        assert judge.clip is not None
+        score = EditScore(judge.clip, "a red ball", "a blue ball")(original[0], edited[0])
+        assert score["edit_direction_similarity"] != 0.0
+    assert squared(before[:, :36]) is not None and torch.equal(squared(before[:, :36]), before[:, :36])
+    odd = squared(torch.zeros(1, 3, 6, 3))
+    assert odd.shape == (1, 6, 6, 3) and odd[0, :, 0, 0].tolist() == [0.5, 0.0, 0.0, 0.0, 0.5, 0.5]
+
+
+def test_a_text_counts_once_in_a_pool_however_it_is_spelled(tmp_path: Path) -> None:
+    judge = load_judge(JudgeConfig(), JudgeConfig("embedded"), torch.device("cpu"))
+    features, _ = read_texts(judge, ["a blue ball", "A blue ball.", "a red ball", "a blue sphere", "a blue cube"])
+    assert features is not None
+    assert told_apart(features)[0] == 0 and 1 not in told_apart(features) and {2, 4} <= set(told_apart(features))
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfa blue ball\na red ball\n")
+    assert read_prompts(tmp_path / "marked.txt") == ["a blue ball", "a red ball"]
+    (tmp_path / "latin.txt").write_bytes(b"a blue ball\na ball f\xfcr all\n")
+    with pytest.raises(BlendingNerfError, match="is no text in UTF-8"):
+        read_prompts(tmp_path / "latin.txt")
 
 
 def test_a_folder_of_a_model_has_many_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +181,10 @@ def test_layers_are_shown_otherwise_for_a_while_only() -> None:
     with shown_as(model, at_strength(0.5, ("add",))):
         assert lower.info.strengths == upper.info.strengths == (0.5, 0.0, 0.0)
         assert len(shown_layers(model)) == 2
+    for off in (replace(lower.info, visible=False), lower.info.with_strengths(add=0.0, remove=0.0, change=0.0)):
+        lower.info = off
+        with shown_as(model, at_strength(0.5)):
+            assert shown_layers(model) == [upper], "a layer that is off stays off"
 
 
 def test_a_run_without_an_edit_or_with_none_switched_on_is_refused() -> None:

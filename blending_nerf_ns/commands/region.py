@@ -145,12 +145,14 @@ def show_region(
         | {"total": round(time.perf_counter() - started + found.seconds_before, 2)},
     }
     (output / REPORT).write_text(json.dumps(report, indent=2) + "\n")
-    table = Table("figure", "value", title=f"region of {source_text or region.source!r}", title_justify="left")
+    table = Table(
+        "figure", "value", title=f"region of {escape(source_text or repr(region.source))}", title_justify="left"
+    )
     for name, value in report.items():
-        table.add_row(name.replace("_", " "), json.dumps(value))
+        table.add_row(name.replace("_", " "), escape(json.dumps(value)))
     console.print(table)
-    console.print(f"written: {output / SHEET}, {output / FILE}, {output / REPORT}")
-    console.print(f"to edit in it: --pipeline.region.source file --pipeline.region.file {output / FILE}")
+    console.print(f"written: {output / SHEET}, {output / FILE}, {output / REPORT}", markup=False)
+    console.print(f"to edit in it: --pipeline.region.source file --pipeline.region.file {output / FILE}", markup=False)
 
 
 def _in_square(picture: np.ndarray) -> np.ndarray:

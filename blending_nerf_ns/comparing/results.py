@@ -31,8 +31,12 @@ def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
     path = place.results / f"{cell.key}.json"
     if not path.exists():
         return None
-    result, wanted = json.loads(path.read_text()), settings(cell, place)
-    was = result["settings"]
+    try:
+        result = json.loads(path.read_text())
+        was = result["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BlendingNerfError(f"{path} is no result, or not all of one ({error!r}); move it away") from error
+    wanted = settings(cell, place)
     if "contents" not in was:  # results of before they were kept, and of before the photos were among them
         del wanted["contents"]
     elif "capture" not in was["contents"]:

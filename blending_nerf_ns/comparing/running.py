@@ -31,6 +31,8 @@ from blending_nerf_ns.reporting.workbench import read_prompts
 MODELS = "nerfstudio_models"
 DONE = "done.json"
 """Says which of a run's attempts came to its end."""
+HELD_OUT = ("--views", "test")
+"""What is looked from, unless `evaluate_flags` say otherwise."""
 FOREVER = -1.0
 """How long to wait for another process."""
 
@@ -65,8 +67,13 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
                     found[cell.key] = read_result(cell, place) or run_cell(cell, place)
             except Timeout:
                 continue
-            except BlendingNerfError as error:
-                failures[cell.key] = str(error)
+            except (
+                BlendingNerfError,
+                OSError,
+                ValueError,
+                KeyError,
+            ) as error:  # of a disk, or of a file that somebody changed
+                failures[cell.key] = str(error) if isinstance(error, BlendingNerfError) else repr(error)
             bar.update()
     bar.close()
     return [result for result in found.values() if result is not None], failures
@@ -78,10 +85,10 @@ def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
     Raises:
         BlendingNerfError: flags, masks, prompts or a judge that are not understood, or not there.
     """
-    options = parse_options(place.evaluate_flags)
+    options = parse_options([*HELD_OUT, *place.evaluate_flags])
     read_prompts(options.prompts_file)
     for scene in {cell.scene.name: cell.scene for cell in cells}.values():
-        kind, path = parse_masks(scene.masks, "test")
+        kind, path = parse_masks(scene.masks, options.views)
         if kind == "polygons" and path is not None:
             read_polygons(path)
         elif kind == "images" and path is not None and scene.drawing is None and not path.is_dir():
@@ -238,4 +245,4 @@ def how_to_evaluate(cell: Cell, place: Workplace) -> List[str]:
     """Flags of `blending-nerf evaluate`, the capture's place left open."""
     subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
     masks = ["--masks", *cell.scene.masks, "--mask-room", cell.edit.room]
-    return ["--views", "test", "--sweep-views", "0", *subject, *masks, *place.evaluate_flags]
+    return [*HELD_OUT, "--sweep-views", "0", *subject, *masks, *place.evaluate_flags]

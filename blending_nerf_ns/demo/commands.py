@@ -41,9 +41,11 @@ def environment(folder: Path) -> dict[str, str]:
         import imageio_ffmpeg
 
         folder.mkdir(parents=True, exist_ok=True)
-        link = folder / "ffmpeg"
-        link.unlink(missing_ok=True)
-        link.symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+        link, program = folder / "ffmpeg", imageio_ffmpeg.get_ffmpeg_exe()
+        if not link.is_symlink() or os.readlink(link) != program:
+            new = folder / f"ffmpeg.{os.getpid()}"
+            new.symlink_to(program)
+            os.replace(new, link)  # another process may be making it
         path = os.pathsep.join([path, str(folder.resolve())])
     return {**KEEP_MEMORY, **os.environ, "PATH": path}
 

@@ -80,6 +80,9 @@ def start_afresh(folder: Path) -> None:
     Raises:
         BlendingNerfError: the folder holds something that no demo put there.
     """
+    folder = folder.resolve()  # a link's own place stays
+    if folder.exists() and not folder.is_dir():
+        raise BlendingNerfError(f"{folder} is a file; name a folder with --output")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
         raise BlendingNerfError(f"{folder} holds files that no demo wrote; name another folder with --output")
     shutil.rmtree(folder, ignore_errors=True)
@@ -107,7 +110,7 @@ def run_demo(demo: Demo) -> dict[str, object]:
     env = environment(demo.output / "bin")
     train(demo, env)
     stages = json.loads((demo.run_folder / "stages.json").read_text())
-    seconds |= {name: stages[f"{name}_seconds"] for name in ("base", "region", "edit")}
+    seconds |= {name: stages.get(f"{name}_seconds", 0.0) for name in ("base", "region", "edit")}  # a base may be given
     seconds["render"] = render(demo, env)
 
     measuring = time.perf_counter()

@@ -192,10 +192,13 @@ def _ssim_map(original: Tensor, edited: Tensor) -> Float[Tensor, "views height w
 
 
 def _lpips(network: Callable[[Tensor, Tensor], Tensor], original: Tensor, edited: Tensor) -> float:
-    with torch.no_grad():
-        answer = torch.as_tensor(
-            network(original.permute(2, 0, 1)[None].float(), edited.permute(2, 0, 1)[None].float())
-        )
+    one, other = (picture.permute(2, 0, 1)[None].float() for picture in (original, edited))
+    try:
+        with torch.no_grad():
+            answer = torch.as_tensor(network(one, other))
+    except RuntimeError as error:  # a network of several scales has a smallest picture
+        height, width = original.shape[:2]
+        raise BlendingNerfError(f"the LPIPS network does not read pictures of {height} x {width}: {error}") from error
     if answer.numel() != 1:
         raise BlendingNerfError(
             f"the LPIPS network answered with shape {list(answer.shape)}, wanted one number per view."

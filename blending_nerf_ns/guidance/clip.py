@@ -95,11 +95,12 @@ class ClipGuide:
         texts = list(texts)
         self._warn_about_words(texts)
         tokens = self._tokenize(texts, self.context_length)
-        self._warn_about_length(texts, tokens)
+        self._warn_about_length(texts)
         return functional.normalize(self._model.encode_text(tokens.to(self.device)).float(), dim=-1)
 
     def encode_prompt(self, text: str, templates: Optional[Sequence[str]] = None) -> Float[Tensor, "D"]:
-        """Feature of one prompt: the normalised mean of its features over templates.
+        """Feature of one prompt: the normalised mean of its features over templates, without those whose end would be cut off where the
+        prompt itself is read whole.
 
         Args:
             text: the prompt with its article, such as "a red ball".
@@ -109,10 +110,13 @@ class ClipGuide:
             BlendingNerfError: the prompt is empty or a template is unusable.
         """
         self._warn_about_words([text])
+        filled = fill_templates(text, self.templates if templates is None else templates)
+        if not self._cut([text])[0]:
+            filled = [one for one, is_cut in zip(filled, self._cut(filled), strict=True) if not is_cut] or [text]
         with warnings.catch_warnings():  # one warning about the prompt instead of one per template
             warnings.simplefilter("ignore", GuidanceWarning)
-            features = self.encode_text(fill_templates(text, self.templates if templates is None else templates))
-        self._warn_about_length([text], self._tokenize([text], self.context_length))
+            features = self.encode_text(filled)
+        self._warn_about_length([text])
         return functional.normalize(features.mean(0), dim=-1)
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
@@ -130,15 +134,18 @@ class ClipGuide:
         for text in texts if self.embedded else ():
             warn_unknown_words(text)
 
-    def _warn_about_length(self, texts: List[str], tokens: LongTensor) -> None:
-        length = tokens.shape[1]
+    def _cut(self, texts: List[str]) -> List[bool]:
+        """Which texts are longer than the context."""
+        tokens, length = self._tokenize(texts, self.context_length), self.context_length
         longer = self._tokenize(texts, 2 * length)  # a text that fits gives the same tokens and padding behind
-        cut = (longer[:, :length] != tokens).any(1) | (longer[:, length] != longer[:, -1])
-        for text, is_cut in zip(texts, cut.tolist()):
+        return ((longer[:, :length] != tokens).any(1) | (longer[:, length] != longer[:, -1])).tolist()
+
+    def _warn_about_length(self, texts: List[str]) -> None:
+        for text, is_cut in zip(texts, self._cut(texts), strict=True):
             if is_cut:
                 shown = text if len(text) <= 80 else f"{text[:77]}..."
                 warnings.warn(
-                    f"The text {shown!r} is longer than the {length} tokens that {self.name} reads; its end is ignored.",
+                    f"The text {shown!r} is longer than the {self.context_length} tokens that {self.name} reads; its end is ignored.",
                     GuidanceWarning,
                     stacklevel=3,
                 )

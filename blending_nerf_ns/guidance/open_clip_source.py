@@ -41,7 +41,12 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
             _download(model, pretrained, hub)
         tokenizer = _tokenizer(model, hub)
         try:
-            network = open_clip.create_model(model, pretrained=pretrained or None, force_preprocess_cfg=settings)
+            network = open_clip.create_model(
+                model,
+                pretrained=pretrained or None,
+                force_preprocess_cfg=settings,
+                force_quick_gelu=_trained_with_quick_gelu(model, pretrained),
+            )
         except Exception as error:  # unpickling, safetensors and load_state_dict each raise their own
             raise _unusable(model, pretrained, error) from error
     return network, tokenizer
@@ -52,6 +57,13 @@ def check_names(model: str, pretrained: Optional[str]) -> None:
     model, pretrained = _at_home(model), _at_home(pretrained)
     if _folder(model, pretrained) is None and not model.startswith(HUB_PREFIX):
         _check_pretrained(_known_name(model), pretrained)
+
+
+def _trained_with_quick_gelu(model: str, pretrained: Optional[str]) -> bool:
+    """Whether a tag's weights, OpenAI's among them, want the activation of the name with "-quickgelu", which open_clip 2.32 takes by that
+    name alone and else only warns of. Of a file nobody knows."""
+    known = import_open_clip().get_pretrained_cfg(model, pretrained) if pretrained else None
+    return bool((known or {}).get("quick_gelu"))
 
 
 def _at_home(name: Any) -> Any:

@@ -118,7 +118,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         "source_text": source,
         "target_text": target,
         "layers": [edit.info.to_dict() for edit in layers],
-        "warnings": list(dict.fromkeys([*judge.warnings, *measured.warnings])),
+        "warnings": list(dict.fromkeys([*judge.warnings, *trained_on(views, found), *measured.warnings])),
         **models_content(judge, found),
         "views": {"kind": views.kind, "names": views.names, "height": views.size[0], "width": views.size[1]},
         "masks": {
@@ -168,7 +168,19 @@ def choose_views(found: FinishedRun, options: ReportOptions, polygons: Optional[
     count, longest = options.num_views, options.image_size
     if options.views == "novel":
         return novel_views(found.photos("train")[0], count, longest)
-    return photo_views(options.views, *found.photos(options.views), count, longest, polygons)
+    cameras, files = found.photos(options.views)
+    stems = {file.stem for file in files}
+    # those of the other split may be in one file with these; where none fits, their names are said
+    fits = polygons and ([name for name in polygons if Path(name).stem in stems] or polygons)
+    return photo_views(options.views, cameras, files, count, longest, fits)
+
+
+def trained_on(views: Views, found: FinishedRun) -> List[str]:
+    """What a reader must know of test views that are no held-out ones, as with nerfstudio's `--eval-mode all`."""
+    if views.kind != "test" or views.files is None:
+        return []
+    count = len(set(views.files) & set(found.photos("train")[1]))
+    return [f"{count} of the {len(views.files)} test photos were trained on: they are not held out."] if count else []
 
 
 def read_masks(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
@@ -23,6 +24,8 @@ DEFAULT_JUDGE = "embedded-judge"
 """The judge where none is named: the small model that ships for judging, which never guides."""
 FOLDER_CONFIG = "open_clip_config.json"
 """What tells open_clip's own folders, with weights in them, from others."""
+BARS = 0.5
+"""Gray of the bars beside a picture that is not square: nearly the mean of what CLIPs are trained on."""
 BATCH = 16
 """Pictures that are encoded at a time."""
 
@@ -73,7 +76,7 @@ class Judge:
         """Image features, float32 on the CPU; None without a judge."""
         if self.clip is None:
             return None
-        images = pictures.permute(0, 3, 1, 2).float()
+        images = squared(pictures).permute(0, 3, 1, 2).float()
         return torch.cat([self.clip.encode_images(part.to(self.clip.device)).cpu() for part in images.split(BATCH)])
 
     def read(self, text: str) -> Optional[Float[Tensor, "features"]]:
@@ -120,19 +123,25 @@ def same_model(judge: JudgeConfig, guide: JudgeConfig) -> bool:
     """Whether both names mean one model, as far as names can tell. Paths are compared as files.
 
     Example:
-        >>> same_model(JudgeConfig("ViT-B/16", "openai"), JudgeConfig("ViT-B-16", "openai"))
+        >>> same_model(JudgeConfig("ViT-B/16", "openai"), JudgeConfig("ViT-B-16-quickgelu", "openai"))
         True
     """
 
     def weights(config: JudgeConfig) -> Optional[str]:
-        return _as_file(config.pretrained) if config.pretrained and not config.has_own_weights else None
+        if not config.pretrained or config.has_own_weights:
+            return None
+        file = Path(config.pretrained).expanduser()
+        return str(file.resolve()) if file.exists() else config.pretrained.lower().replace("-", "_")
 
     return _model_of(judge) == _model_of(guide) and weights(judge) == weights(guide)
 
 
 def _model_of(config: JudgeConfig) -> str:
-    """A model under one name: open_clip takes "ViT-B/16" for "ViT-B-16", and a folder has many."""
-    return _as_file(config.model) if config.has_own_weights else config.model.replace("/", "-")
+    """A model under one name: open_clip takes "ViT-B/16" for "ViT-B-16", an activation is no other weights, and a folder has many
+    names."""
+    return (
+        _as_file(config.model) if config.has_own_weights else config.model.replace("/", "-").removesuffix("-quickgelu")
+    )
 
 
 def _as_file(name: str) -> str:
@@ -148,6 +157,23 @@ def read_texts(judge: Judge, texts: List[str]) -> Tuple[Optional[Float[Tensor, "
         warnings.simplefilter("always")
         features = torch.stack([judge.clip.encode_prompt(text).cpu() for text in texts])
     return features, list(dict.fromkeys(str(each.message) for each in caught))
+
+
+def squared(pictures: Float[Tensor, "views height width 3"]) -> Float[Tensor, "views side side 3"]:
+    """Pictures with gray bars that make them square: a CLIP reads the middle square of others, and of a photo in portrait format no more
+    than half.
+
+    Args:
+        pictures: in [0, 1]; square ones come back as they are.
+
+    Example:
+        >>> squared(torch.zeros(1, 2, 4, 3))[0, :, 0, 0]
+        tensor([0.5000, 0.0000, 0.0000, 0.5000])
+    """
+    height, width = pictures.shape[1:3]
+    down, across = max(width - height, 0), max(height - width, 0)
+    bars = (0, 0, across // 2, across - across // 2, down // 2, down - down // 2)
+    return functional.pad(pictures, bars, value=BARS) if down or across else pictures
 
 
 class EditScore:
@@ -168,7 +194,8 @@ class EditScore:
     ) -> Dict[str, float]:
         """Direction similarity and manipulative precision of one view."""
         pair = torch.stack([original, edited])
-        before, after = self._clip.encode_images(pair.permute(0, 3, 1, 2).to(self._clip.device)).split(1)
+        images = squared(pair).permute(0, 3, 1, 2).to(self._clip.device)
+        before, after = self._clip.encode_images(images).split(1)
         return {
             "edit_direction_similarity": clip_direction_similarity(before, after, self._source, self._target),
             "edit_manipulative_precision": manipulative_precision(pair[:1], pair[1:], after, self._target),

@@ -67,7 +67,7 @@ def only(layer: LayerInfo) -> Callable[[LayerInfo], LayerInfo]:
 def at_strength(strength: float, operations: Sequence[str] = OPERATIONS) -> Callable[[LayerInfo], LayerInfo]:
     """For `shown_as`: these operations at one blend ratio, the others off. A layer that is off stays off."""
     ratios = {name: strength if name in operations else 0.0 for name in OPERATIONS}
-    return lambda info: info.with_strengths(**ratios)
+    return lambda info: info if info.shown.all_off else info.with_strengths(**ratios)
 
 
 def joined_texts(layers: Sequence[LayerInfo], source: str = "", target: str = "") -> tuple[str, str]:

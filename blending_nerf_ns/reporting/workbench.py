@@ -26,6 +26,8 @@ from blending_nerf_ns.reporting.views import Views
 
 IN_REGION = 0.5
 """A pixel counts as our own region's where its ray meets this weight of the region, in free space too: additions stand there."""
+SAME_TEXT = 1e-6
+"""Texts whose features' cosine is as near to 1 are read alike."""
 MOST_POINTS = 20_000
 """Pixels whose surface points the Chamfer distance takes."""
 
@@ -93,6 +95,9 @@ class Bench:
 
         pool = prompt_pool(self.judge, source, target, self.prompts)
         texts, warned = read_texts(self.judge, [source, *pool])
+        if texts is not None:
+            apart = told_apart(texts[1:])
+            pool, texts = [pool[index] for index in apart], torch.cat([texts[:1], texts[1:][apart]])
         cameras, plain = self.views.cameras, self.plain
         case = Case(
             pictures=pictures,
@@ -132,6 +137,21 @@ def prompt_pool(judge: Judge, source: str, target: str, prompts: Sequence[str]) 
     return list(dict.fromkeys([target, *told]))
 
 
+def told_apart(texts: Float[Tensor, "texts features"]) -> List[int]:
+    """Which texts say something that none before them does: of "a blue ball" and "A blue ball" a judge reads one, which would win against
+    itself half of the time.
+
+    Args:
+        texts: features of length 1.
+
+    Example:
+        >>> told_apart(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+        [0, 1]
+    """
+    same = (texts @ texts.T > 1.0 - SAME_TEXT).tril(-1)
+    return [index for index, row in enumerate(same.tolist()) if not any(row)]
+
+
 def look_close(
     judge: Judge,
     pictures: Float[Tensor, "views height width 3"],
@@ -154,7 +174,12 @@ def read_prompts(path: Optional[Path]) -> List[str]:
         return []
     if not path.is_file():
         raise BlendingNerfError(f"there is no prompts file {path}")
-    lines = [line.strip() for line in path.read_text().splitlines()]
+    try:
+        lines = [
+            line.strip() for line in path.read_text("utf-8-sig").splitlines()
+        ]  # an editor may begin it with a mark
+    except UnicodeDecodeError as error:
+        raise BlendingNerfError(f"{path} is no text in UTF-8: {error}") from error
     prompts = [line for line in lines if line and not line.startswith("#")]
     if len(set(prompts)) < 2:
         raise BlendingNerfError(f"{path} holds {len(set(prompts))} prompts, wanted 2 or more, one a line")
