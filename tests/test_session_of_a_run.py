@@ -269,6 +269,18 @@ def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -
     assert "saving an edit" in grant(done) and done.texts[1] == "a green ball", "and what was asked next is done"
 
 
+def test_a_gpu_that_is_full_is_said_where_somebody_waits(done: BlendingPipeline) -> None:
+    def find() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        done.session.attempt(find)
+    done.session.waits = True
+    assert (
+        not done.session.attempt(find) and "out of memory" in done.session.status.message and not done.session.running
+    )
+
+
 def test_a_name_may_have_brackets(done: BlendingPipeline) -> None:
     for name in ("ball [/new]", "[red]ball"):
         done.model.edit.info = replace(done.model.edit.info, name=name)
