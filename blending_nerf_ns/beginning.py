@@ -114,7 +114,7 @@ def shown_by_photos(editing: EditTraining) -> Float[Tensor, "z y x"]:
 
 
 def _start_from_solid(field: EditField, seed: Seed, instead: bool, color: Float[Tensor, "3"]) -> None:
-    field.start_from_solid(seed, color)
+    field.start_from_solid(seed, color, in_place=instead)
     if instead:
         field.start_from_removal()
 

@@ -269,7 +269,7 @@ def test_a_solid_lifts_by_hand_computed_amounts_and_is_lit_from_above() -> None:
         assert shades == pytest.approx([1 - 0.7 * 0.1, 1 - 0.7 * 0.9]), "normals are straight up and down"
 
 
-def test_what_starts_from_a_solid_grows_so_far_and_no_farther() -> None:
+def test_what_starts_beside_the_object_grows_so_far_and_no_farther() -> None:
     """Whatever is learned: a guide that has a red ball on top is glad of red specks anywhere."""
     field = small_field()
     with torch.no_grad():
@@ -296,6 +296,8 @@ def test_what_starts_from_a_solid_grows_so_far_and_no_farther() -> None:
     field.config.seed_reach = 1.3
     field.start_from_solid(ball, torch.full((3,), 0.5))
     assert float(field.seed_reach) == pytest.approx(1.3), "but not what is begun now"
+    field.start_from_solid(ball, torch.full((3,), 0.5), in_place=True)
+    assert math.isinf(float(field.seed_reach)), "the room of a replacement is the object's bounding box"
 
 
 def test_a_field_knows_whether_it_has_a_seed() -> None:

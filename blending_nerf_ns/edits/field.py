@@ -59,8 +59,8 @@ class EditFieldConfig(InstantiateConfig):
     density_scale: float = 10.0
     """Density that an activation of 1 stands for, in units of 1 / (longest side of the region's box)."""
     seed_reach: float = 1.3
-    """Where an edit starts from a ball or a box, it grows this far from that one's centre at most, in radii: 1.3 is the end of their soft
-    edge, inf wherever the region reaches."""
+    """An addition that starts from a ball beside the object grows this far from that one's centre at most, in radii: 1.3 is the end of
+    its soft edge, inf wherever the region reaches."""
     implementation: Literal["auto", "tcnn", "torch"] = "auto"
     """tinycudann where it imports and a GPU is used, else torch; or one of the two by name."""
 
@@ -89,8 +89,8 @@ class EditField(nn.Module):
     seed: Tensor
     """The soft solid that its density starts from, see `Seed`; radii 0: none."""
     seed_reach: Tensor
-    """How far from that there may be density, in radii; inf in fields that were made before there was such an end: a guide that had a
-    ball on top of a microphone was as glad of red specks at its foot."""
+    """How far from that there may be density, in radii: a guide that had a ball on top of a microphone was as glad of red specks at its
+    foot. inf where it takes the object's place, and in fields that were made before there was such an end."""
     stretch: Tensor
     """Of the removed share, see `STRETCH`; 1 in fields that were made before it was more."""
     fog: Tensor
@@ -182,10 +182,16 @@ class EditField(nn.Module):
         self.shape_head.bias[2] = math.log(ratio / (1.0 - ratio))
 
     @torch.no_grad()
-    def start_from_solid(self, seed: Seed, color: Float[Tensor, "3"]) -> None:
-        """Let the field start with a soft solid of density in a plain colour; training goes on from there."""
+    def start_from_solid(self, seed: Seed, color: Float[Tensor, "3"], in_place: bool = False) -> None:
+        """Let the field start with a soft solid of density in a plain colour; training goes on from there.
+
+        Args:
+            seed: the solid.
+            color: its colour.
+            in_place: whether it takes the object's place, whose bounding box is all the room that it has; else it stays near itself.
+        """
         self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
-        self.seed_reach.fill_(self.config.seed_reach)
+        self.seed_reach.fill_(math.inf if in_place else self.config.seed_reach)
         self._forget()
         self.first_color.copy_(color.clamp(0.05, 0.95))
 
