@@ -311,7 +311,7 @@ class BlendingPipeline(VanillaPipeline):
         why = DONE if self.edit_done else WAITS
         if saved and why != self._rests:  # it also wakes for a moment to save what was moved
             self._say(why)
-        self._rests = why
+        self._rests = why if saved else ""
         self.trainer.training_state = "paused"
 
     def _freeze_base(self) -> None:

@@ -44,9 +44,9 @@ class FinetuneTrainer(Trainer):
     @in_one_line()
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
+        cast(FinetunePipelineConfig, self.config.pipeline).resumed = self.config.resumes is not None
         if self.config.load_dir is not None:
             resumed = Path(self.config.load_dir)
-            cast(FinetunePipelineConfig, self.config.pipeline).resumed = True
             adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
             inherit(resumed.parent, self.config.get_base_dir())
             for line in rates_kept(sys.argv[1:]):

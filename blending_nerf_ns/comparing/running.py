@@ -67,13 +67,10 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
                     found[cell.key] = read_result(cell, place) or run_cell(cell, place)
             except Timeout:
                 continue
-            except (
-                BlendingNerfError,
-                OSError,
-                ValueError,
-                KeyError,
-            ) as error:  # of a disk, or of a file that somebody changed
-                failures[cell.key] = str(error) if isinstance(error, BlendingNerfError) else repr(error)
+            except BlendingNerfError as error:
+                failures[cell.key] = str(error)
+            except (OSError, ValueError, KeyError) as error:  # of a disk, or of a file that somebody changed
+                failures[cell.key] = repr(error)
             bar.update()
     bar.close()
     return [result for result in found.values() if result is not None], failures

@@ -24,7 +24,7 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region, read_metadata, save_region
 from blending_nerf_ns.localization.masks import mask_files
 
-SEARCH = 8
+SEARCH = 9
 """Raise it where the search itself is changed: what an earlier version kept is then not taken any more."""
 FOUND = "found"
 """Of a kept file's metadata: how its region was found."""
