@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 from test_layers import two_layers
 from tiny_run import ring, tiny_model
@@ -19,7 +20,7 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.loss_record import FILE, inherit, read_losses, record_step, rewind
-from blending_nerf_ns.reporting.build import finite
+from blending_nerf_ns.reporting.build import choose_views, finite, trained_on
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import (
     EditScore,
@@ -91,6 +92,32 @@ def test_a_view_that_is_not_there_and_photos_of_several_sizes_are_refused() -> N
         photo_views("test", mixed, files(2), 2, 64)
     with pytest.raises(BlendingNerfError, match="no test views"):
         photo_views("test", ring(2), [], 2, 64)
+
+
+class Photographed:
+    """A run, as far as its photos go."""
+
+    def __init__(self, train: list[Path], test: list[Path]) -> None:
+        self._files = {"train": train, "test": test}
+
+    def photos(self, kind: str) -> tuple[Cameras, list[Path]]:
+        return ring(len(self._files[kind])), self._files[kind]
+
+
+def test_an_outline_file_may_hold_photos_of_both_splits() -> None:
+    run: Any = Photographed(train=files(6)[:4], test=files(6)[4:])
+    options = ReportOptions(views="test")
+    assert choose_views(run, options, {"photo_1.png": [], "photo_4.png": []}).names == ["photo_4"]
+    with pytest.raises(BlendingNerfError, match=r"0 of the 2 test views are called 'photo_1\.png'"):
+        choose_views(run, options, {"photo_1.png": []})
+
+
+def test_photos_that_were_trained_on_are_not_held_out() -> None:
+    """nerfstudio's `--eval-mode all` has all photos in both splits."""
+    for train, said in ((files(6), ["2 of the 2 test photos were trained on: they are not held out."]), (files(4), [])):
+        run: Any = Photographed(train=train, test=files(6)[4:])
+        assert trained_on(choose_views(run, ReportOptions(views="test"), None), run) == said
+        assert trained_on(choose_views(run, ReportOptions(views="train"), None), run) == []
 
 
 # -- judge, texts, layers -------------------------------------------------------------------------------------------
