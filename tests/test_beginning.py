@@ -17,7 +17,7 @@ from blending_nerf_ns.edits.field import ALL_REMOVED, NO_EDIT_FOG, EditField, Ed
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
-from blending_nerf_ns.edits.soft_solid import Seed, soft_solid
+from blending_nerf_ns.edits.soft_solid import NO_END, Seed, soft_solid
 from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
@@ -292,12 +292,12 @@ def test_what_starts_beside_the_object_grows_so_far_and_no_farther() -> None:
             assert found == pytest.approx(scale * max(wanted * share, 1e-6), rel=1e-3)
     old = {name: value for name, value in field.state_dict().items() if name != "seed_reach"}
     field.load_state_dict(of_any_age(old))
-    assert math.isinf(float(field.seed_reach)), "what was made before grew without end, and is shown as it was"
+    assert float(field.seed_reach) == NO_END, "what was made before grew without end, and is shown as it was"
     field.config.seed_reach = 1.3
     field.start_from_solid(ball, torch.full((3,), 0.5))
     assert float(field.seed_reach) == pytest.approx(1.3), "but not what is begun now"
     field.start_from_solid(ball, torch.full((3,), 0.5), in_place=True)
-    assert math.isinf(float(field.seed_reach)), "the room of a replacement is the object's bounding box"
+    assert float(field.seed_reach) == NO_END, "the room of a replacement is the object's bounding box"
 
 
 def test_a_field_knows_whether_it_has_a_seed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.region import to_numbers
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
+from blending_nerf_ns.edits.soft_solid import NO_END
 
 FIELD = "shape_head.bias"
 """Every field has had this from the first version on."""
@@ -37,7 +37,7 @@ def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:
 def _field_before() -> dict[str, Tensor]:
     """Starts were no solids, or such as grew without end, removed shares no more than a sigmoid, there was fog, and colours were flat."""
     none, one = torch.tensor(0.0), torch.tensor(1.0)
-    return {"seed": torch.zeros(7), "seed_reach": one * math.inf, "stretch": one, "fog": none, "light": none}
+    return {"seed": torch.zeros(7), "seed_reach": torch.tensor(NO_END), "stretch": one, "fog": none, "light": none}
 
 
 def _all_settings(stored: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blending_nerf_ns.edits.networks import FieldNetworks
-from blending_nerf_ns.edits.soft_solid import Seed, SoftSolid, soft_solid
+from blending_nerf_ns.edits.soft_solid import NO_END, Seed, SoftSolid, soft_solid
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 
 NO_EDIT_DENSITY = -6.0
@@ -90,7 +90,7 @@ class EditField(nn.Module):
     """The soft solid that its density starts from, see `Seed`; radii 0: none."""
     seed_reach: Tensor
     """How far from that there may be density, in radii: a guide that had a ball on top of a microphone was as glad of red specks at its
-    foot. inf where it takes the object's place, and in fields that were made before there was such an end."""
+    foot. `NO_END` where it takes the object's place, and in fields that were made before there was such an end."""
     stretch: Tensor
     """Of the removed share, see `STRETCH`; 1 in fields that were made before it was more."""
     fog: Tensor
@@ -137,7 +137,7 @@ class EditField(nn.Module):
         self.register_buffer("upper", torch.ones(3))
         self.register_buffer("first_color", torch.full((3,), 0.5))
         self.register_buffer("seed", torch.zeros(7))
-        self.register_buffer("seed_reach", torch.tensor(config.seed_reach))
+        self.register_buffer("seed_reach", torch.tensor(min(config.seed_reach, NO_END)))
         self.register_buffer("stretch", torch.tensor(STRETCH))
         self.register_buffer("fog", torch.tensor(NO_EDIT_FOG))
         self.register_buffer("light", torch.tensor(0.0))
@@ -191,7 +191,7 @@ class EditField(nn.Module):
             in_place: whether it takes the object's place, whose bounding box is all the room that it has; else it stays near itself.
         """
         self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
-        self.seed_reach.fill_(math.inf if in_place else self.config.seed_reach)
+        self.seed_reach.fill_(NO_END if in_place else min(self.config.seed_reach, NO_END))
         self._forget()
         self.first_color.copy_(color.clamp(0.05, 0.95))
 

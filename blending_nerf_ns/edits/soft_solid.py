@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import NamedTuple
 
@@ -15,6 +14,8 @@ SOFTNESS = 0.3
 """Width, in radii, of the soft edge around the solid that an addition starts from."""
 SHADE = 0.7
 """How much darker that solid is where it faces away from the light."""
+NO_END = 1e6
+"""Reach, in radii, of what may grow wherever there is room: finite, for differences of infinities are no numbers."""
 LIGHT = (0.36, 0.48, 0.8)
 """Where the light comes from: above, and a little from the side, so that a box shows its edges."""
 
@@ -41,9 +42,7 @@ class SoftSolid(NamedTuple):
     """Of a colour, in (0, 1]."""
 
 
-def soft_solid(
-    points: Float[Tensor, "points 3"], seed: Seed, lift: float, reach: float | Tensor = math.inf
-) -> SoftSolid:
+def soft_solid(points: Float[Tensor, "points 3"], seed: Seed, lift: float, reach: float | Tensor = NO_END) -> SoftSolid:
     """A solid as an addition starts from it, in light from above: a flat colour was not read as the shape it has.
 
     Args:
