@@ -82,10 +82,11 @@ def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
     Raises:
         BlendingNerfError: flags, masks, prompts or a judge that are not understood, or not there.
     """
-    options = parse_options([*HELD_OUT, *place.evaluate_flags])
+    options = parse_options(place.evaluate_flags)
+    views = parse_options([*HELD_OUT, *place.evaluate_flags]).views
     read_prompts(options.prompts_file)
     for scene in {cell.scene.name: cell.scene for cell in cells}.values():
-        kind, path = parse_masks(scene.masks, options.views)
+        kind, path = parse_masks(scene.masks, views)
         if kind == "polygons" and path is not None:
             read_polygons(path)
         elif kind == "images" and path is not None and scene.drawing is None and not path.is_dir():
