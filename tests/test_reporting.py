@@ -151,7 +151,7 @@ def test_a_judge_sees_all_of_a_picture_that_is_not_square() -> None:
         assert judge.clip is not None
         score = EditScore(judge.clip, "a red ball", "a blue ball")(original[0], edited[0])
         assert score["edit_direction_similarity"] != 0.0
-    assert squared(before[:, :36]) is not None and torch.equal(squared(before[:, :36]), before[:, :36])
+    assert torch.equal(squared(before[:, :36]), before[:, :36])
     odd = squared(torch.zeros(1, 3, 6, 3))
     assert odd.shape == (1, 6, 6, 3) and odd[0, :, 0, 0].tolist() == [0.5, 0.0, 0.0, 0.0, 0.5, 0.5]
 

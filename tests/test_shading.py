@@ -6,7 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_beginning import guiding, small_field
+from test_beginning import guiding
+from test_edit_field import small_field
 
 from blending_nerf_ns.beginning import choose_start, object_light
 from blending_nerf_ns.edits.field import EditField
