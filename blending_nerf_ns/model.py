@@ -42,13 +42,13 @@ from blending_nerf_ns.edits.stack import (
 )
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import ns_eval_figures
-from blending_nerf_ns.overlay import region_overlay, wipe
-from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.rendering.aside import Aside
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
 from blending_nerf_ns.rendering.folding import pixels_of
-from blending_nerf_ns.wishes import Wishes
+from blending_nerf_ns.rendering.overlay import region_overlay, wipe
+from blending_nerf_ns.steering.wishes import Wishes
+from blending_nerf_ns.training.profiling import Timed, untimed
 
 AMOUNTS = ("added", "removed", "changed")
 """Accumulated opacities of a picture, one for each of the operations."""

@@ -15,12 +15,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from typing_extensions import Annotated
 
-from blending_nerf_ns.adopting import adopt_base
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
-from blending_nerf_ns.checking import check_edit, check_place, transparency_hint
-from blending_nerf_ns.checkpoints import load_whole
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
@@ -28,17 +24,21 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
-from blending_nerf_ns.look import apply_look, read_look
-from blending_nerf_ns.loss_record import record_step
 from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
-from blending_nerf_ns.preparing import Preparation
-from blending_nerf_ns.profiling import Profile
-from blending_nerf_ns.progress import StageClock
-from blending_nerf_ns.schedule import exponential, set_rate
-from blending_nerf_ns.session import Session
-from blending_nerf_ns.settling import Settling
-from blending_nerf_ns.standing import Standing, words_of
-from blending_nerf_ns.team import present_team
+from blending_nerf_ns.runs.adopting import adopt_base
+from blending_nerf_ns.runs.checkpoints import load_whole
+from blending_nerf_ns.runs.look import apply_look, read_look
+from blending_nerf_ns.steering.session import Session
+from blending_nerf_ns.steering.standing import Standing, words_of
+from blending_nerf_ns.training.checking import check_edit, check_place, transparency_hint
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.loss_record import record_step
+from blending_nerf_ns.training.preparing import Preparation
+from blending_nerf_ns.training.profiling import Profile
+from blending_nerf_ns.training.progress import StageClock
+from blending_nerf_ns.training.schedule import exponential, set_rate
+from blending_nerf_ns.training.settling import Settling
+from blending_nerf_ns.training.team import present_team
 
 SAVE_EVERY = 100
 """Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""

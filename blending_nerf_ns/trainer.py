@@ -14,16 +14,16 @@ from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
 from blending_nerf_ns.bases.placement import check_still_its_capture
-from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
-from blending_nerf_ns.look import inherit_look, look_said_after
-from blending_nerf_ns.loss_record import inherit
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
-from blending_nerf_ns.run_config import RunConfig
-from blending_nerf_ns.team import TeamOptimizers
+from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
+from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
+from blending_nerf_ns.runs.config_file import RunConfig
+from blending_nerf_ns.runs.look import inherit_look, look_said_after
+from blending_nerf_ns.training.loss_record import inherit
+from blending_nerf_ns.training.team import TeamOptimizers
 from blending_nerf_ns.viewer.ending import end_pictures
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.demo.measure import hue_fraction, hue_of_text, mean_psnr, psnr_outside
 from blending_nerf_ns.model import BlendingModel
-from blending_nerf_ns.sheet import contact_sheet
+from blending_nerf_ns.reporting.sheet import contact_sheet
 
 
 @dataclass

@@ -24,7 +24,7 @@ from blending_nerf_ns.demo.measure import hue_fraction, hue_of_text, psnr_outsid
 from blending_nerf_ns.demo.report import PICTURES, HeldOut, clip_figures, masks, picture_figures, read_held_out
 from blending_nerf_ns.demo.run import operations, start_afresh
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.sheet import contact_sheet
+from blending_nerf_ns.reporting.sheet import contact_sheet
 
 
 @dataclass

@@ -22,9 +22,9 @@ import tyro
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from PIL import Image, ImageDraw, ImageOps
 
-from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.reporting.subject import full_size, read_polygons
+from blending_nerf_ns.runs.atomic import replacing
 
 Outline = List[Tuple[float, float]]
 Hand = Callable[[Image.Image, str], List[Outline]]

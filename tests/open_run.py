@@ -12,7 +12,7 @@ import torch
 
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
-from blending_nerf_ns.settling import Watch
+from blending_nerf_ns.training.settling import Watch
 from method_configs.blending_nerf import blending_nerf_cpu
 
 STEPS = 40

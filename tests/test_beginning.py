@@ -9,9 +9,6 @@ import pytest
 import torch
 from tiny_run import ring, tiny_model
 
-from blending_nerf_ns import beginning
-from blending_nerf_ns.beginning import beginnings, choose_start, shown_by_photos
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.field import ALL_REMOVED
 from blending_nerf_ns.edits.seeds import seeds_beside
 from blending_nerf_ns.edits.solids import voxel_positions
@@ -19,7 +16,10 @@ from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.frames import share_of_frames
 from blending_nerf_ns.guidance.losses import solidity_loss
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training import beginning
+from blending_nerf_ns.training.beginning import beginnings, choose_start, shown_by_photos
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.team import Team
 
 
 def guiding(operations: tuple[str, ...], target: str = "a blue ball") -> EditTraining:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from blending_nerf_ns.checkpoints import newest_whole_step, write_whole
+from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_whole
 
 SAVER = """
 import sys, torch
 from pathlib import Path
-from blending_nerf_ns.checkpoints import write_whole
+from blending_nerf_ns.runs.checkpoints import write_whole
 for step in range(1, 1000):
     state = {"step": step, "weights": torch.full((10_000_000,), float(step))}
     write_whole(state, Path(sys.argv[1]) / f"step-{step:09d}.ckpt")

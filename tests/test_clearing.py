@@ -14,10 +14,7 @@ from nerfstudio.cameras.rays import RayBundle
 from tiny_run import ring, tiny_model
 from torch import Tensor, nn
 
-from blending_nerf_ns import clearing
 from blending_nerf_ns.bases.base import BaseRender, BaseSamples, Proposal
-from blending_nerf_ns.clearing import Strangeness, clear_surroundings, strangeness, takes_along
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.guidance.clip import load_clip
@@ -25,8 +22,11 @@ from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.compositing import render_weights
-from blending_nerf_ns.team import Team
-from blending_nerf_ns.view_pool import GuidanceView
+from blending_nerf_ns.training import clearing
+from blending_nerf_ns.training.clearing import Strangeness, clear_surroundings, strangeness, takes_along
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.team import Team
+from blending_nerf_ns.training.view_pool import GuidanceView
 
 FLOOR, SHADE, GREEN, RED = 0.5, 0.2, (0.1, 0.7, 0.1), (0.8, 0.1, 0.1)
 RADIUS, HEIGHT = 0.2, 0.15

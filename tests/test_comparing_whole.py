@@ -15,7 +15,7 @@ from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.results import training_fingerprint
 from blending_nerf_ns.comparing.running import run_cells
 from blending_nerf_ns.comparing.table import markdown
-from blending_nerf_ns.loss_record import read_losses
+from blending_nerf_ns.training.loss_record import read_losses
 
 BOX = {"source": "box", "box-size": "0.5 0.5 0.5"}
 EDIT = EditCase("recolour", "a red ball", "a blue ball", ("change",), BOX, room="around")

@@ -20,7 +20,6 @@ from nerfstudio.field_components.encodings import HashEncoding
 from tiny_run import rays_towards_middle, ring, run, run_of, tiny_model, train, write_tiny_capture
 
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, find_subject, write_capture
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits import networks
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.file import load_edit, save_edit
@@ -29,9 +28,10 @@ from blending_nerf_ns.encoding import hash_grid
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.model import BlendingModel
-from blending_nerf_ns.profiling import PARTS
 from blending_nerf_ns.rendering.aside import Aside
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.profiling import PARTS
+from blending_nerf_ns.training.team import Team
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 

@@ -34,7 +34,7 @@ from blending_nerf_ns.demo.report import (
 )
 from blending_nerf_ns.demo.run import MARKER, Demo, run_demo, start_afresh
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.sheet import contact_sheet, sheet_size
+from blending_nerf_ns.reporting.sheet import contact_sheet, sheet_size
 
 SCENE = demo_capture_scene()
 SMALL = CaptureShape(size=24, train_views=5, held_out_views=3)

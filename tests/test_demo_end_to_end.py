@@ -16,7 +16,7 @@ from tiny_run import TINY_FLAGS, rays_towards_middle, tiny_model
 from blending_nerf_ns.demo.capture import CaptureShape
 from blending_nerf_ns.demo.exactness import compare_chunk
 from blending_nerf_ns.demo.run import Demo, run_demo
-from blending_nerf_ns.sheet import sheet_size
+from blending_nerf_ns.reporting.sheet import sheet_size
 
 
 @pytest.mark.parametrize("contracted", [True, False])

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny_run import ring, tiny_model
 
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.guidance.clip import ClipGuide, load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.team import Team
 
 
 def training(operations: tuple[str, ...], **changes: float) -> EditTraining:

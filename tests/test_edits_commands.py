@@ -16,8 +16,8 @@ from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layers import clear
-from blending_nerf_ns.look import look_of, read_look, write_look
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.runs.look import look_of, read_look, write_look
 
 
 def loaded(folder: Path) -> BlendingModel:

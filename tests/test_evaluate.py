@@ -24,7 +24,6 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.guidance.clip import load_clip
-from blending_nerf_ns.loss_record import read_losses
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.opening import open_finished
 from blending_nerf_ns.reporting.page import shown
@@ -33,6 +32,7 @@ from blending_nerf_ns.reporting.subject import (
     demo_masks,
 )
 from blending_nerf_ns.reporting.views import novel_views, photo_views
+from blending_nerf_ns.training.loss_record import read_losses
 
 SMALL = ("--num-views", "4", "--image-size", "32", "--sweep-views", "2", "--shown-views", "2")
 TEXT_FIGURES = [name for name, metric in METRICS.items() if metric.group == METRICS["r_precision"].group]

@@ -12,11 +12,11 @@ import torch
 from tiny_run import ring, tiny_model
 from torch import nn
 
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.guidance.clip import ClipGuide, load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.guidance.precision import PrecisionErrors, precision_errors, reading_in
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.team import Team
 
 
 class Straying(nn.Module):

@@ -16,9 +16,9 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.look import Look, apply_look, look_of, read_look, shown_by, write_look
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.blending import Strengths
+from blending_nerf_ns.runs.look import Look, apply_look, look_of, read_look, shown_by, write_look
 
 
 def two_layers(operations: tuple[str, ...] = ("add", "remove", "change")) -> BlendingModel:

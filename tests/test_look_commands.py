@@ -17,7 +17,7 @@ from test_layers import two_layers
 from tiny_run import run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.edits.file import read_edit_header
-from blending_nerf_ns.look import read_look
+from blending_nerf_ns.runs.look import read_look
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "06_fade_an_edit_in.py"
 

@@ -16,7 +16,7 @@ from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import Strengths
-from blending_nerf_ns.view_pool import ViewPool
+from blending_nerf_ns.training.view_pool import ViewPool
 
 
 @pytest.mark.parametrize("contracted", [True, False])

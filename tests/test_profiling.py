@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from blending_nerf_ns.profiling import FILE, OTHER, Profile, untimed
+from blending_nerf_ns.training.profiling import FILE, OTHER, Profile, untimed
 
 
 def test_a_part_within_a_part_counts_for_itself_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,8 +24,8 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region, save_region
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.pipeline import BlendingPipelineConfig
-from blending_nerf_ns.preparing import Preparation
-from blending_nerf_ns.team import present_team
+from blending_nerf_ns.training.preparing import Preparation
+from blending_nerf_ns.training.team import present_team
 
 
 def some_region() -> Region:

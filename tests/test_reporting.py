@@ -19,7 +19,6 @@ from tiny_run import ring, tiny_model
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import psnr
-from blending_nerf_ns.loss_record import FILE, inherit, read_losses, record_step, rewind
 from blending_nerf_ns.reporting.build import choose_views, finite, trained_on
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import (
@@ -39,6 +38,7 @@ from blending_nerf_ns.reporting.plots import by_layer, loss_plot
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
 from blending_nerf_ns.reporting.views import find_view, novel_views, path_order, photo_views, view_gaps
 from blending_nerf_ns.reporting.workbench import every_nth, read_prompts, told_apart
+from blending_nerf_ns.training.loss_record import FILE, inherit, read_losses, record_step, rewind
 
 
 def files(count: int) -> list[Path]:

@@ -13,10 +13,10 @@ import torch
 from open_run import STEPS, done_pipeline, grant, margin_of, open_pipeline
 from tiny_run import write_tiny_capture
 
-from blending_nerf_ns.adopting import without_effect
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.look import Look, inherit_look, look_said_after, read_look, write_look
 from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.runs.adopting import without_effect
+from blending_nerf_ns.runs.look import Look, inherit_look, look_said_after, read_look, write_look
 
 
 @pytest.fixture(scope="module")

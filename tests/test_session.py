@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 
-from blending_nerf_ns.edits.history import DEPTH, History, Snapshot
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.overlay import wipe
-from blending_nerf_ns.session import Status
+from blending_nerf_ns.rendering.overlay import wipe
+from blending_nerf_ns.steering.history import DEPTH, History, Snapshot
+from blending_nerf_ns.steering.session import Status
+from blending_nerf_ns.steering.wishes import Wishes
 from blending_nerf_ns.viewer.edit_folder import describe
-from blending_nerf_ns.wishes import Wishes
 
 
 def test_of_a_storm_only_the_last_wish_is_granted_and_none_is_lost() -> None:

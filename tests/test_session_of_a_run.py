@@ -15,13 +15,13 @@ from tiny_run import write_tiny_capture
 
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.look import apply_look, look_of
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.rendering.blending import AS_TRAINED, Strengths
-from blending_nerf_ns.session import Session
+from blending_nerf_ns.runs.look import apply_look, look_of
+from blending_nerf_ns.steering.session import Session
+from blending_nerf_ns.steering.wishes import Wishes
 from blending_nerf_ns.trainer import BlendingTrainer
 from blending_nerf_ns.viewer.stack_folder import StackFolder
-from blending_nerf_ns.wishes import Wishes
 
 
 @pytest.fixture(scope="module")

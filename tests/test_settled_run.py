@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_run import run, run_of, train, write_tiny_capture
 
-from blending_nerf_ns.loss_record import read_losses
+from blending_nerf_ns.training.loss_record import read_losses
 
 STEPS = 240
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from blending_nerf_ns.guidance.config import GuidanceConfig
-from blending_nerf_ns.settling import NEVER, Settling, Watch, schedule_share, watch_step
+from blending_nerf_ns.training.settling import NEVER, Settling, Watch, schedule_share, watch_step
 
 
 def settled_after(gains: list[float], steps: int, **changes: object) -> int:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from test_beginning import guiding
 from test_edit_field import small_field
 
-from blending_nerf_ns.beginning import choose_start, object_light
 from blending_nerf_ns.edits.field import EditField
 from blending_nerf_ns.rendering.blending import EditSamples, Strengths
 from blending_nerf_ns.rendering.folding import Folded, Layer, fold_together, pixels_of, unedited
 from blending_nerf_ns.rendering.shading import luminance, mean_light, shaded, shading
+from blending_nerf_ns.training.beginning import choose_start, object_light
 
 EDGES = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
 ONE = torch.ones(2, 1)

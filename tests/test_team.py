@@ -11,8 +11,8 @@ import pytest
 import torch
 from tiny_run import BASE_STEPS, EDIT_STEPS, TINY_FLAGS, run, run_of, train, write_tiny_capture
 
-from blending_nerf_ns.loss_record import read_losses
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training.loss_record import read_losses
+from blending_nerf_ns.training.team import Team
 
 WORKER = """
 import sys, warnings
@@ -124,7 +124,7 @@ def test_alone_nothing_is_shared() -> None:
 SHARING = """
 import sys, torch
 import torch.distributed as dist
-from blending_nerf_ns.team import present_team
+from blending_nerf_ns.training.team import present_team
 
 rank, meeting = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{meeting}", world_size=2, rank=rank)

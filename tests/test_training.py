@@ -13,8 +13,6 @@ from PIL import Image
 from tiny_run import tiny_model
 from typing_extensions import Annotated
 
-from blending_nerf_ns.adopting import describe, flags_given, take_where_default
-from blending_nerf_ns.checking import check_edit, check_place, room_hint, transparency_hint
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.file import save_edit
@@ -23,10 +21,12 @@ from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.overlay import region_overlay
 from blending_nerf_ns.pipeline import BlendingPipelineConfig
-from blending_nerf_ns.schedule import exponential, set_rate
-from blending_nerf_ns.view_pool import scene_box_of_region
+from blending_nerf_ns.rendering.overlay import region_overlay
+from blending_nerf_ns.runs.adopting import describe, flags_given, take_where_default
+from blending_nerf_ns.training.checking import check_edit, check_place, room_hint, transparency_hint
+from blending_nerf_ns.training.schedule import exponential, set_rate
+from blending_nerf_ns.training.view_pool import scene_box_of_region
 
 
 def test_rates_fall_over_a_stage_and_not_beyond() -> None:

@@ -9,12 +9,12 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from tiny_run import ring, tiny_model
 
-from blending_nerf_ns.crop_sets import CROP_SETS, crop_set
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
-from blending_nerf_ns.team import Team
-from blending_nerf_ns.view_pool import CropSet, ViewPool
+from blending_nerf_ns.training.crop_sets import CROP_SETS, crop_set
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.team import Team
+from blending_nerf_ns.training.view_pool import CropSet, ViewPool
 
 
 def make_pool(count: int, most_bytes: float = float("inf")) -> ViewPool:

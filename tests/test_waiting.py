@@ -15,11 +15,11 @@ import torch
 from tiny_run import rays_towards_middle, ring, tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from blending_nerf_ns.editing import METRICS, EditTraining
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.rendering.aside import Aside
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training.editing import METRICS, EditTraining
+from blending_nerf_ns.training.team import Team
 
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2"}
 DRAWN = {"sample_boxes", "_draw_number"}

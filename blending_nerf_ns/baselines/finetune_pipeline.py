@@ -15,16 +15,16 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from typing_extensions import Annotated
 
-from blending_nerf_ns.adopting import adopt_base
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel, FinetunedModelConfig
 from blending_nerf_ns.baselines.finetuning import FinetuneGuidanceConfig, FinetuneTraining
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import load_base_state
-from blending_nerf_ns.checkpoints import load_whole
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.loss_record import record_step, rewind
-from blending_nerf_ns.progress import StageBar, write_stage_times
-from blending_nerf_ns.schedule import exponential, set_rate
+from blending_nerf_ns.runs.adopting import adopt_base
+from blending_nerf_ns.runs.checkpoints import load_whole
+from blending_nerf_ns.training.loss_record import record_step, rewind
+from blending_nerf_ns.training.progress import StageBar, write_stage_times
+from blending_nerf_ns.training.schedule import exponential, set_rate
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide

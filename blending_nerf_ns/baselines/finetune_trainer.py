@@ -12,14 +12,14 @@ from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.adopting import adopt_resumed_run, flags_given, rates_kept
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
 from blending_nerf_ns.bases.placement import check_still_its_capture
-from blending_nerf_ns.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
-from blending_nerf_ns.loss_record import inherit
-from blending_nerf_ns.run_config import RunConfig
+from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept
+from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
+from blending_nerf_ns.runs.config_file import RunConfig
+from blending_nerf_ns.training.loss_record import inherit
 
 allow_nerfstudio_checkpoints()
 

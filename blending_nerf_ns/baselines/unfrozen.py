@@ -16,9 +16,9 @@ from blending_nerf_ns.bases.base import BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.bases.nerfacto import NerfactoBase
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
-from blending_nerf_ns.profiling import Timed, untimed
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.rendering.compositing import BlendedPixels
+from blending_nerf_ns.training.profiling import Timed, untimed
 
 
 @dataclass

@@ -10,8 +10,8 @@ from typing import Literal, Optional, Tuple
 import tyro
 from typing_extensions import Annotated
 
-from blending_nerf_ns.atomic import writable
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.atomic import writable
 
 
 @dataclass(frozen=True)

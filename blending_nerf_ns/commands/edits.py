@@ -24,7 +24,7 @@ from blending_nerf_ns.edits.file import FORMAT, SUFFIX, load_edit, read_edit_hea
 from blending_nerf_ns.edits.layer import LayerInfo, unpack
 from blending_nerf_ns.edits.layers import new_id
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.look import Look, write_look
+from blending_nerf_ns.runs.look import Look, write_look
 
 Run = Annotated[Path, tyro.conf.Positional]
 

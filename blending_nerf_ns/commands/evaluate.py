@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from typing_extensions import Annotated
 
-from blending_nerf_ns.atomic import replacing, writable
 from blending_nerf_ns.reporting.options import ReportOptions
+from blending_nerf_ns.runs.atomic import replacing, writable
 
 JSON, PAGE, FOLDER = "report.json", "report.html", "evaluation"
 

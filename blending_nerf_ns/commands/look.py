@@ -14,7 +14,7 @@ from typing_extensions import Annotated
 from blending_nerf_ns.commands.run_layers import layers_table, open_run
 from blending_nerf_ns.edits.layer import LayerInfo, find_layer
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.look import FILE, Look, write_look
+from blending_nerf_ns.runs.look import FILE, Look, write_look
 
 
 def look(

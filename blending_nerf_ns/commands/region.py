@@ -17,11 +17,11 @@ from rich.table import Table
 from tqdm import tqdm
 from typing_extensions import Annotated
 
-from blending_nerf_ns.atomic import writable
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.edits.region import SMALLEST_RESOLUTION
 from blending_nerf_ns.errors import BlendingNerfError, naming_flags_as
 from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.runs.atomic import writable
 
 FILE, SHEET, REPORT = "region.safetensors", "region_overlay.png", "region.json"
 
@@ -73,7 +73,7 @@ def show_region(
     from blending_nerf_ns.localization.file import save_region
     from blending_nerf_ns.localization.keeping import Search, keep_region
     from blending_nerf_ns.localization.views import even_cameras
-    from blending_nerf_ns.sheet import contact_sheet
+    from blending_nerf_ns.reporting.sheet import contact_sheet
 
     console, started = Console(), time.perf_counter()
     for name, value, least in (

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from blending_nerf_ns.bases.checkpoint import read_content
 from blending_nerf_ns.bases.weights import fingerprint
-from blending_nerf_ns.checkpoints import newest_whole_step, write_whole
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo, find_layer, pack, unpack
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.look import Look, read_look, shown_by
+from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_whole
+from blending_nerf_ns.runs.look import Look, read_look, shown_by
 
 MODELS = "nerfstudio_models"
 BASE, EDIT, FROZEN, EXTRA = "_model.base.", "_model.edit.", "_model.layers.frozen.", "_extra_state"

@@ -5,7 +5,7 @@ from importlib import import_module
 
 MODULES = (
     "nerfstudio.scripts.train",
-    "blending_nerf_ns.preparing",
+    "blending_nerf_ns.training.preparing",
     "blending_nerf_ns.guidance.clip",
     "blending_nerf_ns.reporting.build",
     "blending_nerf_ns.reporting.page",

@@ -12,10 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, Workplace
 from blending_nerf_ns.comparing.perfect import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.atomic import replacing
 
 FORMAT = "blending-nerf table 1"
 

@@ -10,7 +10,6 @@ from typing import Dict, List, Tuple
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
@@ -27,6 +26,7 @@ from blending_nerf_ns.demo.commands import environment
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.reporting.subject import parse_masks, read_polygons
 from blending_nerf_ns.reporting.workbench import read_prompts
+from blending_nerf_ns.runs.atomic import replacing
 
 MODELS = "nerfstudio_models"
 DONE = "done.json"

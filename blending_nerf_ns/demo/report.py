@@ -20,7 +20,7 @@ from blending_nerf_ns.demo.measure import (
     psnr_outside,
 )
 from blending_nerf_ns.procedural.scene import Scene
-from blending_nerf_ns.sheet import contact_sheet
+from blending_nerf_ns.reporting.sheet import contact_sheet
 
 PICTURES = ("rgb", "original", "region", "added", "removed", "changed")
 """Outputs that are measured and shown."""

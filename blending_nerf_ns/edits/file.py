@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.edit import Edit, build_edit
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.atomic import replacing
 
 FORMAT = "blending-nerf edit 1"
 SUFFIX = ".edit.safetensors"

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from blending_nerf_ns.profiling import Timed, untimed
+from blending_nerf_ns.training.profiling import Timed, untimed
 
 Result = TypeVar("Result")
 

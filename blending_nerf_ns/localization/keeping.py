@@ -15,7 +15,6 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
-from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance import embedded
@@ -23,6 +22,7 @@ from blending_nerf_ns.localization.build import FoundRegion, warn_global
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region, read_metadata, save_region
 from blending_nerf_ns.localization.masks import mask_files
+from blending_nerf_ns.runs.atomic import replacing
 
 SEARCH = 9
 """Raise it where the search itself is changed: what an earlier version kept is then not taken any more."""

@@ -19,7 +19,6 @@ from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.evaluation.masks import Room, with_room
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
 from blending_nerf_ns.guidance.clip import check_names
-from blending_nerf_ns.loss_record import read_losses
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import Judge, load_judge, same_model
@@ -43,6 +42,7 @@ from blending_nerf_ns.reporting.subject import (
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
 from blending_nerf_ns.reporting.views import Views, novel_views, photo_views, spread
 from blending_nerf_ns.reporting.workbench import IN_REGION, MOST_POINTS, Bench, Measured, every_nth, read_prompts
+from blending_nerf_ns.training.loss_record import read_losses
 
 FORMAT = "blending-nerf report 1"
 REPORT_MEMORY = 2 << 30

@@ -15,7 +15,6 @@ from torch import Tensor
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.bases.placement import check_still_its_capture
-from blending_nerf_ns.checkpoints import newest_whole_step
 from blending_nerf_ns.commands.run_layers import run_folder
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.edits.edit import Edit
@@ -24,6 +23,7 @@ from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
 from blending_nerf_ns.reporting.judge import JudgeConfig
 from blending_nerf_ns.reporting.layers import ANYTHING, joined_texts, shown_layers
+from blending_nerf_ns.runs.checkpoints import newest_whole_step
 
 ReportedModel = Union[BlendingModel, FinetunedModel]
 """Models that a report can be made of."""

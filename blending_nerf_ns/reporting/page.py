@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from blending_nerf_ns.model import AMOUNTS
-from blending_nerf_ns.overlay import region_overlay
+from blending_nerf_ns.rendering.overlay import region_overlay
 from blending_nerf_ns.reporting.build import Report
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.plots import by_layer, loss_plot, sweep_plot
+from blending_nerf_ns.reporting.sheet import as_picture
 from blending_nerf_ns.reporting.style import STYLE
 from blending_nerf_ns.reporting.views import spread
-from blending_nerf_ns.sheet import as_picture
 
 Content = Mapping[str, Any]
 ROOMS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerText
 
-from blending_nerf_ns.session import Session
+from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.viewer.folder import Folder
 
 

@@ -11,7 +11,7 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement, View
 from torch import nn
 from viser import GuiButtonHandle, GuiEvent, GuiInputHandle
 
-from blending_nerf_ns.session import Session
+from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.viewer.edit_folder import EditFolder
 from blending_nerf_ns.viewer.files_folder import FilesFolder
 from blending_nerf_ns.viewer.folder import Folder

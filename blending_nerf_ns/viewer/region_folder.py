@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerSlider, ViewerText
 
-from blending_nerf_ns.session import Session
+from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.viewer.folder import Folder
 
 

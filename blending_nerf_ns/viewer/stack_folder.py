@@ -9,7 +9,7 @@ from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, View
 
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
-from blending_nerf_ns.session import Session
+from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.viewer.folder import Folder
 
 SHOWN = {"add": "density that the edit grew", "remove": "density it took away", "change": "colour it replaced"}

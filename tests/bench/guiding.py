@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.guidance.clip import load_clip
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.team import Team
 
 from .scene import BenchScene, put_ball
 

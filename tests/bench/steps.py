@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.stack import fold_edits, sample_edit
 from blending_nerf_ns.rendering.folding import pixels_of
-from blending_nerf_ns.view_pool import render_view
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.view_pool import render_view
 
 from .guiding import make_guiding
 from .scene import BenchScene

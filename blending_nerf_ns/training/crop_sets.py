@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from blending_nerf_ns.guidance.crops import as_image, crop, sample_boxes
-from blending_nerf_ns.view_pool import CropSet, GuidanceView
+from blending_nerf_ns.training.view_pool import CropSet, GuidanceView
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide

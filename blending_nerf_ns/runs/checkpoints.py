@@ -11,9 +11,9 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import nn
 
-from blending_nerf_ns.atomic import replacing
 from blending_nerf_ns.bases.checkpoint import steps_in
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.atomic import replacing
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import Trainer

@@ -12,12 +12,12 @@ from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.file import SUFFIX, load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.look import look_of, write_look
 from blending_nerf_ns.rendering.blending import AS_TRAINED
+from blending_nerf_ns.runs.look import look_of, write_look
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
-    from blending_nerf_ns.session import Session
+    from blending_nerf_ns.steering.session import Session
 
 
 class SessionLayers:

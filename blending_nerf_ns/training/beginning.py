@@ -16,8 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from blending_nerf_ns.crop_sets import place_crops
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.edits.field import EditField
 from blending_nerf_ns.edits.seeds import Seed, seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.solids import voxel_positions
@@ -26,6 +24,8 @@ from blending_nerf_ns.guidance.frames import share_of_frames
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
 from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
 from blending_nerf_ns.rendering.shading import mean_light, shading
+from blending_nerf_ns.training.crop_sets import place_crops
+from blending_nerf_ns.training.editing import EditTraining
 
 START_VIEWS = 6
 """Views on which a colour and a removal are tried."""

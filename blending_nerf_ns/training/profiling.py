@@ -13,7 +13,7 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
 
-from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.runs.atomic import replacing
 
 FILE = "profile.json"
 OTHER = "other"

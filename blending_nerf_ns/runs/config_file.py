@@ -10,7 +10,7 @@ import yaml
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.atomic import replacing
+from blending_nerf_ns.runs.atomic import replacing
 
 
 @dataclass

@@ -7,7 +7,6 @@ from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
-from blending_nerf_ns.crop_sets import CROP_SETS, crop_set, place_crops
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.guidance.chunks import bytes_per_ray, free_memory, rays_of_chunk
@@ -17,9 +16,10 @@ from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, glob
 from blending_nerf_ns.guidance.precision import precision_errors
 from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
-from blending_nerf_ns.profiling import Timed, untimed
-from blending_nerf_ns.team import Team
-from blending_nerf_ns.view_pool import GuidanceView, ViewPool
+from blending_nerf_ns.training.crop_sets import CROP_SETS, crop_set, place_crops
+from blending_nerf_ns.training.profiling import Timed, untimed
+from blending_nerf_ns.training.team import Team
+from blending_nerf_ns.training.view_pool import GuidanceView, ViewPool
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide

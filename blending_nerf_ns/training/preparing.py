@@ -9,17 +9,17 @@ import torch
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.beginning import choose_start
-from blending_nerf_ns.checking import check_region, room_hint
-from blending_nerf_ns.clearing import clear_surroundings, takes_along
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.localization.views import FrozenScene
-from blending_nerf_ns.loss_record import rewind
 from blending_nerf_ns.model import BlendingModel
-from blending_nerf_ns.team import Team
+from blending_nerf_ns.training.beginning import choose_start
+from blending_nerf_ns.training.checking import check_region, room_hint
+from blending_nerf_ns.training.clearing import clear_surroundings, takes_along
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.loss_record import rewind
+from blending_nerf_ns.training.team import Team
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide

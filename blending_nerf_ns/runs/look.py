@@ -11,10 +11,10 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.atomic import replacing, take_over
 from blending_nerf_ns.edits.layer import LayerInfo, looking_as
 from blending_nerf_ns.edits.layers import Layers
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.atomic import replacing, take_over
 
 FILE = "look.json"
 FORMAT = "blending-nerf look 1"

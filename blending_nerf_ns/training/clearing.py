@@ -19,9 +19,9 @@ from nerfstudio.cameras.cameras import Cameras
 from scipy import ndimage
 from torch import Tensor
 
-from blending_nerf_ns.editing import EditTraining
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.view_pool import render_view
+from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.view_pool import render_view
 
 CLEARING_VIEWS = 6
 """Guidance views that are looked at."""

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 import torch
 
-from blending_nerf_ns.clearing import takes_along
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
-from blending_nerf_ns.edits.history import History, Snapshot
 from blending_nerf_ns.edits.layer import looking_as
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import AMOUNTS
-from blending_nerf_ns.session_layers import SessionLayers
-from blending_nerf_ns.settling import Watch
-from blending_nerf_ns.standing import Words, words_of
+from blending_nerf_ns.steering.history import History, Snapshot
+from blending_nerf_ns.steering.layers import SessionLayers
+from blending_nerf_ns.steering.standing import Words, words_of
+from blending_nerf_ns.training.clearing import takes_along
+from blending_nerf_ns.training.settling import Watch
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -234,7 +234,7 @@ class Session:
 
     def make_room(self) -> None:
         """The region has the room that the operations of now can use, unless the user or a file has said another, or it was looked
-        at (`clearing.py`)."""
+        at (`training/clearing.py`)."""
         operations = self._pipeline.config.operations
         shape = self._model.edit.region.shape
         looked_at = (shape.attached or shape.margin_over_surfaces) and takes_along(self.region, operations)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from blending_nerf_ns.atomic import replacing, take_over
+from blending_nerf_ns.runs.atomic import replacing, take_over
 
 FILE = "losses.jsonl"
 NO_LOSS = "nothing"
