@@ -1,43 +1,33 @@
 """nerfstudio's pipeline: stages (base, region, edit), checkpoints, and the panel that the viewer shows."""
 
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, cast
+from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, cast
 
 import torch
-import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
-from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
-from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch import Tensor
-from typing_extensions import Annotated
 
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit
-from blending_nerf_ns.edits.layer import OPERATIONS
-from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.config import GuidanceConfig
-from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region
-from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
+from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.pipeline_config import (
+    BlendingPipelineConfig as BlendingPipelineConfig,  # older config.yml name it here
+)
 from blending_nerf_ns.runs.adopting import adopt_base
 from blending_nerf_ns.runs.checkpoints import load_whole
 from blending_nerf_ns.runs.look import apply_look, read_look
 from blending_nerf_ns.steering.session import Session
-from blending_nerf_ns.steering.standing import Standing, words_of
 from blending_nerf_ns.training.checking import check_edit, check_place, transparency_hint
-from blending_nerf_ns.training.editing import EditTraining
-from blending_nerf_ns.training.loss_record import record_step
-from blending_nerf_ns.training.preparing import Preparation
+from blending_nerf_ns.training.in_work import EditInWork
 from blending_nerf_ns.training.profiling import Profile
 from blending_nerf_ns.training.progress import StageClock
 from blending_nerf_ns.training.schedule import exponential, set_rate
-from blending_nerf_ns.training.settling import Settling
 from blending_nerf_ns.training.team import present_team
 
 SAVE_EVERY = 100
@@ -51,60 +41,6 @@ WAITS = (
 )
 VIEWER_MEMORY = 1 << 28
 """Bytes for the base's last pictures where a viewer is: some 200,000 rays of the small config."""
-
-
-@dataclass
-class BlendingPipelineConfig(VanillaPipelineConfig):
-    """Which base, which words, which region, how hard."""
-
-    _target: Type = field(default_factory=lambda: BlendingPipeline)
-    """Target class to instantiate."""
-    model: BlendingModelConfig = field(default_factory=BlendingModelConfig)
-    """The base and the editable field."""
-    base_run: Optional[Path] = None
-    """config.yml of a finished nerfacto run to edit. Without it the base is trained first. A config.yml is YAML that
-    can run code: name only runs that you trust."""
-    base_steps: int = 1500
-    """Steps of the base's training, where it is trained here."""
-    edit_steps: int = 600
-    """Steps of the edit's training."""
-    source_text: str = ""
-    """What is there now: "a wooden chair"."""
-    target_text: str = ""
-    """What it should become: "a blue chair"."""
-    operations: Tuple[Literal["add", "remove", "change"], ...] = OPERATIONS
-    """What the edit may do: add density, remove density, change colour."""
-    edits: Tuple[Path, ...] = ()
-    """Finished edits (`*.edit.safetensors`) of this base that come first, the lowest first: this one is made on top."""
-    edits_of_any_base: bool = False
-    """Take edits of another base than this too; their regions may lie elsewhere."""
-    region: RegionConfig = field(default_factory=RegionConfig)
-    """Where the edit may act."""
-    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
-    """What pulls it towards the target text."""
-    judge_model: str = ""
-    """open_clip model, or "embedded", by which ns-eval also scores the edit's direction; empty: none, and ns-eval needs no
-    weights. It should not be the one that guides."""
-    judge_pretrained: Optional[str] = None
-    """Its pretrained tag or a local path of weights."""
-    base_final_rate: float = 0.1
-    """The base's learning rates fall by this factor over its stage."""
-    edit_final_rate: float = 0.1
-    """The edit's learning rate falls by this factor over its stage."""
-    profile: bool = False
-    """Say where a step's time goes, at the end of the edit and in profile.json."""
-    seed: int = 0
-    """Seed of the edit's views, crops and backgrounds."""
-    run_dir: Annotated[Optional[Path], tyro.conf.Suppress] = None
-    """The run's folder; set by the trainer's configuration."""
-    resumed: Annotated[bool, tyro.conf.Suppress] = False
-    """Whether a checkpoint is about to be loaded; set by the trainer."""
-    resumed_look: Annotated[Optional[Path], tyro.conf.Suppress] = None
-    """The folder of the run that is resumed, where its look was said after its checkpoint; set by the trainer."""
-    interactive: Annotated[bool, tyro.conf.Suppress] = False
-    """Whether a viewer is there to start an edit, and the run waits for it; set by the trainer."""
-    steered: Annotated[bool, tyro.conf.Suppress] = False
-    """Whether a viewer is there to pause an edit, also where the run ends with it; set by the trainer."""
 
 
 class BlendingPipeline(VanillaPipeline):
@@ -133,31 +69,31 @@ class BlendingPipeline(VanillaPipeline):
         self.team = present_team()
         super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)  # of one: nothing is wrapped in DDP
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
-        self.standing = Standing(config)
-        self.describe()
+        photos = cast(InputDataset, self.datamanager.train_dataset)
+        self.clock = StageClock(self.team.leads)
+        self.work = EditInWork(config, self.model, photos, self.team, self.clock, self.progress)
+        self.settling = self.work.settling  # a module: it travels with the checkpoints
+        self.standing = self.work.standing  # likewise
+        self.work.describe()
         if test_mode == "val":
-            self._say(self.model.implementations)
-            photo = cast(InputDataset, self.datamanager.train_dataset).get_image_float32(0)
-            if run is None and (hint := transparency_hint(photo, config.model.base.background_color)):
-                self._say(hint, style="bold yellow")
+            self.team.say(self.model.implementations)
+            background = config.model.base.background_color
+            if run is None and (hint := transparency_hint(photos.get_image_float32(0), background)):
+                self.team.say(hint, style="bold yellow")
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
             self._freeze_base()
-            self._say(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
-        self.editing: Optional[EditTraining] = None
-        self.settling = Settling(config.guidance)
+            self.team.say(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
         self.profile = Profile(self.model.device) if config.profile and test_mode == "val" else None
+        self.work.profile = self.profile
         if self.team.size > 1:  # each process drew weights of its own
             state = self.team.take_from_leader(self.model.state_dict(), self.model.device)
             self.model.layers.make_room(state, "layers.")
             self.model.load_state_dict(state)
-        photos = cast(InputDataset, self.datamanager.train_dataset)
         if test_mode == "val" and not config.resumed and config.edit_steps > 0 and config.target_text.strip():
             check_place(config, photos.image_filenames, self.model.scene)
-        self._preparation = Preparation(config, self.model, photos, self.team, self.model.device)
         self._grad_scaler = grad_scaler
-        self.clock = StageClock(self.team.leads)
         self.trainer: Any = None
         """Set when training begins; None where there is none, as in ns-viewer."""
         self.last_step: Optional[int] = None
@@ -180,28 +116,18 @@ class BlendingPipeline(VanillaPipeline):
         """What the next training step works on."""
         if not bool(self.model.base_frozen):
             return "base"
-        return "edit" if not self.edit_done and self.standing.running else "done"
-
-    @property
-    def edit_end(self) -> int:
-        """Steps after which the edit is done: all of its stage, or fewer where it has settled."""
-        return self.settling.end(self.config.edit_steps)
-
-    @property
-    def edit_done(self) -> bool:
-        """Whether all of the edit's steps are behind."""
-        return int(self.progress[1]) >= self.edit_end
+        return "edit" if not self.work.is_done and self.standing.running else "done"
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to train now: the edit is done, stands, or could not be prepared."""
-        return self.stage != "base" and (self.stage == "done" or self.editing is None)
+        return self.stage != "base" and (self.stage == "done" or self.work.training is None)
 
     @property
     def steps_left(self) -> int:
         """Training steps until the edit is done."""
         base = 0 if bool(self.model.base_frozen) else self.config.base_steps - int(self.progress[0])
-        return max(0, base) + max(0, self.edit_end - int(self.progress[1]))
+        return max(0, base) + max(0, self.work.end - self.work.done)
 
     def get_train_loss_dict(self, step: int) -> Tuple[Any, Dict[str, Tensor], Dict[str, Tensor]]:
         """One step of the stage that is on; where there is one: not while it is `idle`."""
@@ -210,19 +136,9 @@ class BlendingPipeline(VanillaPipeline):
             outputs = self.model.base(ray_bundle)
             metrics = self.model.base.get_metrics_dict(outputs, batch)
             return outputs, self.model.base.get_loss_dict(outputs, batch, metrics), metrics
-        assert self.editing is not None
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
-        with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
-            done, steps = int(self.progress[1]), self.config.edit_steps
-            losses, metrics = self.editing.step(done, self.settling.share(done, steps), scale)
-        moved = losses.pop("nothing")
-        gain = torch.tensor(metrics["similarity"] - metrics["similarity_before"], device=self.device)
-        losses = self.team.mean({**losses, "gain": gain})
-        if self.settling.follow(done + 1, steps, float(losses.pop("gain"))):
-            self._say(f"The similarity has settled: the edit ends after {self.edit_end} of {steps} steps.")
-        if self.team.leads:
-            record_step(self.config.run_dir, self.model.edit.info.id, int(self.progress[1]), {**losses, **metrics})
-        return {}, {**losses, "nothing": moved}, metrics  # type: ignore[return-value]
+        losses, metrics = self.work.step(scale)
+        return {}, losses, metrics  # type: ignore[return-value]
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Prepare each step and book it; the base's own callbacks end when it is frozen."""
@@ -248,14 +164,12 @@ class BlendingPipeline(VanillaPipeline):
         self.model.wishes.grant()
         self.session.run_errand()
         if self.stage == "edit":
-            if self.editing is None:
-                if not self.session.attempt(self.prepare_edit):
+            if self.work.training is None:
+                if not self.session.attempt(self.work.prepare):
                     return
                 self.trainer.save_checkpoint(max(step - 1, 0))
-            done = int(self.progress[1])
-            self.clock.begin("Edit", self.edit_end, done)
-            share = self.settling.share(done, self.config.edit_steps)
-            set_rate(optimizers["edit_field"], exponential(share, 1, self.config.edit_final_rate))
+            self.clock.begin("Edit", self.work.end, self.work.done)
+            set_rate(optimizers["edit_field"], exponential(self.work.share, 1, self.config.edit_final_rate))
             if self.profile is not None:
                 self.profile.begin_step()
 
@@ -268,19 +182,19 @@ class BlendingPipeline(VanillaPipeline):
                 self._end_stage("base")
                 self._freeze_base()
                 self.save()  # hours of work: what comes next may fail for a word
-        elif self.stage == "edit" and self.editing is not None:
-            self.progress[1] += 1
+        elif self.stage == "edit" and self.work.training is not None:
+            self.work.count()
             self._rests = ""
-            self.clock.step(self.edit_end, similarity=self.editing.shown["similarity"])
+            self.clock.step(self.work.end, similarity=self.work.training.shown["similarity"])
             if self.profile is not None:
                 self.profile.end_step()
-            if self.edit_done:
+            if self.work.is_done:
                 self._end_stage("edit")
-            elif int(self.progress[1]) % SAVE_EVERY == 0:
+            elif self.work.done % SAVE_EVERY == 0:
                 self.save()
         if self.stage != "done":
             return
-        if self.session.waits or (self.session.steered and not self.edit_done):
+        if self.session.waits or (self.session.steered and not self.work.is_done):
             self._rest()
         else:
             self.trainer.stop_training = True  # nerfstudio's loop would go on to the last step
@@ -308,9 +222,9 @@ class BlendingPipeline(VanillaPipeline):
         if self.clock.runs:
             self._end_stage("edit")
         saved = self.save()
-        why = DONE if self.edit_done else WAITS
+        why = DONE if self.work.is_done else WAITS
         if saved and why != self._rests:  # it also wakes for a moment to save what was moved
-            self._say(why)
+            self.team.say(why)
         self._rests = why if saved else ""
         self.trainer.training_state = "paused"
 
@@ -322,7 +236,7 @@ class BlendingPipeline(VanillaPipeline):
             for path in self.config.edits:
                 edit = load_edit(path, base, self.config.edits_of_any_base, self.model.device.type == "cuda")
                 self.model.layers.add(edit)
-                self._say(f"Layer {edit.info.name!r} from {path}.")
+                self.team.say(f"Layer {edit.info.name!r} from {path}.")
 
     def _after_training(self, step: int) -> None:
         if self.clock.runs:
@@ -330,106 +244,37 @@ class BlendingPipeline(VanillaPipeline):
 
     def _end_stage(self, name: str) -> None:
         if name == "edit":
-            self.clock.times["edit_steps"] = int(self.progress[1])
+            self.clock.times["edit_steps"] = self.work.done
         self.clock.end(name, self.config.run_dir)
         if self.team.leads and self.profile is not None and self.profile.steps:
             self.profile.report(self.config.run_dir)
 
     # -- the edit in work ---------------------------------------------------------------------------------------
 
-    @property
-    def texts(self) -> Tuple[str, str]:
-        """What is there now, and what it should become."""
-        return self.config.source_text, self.config.target_text
-
     def take_texts(self, source: str, target: str) -> None:
-        """Guide towards other words from the next step on; an edit that is done stays what it is until it is started again."""
-        if self.editing is not None:
-            self.editing.set_texts(source, target)
-        self.config.source_text, self.config.target_text = source, target
-        if not self.edit_done:
-            self.describe()
-            self.settling.restart()
-            if self.editing is not None:
-                self._settle_where_nothing_is_left()
+        """Guide towards other words from the next step on, and in what is saved."""
+        self.work.take_texts(source, target)
         if self.trainer is not None:
             self.trainer.save_config()
 
-    def describe(self) -> None:
-        """The edit in work is made by the words that are asked for now."""
-        self.model.describe(*self.standing.words)
-
     def restart_edit(self, at: int = 0) -> None:
         """The edit's training stands at this step of its stage, with a fresh optimiser."""
-        self.progress[1] = at
-        self.editing = None
-        self.settling.restart()
+        self.work.restart(at)
         if bool(self.model.base_frozen):
             self.clock.drop()
         self.model.version += 1
         if self.trainer is not None:
             self.trainer.optimizers.optimizers["edit_field"].state.clear()
 
-    def find_region(self) -> None:
-        """Find the region of the edit in work and spread its field over it."""
-        self.clock.times["region_seconds"] = self._preparation.find_region()
-
-    def prepare_edit(self) -> None:
-        """Find the region unless there is one, and get the guidance ready."""
-        self._preparation.load_guide()
-        if not bool(self.model.edit_ready):
-            if self.team.leads:
-                self.find_region()
-            self._preparation.follow_leader()
-        started = time.perf_counter()
-        editing = self._preparation.training(int(self.progress[1]))
-        self.clock.times["start_seconds"] = time.perf_counter() - started
-        editing.timed = self.profile or editing.timed
-        self.editing = editing
-        self._settle_where_nothing_is_left()
-
-    def _settle_where_nothing_is_left(self) -> None:
-        if self.model.nothing_to_learn and self.settling.settle(int(self.progress[1])):
-            self._say(f"All is removed, which is all that this edit may do: it ends after {self.edit_end} steps.")
-
-    def _take_resumed(self) -> None:
-        """A resume may have been given other words: an edit that was done by the old ones is not done by these."""
-        if self.standing.goes_on(words_of(self.model.edit.info), self.session.waits):
-            if not self.edit_done:
-                self.describe()
-            return
-        self.describe()
-        if not bool(self.model.edit_ready):
-            return
-        if self.edit_done:
-            self.progress[1] = 0
-            self._say("The edit was done, by other words: it is trained another round, in the region that it has.")
-        self.session.make_room()
-        self.settling.restart()
-
-    def _say(self, text: str, style: Optional[str] = None) -> None:
-        """Print what all processes know, once."""
-        if self.team.leads:
-            CONSOLE.print(text, style=style, markup=False)
-
     def get_average_eval_image_metrics(
         self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False
     ) -> Any:
         """nerfstudio's, with what a judge says where one is configured."""
         if self.config.judge_model:
-            from blending_nerf_ns.guidance.clip import load_clip
-            from blending_nerf_ns.reporting.judge import EditScore
-            from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
+            from blending_nerf_ns.reporting.eval_score import score_of
 
-            self.model.score, shown = None, []
-            try:
-                shown = shown_layers(self.model)
-            except BlendingNerfError:
-                if self.trainer is None:  # in training there is an edit later
-                    raise
-            if shown:
-                clip = load_clip(self.config.judge_model, self.config.judge_pretrained, str(self.device))
-                self.model.score = EditScore(clip, *joined_texts([edit.info for edit in shown]))
+            model, pretrained = self.config.judge_model, self.config.judge_pretrained
+            self.model.score = score_of(self.model, model, pretrained, expected=self.trainer is None)
         return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
@@ -443,8 +288,8 @@ class BlendingPipeline(VanillaPipeline):
             self.model.freeze_base()
         training = self.test_mode == "val"
         look = read_look(self.config.resumed_look if training else self.config.run_dir)
-        if training:
-            self._take_resumed()
+        if training and self.work.take_resumed(self.session.waits):
+            self.session.make_room()
         if look is not None:
             apply_look(look, self.model.layers)
             self.session.layers.fade = look.fade

@@ -17,7 +17,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
-from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
+from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
 from blending_nerf_ns.runs.config_file import RunConfig

@@ -30,7 +30,7 @@ from localiser.scenes import Puzzle, make_puzzle
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.localization.clipseg import load_clipseg
 from blending_nerf_ns.method_configs.blending_nerf import blending_nerf_cpu  # pyright: ignore[reportMissingImports]
-from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
 WORDINGS: Dict[str, Callable[[Puzzle], str]] = {
     "a red ball": lambda p: p.text,

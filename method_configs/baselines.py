@@ -17,7 +17,7 @@ from blending_nerf_ns.baselines.finetuning import FinetuneGuidanceConfig
 from blending_nerf_ns.baselines.resampled import ResampledModelConfig
 from blending_nerf_ns.baselines.unfrozen import UnfrozenModelConfig
 from blending_nerf_ns.model import BlendingModelConfig
-from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
 from .blending_nerf import blending_nerf, blending_nerf_cpu
 

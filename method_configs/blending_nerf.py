@@ -12,7 +12,7 @@ from blending_nerf_ns.edits.field import EditFieldConfig
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import BlendingModelConfig
-from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.trainer import BlendingTrainerConfig
 
 

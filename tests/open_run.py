@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
+from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.training.settling import Watch
 from method_configs.blending_nerf import blending_nerf_cpu
 
@@ -46,12 +47,12 @@ def open_pipeline(
 def done_pipeline(capture: Path) -> BlendingPipeline:
     """An edit in a box that had settled after 20 steps, and is done."""
     pipeline = open_pipeline(capture)
-    pipeline.find_region()
+    pipeline.work.find_region()
     with torch.no_grad():
         pipeline.model.edit.field.shape_head.bias.fill_(1.0)
-    pipeline.settling.watch = Watch(settled=20)
-    pipeline.progress[1] = pipeline.edit_end
-    assert pipeline.edit_done and int(pipeline.progress[1]) < STEPS
+    pipeline.work.settling.watch = Watch(settled=20)
+    pipeline.progress[1] = pipeline.work.end
+    assert pipeline.work.is_done and int(pipeline.progress[1]) < STEPS
     return pipeline
 
 

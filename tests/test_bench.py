@@ -20,7 +20,7 @@ from bench.table import Figure, show, write
 from bench.timing import Timings, growth, in_turns
 from bench.views import measure_views
 
-from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
 ROUNDS = 2
 CPU = torch.device("cpu")

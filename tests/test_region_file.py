@@ -23,7 +23,7 @@ from blending_nerf_ns.localization.build import FoundRegion
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import load_region, save_region
 from blending_nerf_ns.localization.keeping import Search, keep_region
-from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.training.preparing import Preparation
 from blending_nerf_ns.training.team import present_team
 

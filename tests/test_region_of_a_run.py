@@ -58,8 +58,8 @@ def test_a_region_has_room_once_its_edit_may_add(done: BlendingPipeline) -> None
 
 def test_what_a_removal_was_seen_to_take_along_it_takes_until_it_may_do_more(capture: Path) -> None:
     pipeline = open_pipeline(capture, "an empty floor", ("remove",))
-    pipeline.find_region()
-    pipeline.prepare_edit()
+    pipeline.work.find_region()
+    pipeline.work.prepare()
     assert margin_of(pipeline) == pytest.approx(0.05), "a box spares nothing: there is nothing to look at"
     for left in (
         {"attached": True},
@@ -152,7 +152,7 @@ def test_the_field_of_an_edit_that_has_begun_stays_where_it_is(done: BlendingPip
 
 def test_an_edit_that_has_not_begun_follows_its_region(capture: Path) -> None:
     pipeline = open_pipeline(capture)
-    pipeline.find_region()
+    pipeline.work.find_region()
     narrow = field_box(pipeline)
     pipeline.session.cut_region(margin=0.3)
     assert grant(pipeline) == ""
@@ -171,7 +171,7 @@ def test_a_region_file_of_another_resolution_is_refused_with_both(capture: Path,
     save_region(region, tmp_path / "region.safetensors")
     pipeline = open_pipeline(capture)
     pipeline.config.region.source, pipeline.config.region.file = "file", tmp_path / "region.safetensors"
-    assert not pipeline.session.attempt(pipeline.find_region)
+    assert not pipeline.session.attempt(pipeline.work.find_region)
     said = pipeline.session.status.message
     assert "24 voxels" in said and "has 32" in said and "--resolution 24" in said
     assert not bool(pipeline.model.edit_ready)
@@ -184,7 +184,7 @@ def test_start_looks_where_the_panel_says(capture: Path) -> None:
     (start,) = [hook for element, hook in panel.Edit.hooks if element.name == "Start"]
     start(None)
     assert pipeline.config.region.source == "sphere"
-    pipeline.find_region()
+    pipeline.work.find_region()
     panel.Region._source.default_value = "box"
     start(None)
     assert pipeline.config.region.source == "sphere", "there is a region: none is looked for"

@@ -21,8 +21,8 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.reporting.build import choose_views, finite, trained_on
 from blending_nerf_ns.reporting.catalogue import METRICS
+from blending_nerf_ns.reporting.eval_score import EditScore
 from blending_nerf_ns.reporting.judge import (
-    EditScore,
     JudgeConfig,
     kinship,
     load_judge,

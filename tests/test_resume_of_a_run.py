@@ -39,17 +39,17 @@ def test_a_resume_by_other_words_is_trained_by_them(done: BlendingPipeline, capt
     state = done.state_dict()
     same = open_pipeline(capture)
     same.load_state_dict(state)
-    assert same.edit_done
+    assert same.work.is_done
     other = open_pipeline(capture, "a green ball")
     other.load_state_dict(state)
-    assert (int(other.progress[1]), other.edit_end) == (0, STEPS) and bool(other.model.edit_ready)
+    assert (int(other.progress[1]), other.work.end) == (0, STEPS) and bool(other.model.edit_ready)
     moved = open_pipeline(capture, resumed=True, file=capture / "region_that_has_gone.safetensors")
     moved.load_state_dict(state)
-    assert moved.edit_done, "the checkpoint has its region"
+    assert moved.work.is_done, "the checkpoint has its region"
     state["progress"] = torch.tensor([0, 7])
     half = open_pipeline(capture, "a green ball")
     half.load_state_dict(state)
-    assert (int(half.progress[1]), half.edit_end) == (7, STEPS), "what had settled had by other words"
+    assert (int(half.progress[1]), half.work.end) == (7, STEPS), "what had settled had by other words"
 
 
 def test_a_resume_stands_as_the_run_stood(done: BlendingPipeline, capture: Path) -> None:
@@ -57,11 +57,11 @@ def test_a_resume_stands_as_the_run_stood(done: BlendingPipeline, capture: Path)
     done.session.reset()
     done.session.undo()
     grant(done)
-    assert done.stage == "done" and done.texts[1] == "a green ball" and not done.session.running
+    assert done.stage == "done" and done.work.texts[1] == "a green ball" and not done.session.running
     state = deepcopy(done.state_dict())
     same = open_pipeline(capture, "a green ball")
     same.load_state_dict(state)
-    assert same.stage == "done" and same.edit_done and same.model.edit.info.target_text == "a blue ball", (
+    assert same.stage == "done" and same.work.is_done and same.model.edit.info.target_text == "a blue ball", (
         "nobody pressed Start"
     )
     done.session.reset()
@@ -81,7 +81,7 @@ def test_a_resume_stands_as_the_run_stood(done: BlendingPipeline, capture: Path)
     del state["standing._extra_state"]
     older = open_pipeline(capture)
     older.load_state_dict(state)
-    assert older.stage == "done" and older.edit_done and older.session.running
+    assert older.stage == "done" and older.work.is_done and older.session.running
 
 
 def test_a_resume_shows_the_runs_look(done: BlendingPipeline, capture: Path, tmp_path: Path) -> None:
@@ -113,7 +113,9 @@ def test_all_steps_are_taken_once_that_is_said(done: BlendingPipeline, capture: 
     resumed = open_pipeline(capture, resumed=True)
     resumed.config.guidance.stop_when_settled = False
     resumed.load_state_dict(done.state_dict())
-    assert not resumed.edit_done and resumed.edit_end == STEPS and resumed.steps_left == STEPS - int(done.progress[1])
+    assert (
+        not resumed.work.is_done and resumed.work.end == STEPS and resumed.steps_left == STEPS - int(done.progress[1])
+    )
 
 
 def test_a_text_that_wants_other_shades_gets_them(done: BlendingPipeline, capture: Path) -> None:
@@ -122,7 +124,7 @@ def test_a_text_that_wants_other_shades_gets_them(done: BlendingPipeline, captur
         resumed = open_pipeline(capture, "a zebra")
         resumed.config.guidance.weight_shading = weight
         resumed.load_state_dict(done.state_dict())
-        resumed.prepare_edit()
+        resumed.work.prepare()
         assert (resumed.model.edit.field.kept_light is not None) == kept
 
 

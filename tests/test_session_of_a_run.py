@@ -38,7 +38,7 @@ def test_other_words_leave_an_edit_done_until_it_is_started(done: BlendingPipeli
     done.session.pause()
     done.session.set_texts("a red ball", "a green ball")
     done.session.set_operations(("add", "change"))
-    assert grant(done) == "" and done.edit_done and done.stage == "done"
+    assert grant(done) == "" and done.work.is_done and done.stage == "done"
     info = done.model.edit.info
     assert (info.name, info.target_text, info.shown) == ("a blue ball", "a blue ball", Strengths(0.0, 0.0, 1.0)), (
         "as it was made"
@@ -48,7 +48,7 @@ def test_other_words_leave_an_edit_done_until_it_is_started(done: BlendingPipeli
     )
     done.session.start()
     grant(done)
-    assert (done.stage, int(done.progress[1]), done.edit_end) == ("edit", 0, STEPS), "all of another round"
+    assert (done.stage, int(done.progress[1]), done.work.end) == ("edit", 0, STEPS), "all of another round"
     info = done.model.edit.info
     assert (info.name, info.target_text, info.operations) == ("a green ball", "a green ball", ("add", "change"))
 
@@ -62,31 +62,31 @@ def test_what_is_asked_for_next_is_not_what_a_kept_layer_was_made_by(done: Blend
     assert (kept.source_text, kept.target_text, kept.operations) == ("a red ball", "a blue ball", ("change",))
     info = done.model.edit.info
     assert (info.target_text, info.operations) == ("a cube with a hat", ("add",)), "of the next one"
-    assert done.texts == ("a green cube", "a cube with a hat") and done.stage == "done", "which waits for Start"
+    assert done.work.texts == ("a green cube", "a cube with a hat") and done.stage == "done", "which waits for Start"
 
 
 def test_a_removal_that_is_done_stays_done_under_other_words(capture: Path) -> None:
     pipeline = open_pipeline(capture, "an empty floor", ("remove",))
-    pipeline.find_region()
+    pipeline.work.find_region()
     pipeline.model.edit.field.start_from_removal()
-    pipeline.prepare_edit()
+    pipeline.work.prepare()
     pipeline.progress[1] = 1
-    ends = pipeline.edit_end
+    ends = pipeline.work.end
     pipeline.take_texts("a ball", "an empty floor")
-    assert ends < pipeline.edit_end < STEPS / 2, "from now on: not all of its steps"
+    assert ends < pipeline.work.end < STEPS / 2, "from now on: not all of its steps"
 
 
 def test_an_undo_brings_back_what_had_settled_and_trains_nothing(done: BlendingPipeline) -> None:
     steps, bias = int(done.progress[1]), done.model.edit.field.shape_head.bias.clone()
     done.session.reset()
     grant(done)
-    assert int(done.progress[1]) == 0 and done.edit_end == STEPS
+    assert int(done.progress[1]) == 0 and done.work.end == STEPS
     done.session.start()
     grant(done)
     assert done.stage == "edit"
     done.session.undo()
     grant(done)
-    assert int(done.progress[1]) == done.edit_end == steps and done.stage == "done"
+    assert int(done.progress[1]) == done.work.end == steps and done.stage == "done"
     assert torch.allclose(done.model.edit.field.shape_head.bias, bias, atol=1e-3), "kept in half precision"
 
 
@@ -97,7 +97,7 @@ def test_an_undo_leaves_alone_how_an_edit_is_shown_and_called(done: BlendingPipe
     done.session.undo()
     grant(done)
     info = done.model.edit.info
-    assert done.edit_done and (info.name, info.visible, info.strengths.change) == ("mine", False, 0.3)
+    assert done.work.is_done and (info.name, info.visible, info.strengths.change) == ("mine", False, 0.3)
     assert info.target_text == "a blue ball"
 
 
@@ -106,9 +106,9 @@ def test_two_undos_are_two(done: BlendingPipeline) -> None:
         done.session.set_texts("a red ball", target)
         grant(done)
     done.session.undo()
-    assert grant(done) == "" and done.texts[1] == "a green ball"
+    assert grant(done) == "" and done.work.texts[1] == "a green ball"
     done.session.undo()
-    assert grant(done) == "" and done.texts[1] == "a blue ball"
+    assert grant(done) == "" and done.work.texts[1] == "a blue ball"
     done.session.undo()
     assert grant(done) == "undo: nothing to undo"
 
@@ -116,20 +116,20 @@ def test_two_undos_are_two(done: BlendingPipeline) -> None:
 def test_the_edit_in_work_is_deleted_and_not_trained_again(done: BlendingPipeline) -> None:
     done.model.edit.info = replace(done.model.edit.info, visible=False).with_strengths(change=0.3)
     done.progress[1] = 5  # in the middle
-    done.settling.restart()
+    done.work.settling.restart()
     done.clock.begin("Edit", STEPS, 5)
     assert done.stage == "edit"
     done.session.layers.delete(done.model.edit.info.id)
     grant(done)
     info = done.model.edit.info
     assert done.stage == "done" and not bool(done.model.edit_ready) and not done.clock.runs
-    assert info.visible and info.strengths == AS_TRAINED and done.texts == ("", ""), (
+    assert info.visible and info.strengths == AS_TRAINED and done.work.texts == ("", ""), (
         "nothing for a resume to make again"
     )
     done.session.undo()
     grant(done)
     assert int(done.progress[1]) == 5 and done.stage == "done" and done.model.edit.info.strengths.change == 0.3
-    assert done.texts == ("a red ball", "a blue ball")
+    assert done.work.texts == ("a red ball", "a blue ball")
 
 
 def test_a_new_layer_is_shown_as_it_is_trained_and_has_no_words_yet(done: BlendingPipeline) -> None:
@@ -139,7 +139,7 @@ def test_a_new_layer_is_shown_as_it_is_trained_and_has_no_words_yet(done: Blendi
     lower, upper = done.model.layers.all()
     assert (lower.info.visible, lower.info.strengths.change, lower.info.name) == (False, 0.3, "a blue ball")
     assert upper.info.visible and upper.info.strengths == AS_TRAINED
-    assert done.texts == ("", "") and done.stage == "done", "nothing for a resume to go on with"
+    assert done.work.texts == ("", "") and done.stage == "done", "nothing for a resume to go on with"
 
 
 def test_what_follows_a_deleted_edit_is_another(done: BlendingPipeline) -> None:
@@ -178,17 +178,17 @@ def test_a_done_edit_that_is_to_start_again_wakes_a_sleeping_run(done: BlendingP
 
 def test_words_that_mean_the_same_are_refused_in_the_middle_too(capture: Path) -> None:
     pipeline = open_pipeline(capture, "an empty floor", ("remove",))
-    pipeline.find_region()
-    pipeline.prepare_edit()
+    pipeline.work.find_region()
+    pipeline.work.prepare()
     pipeline.session.set_texts("a red ball", "a red ball")
     assert "mean the same to the guide" in grant(pipeline)
-    assert pipeline.texts == ("a red ball", "an empty floor")
+    assert pipeline.work.texts == ("a red ball", "an empty floor")
 
 
 def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.config.target_text = "a blue zzyzx"
-    assert pipeline.session.attempt(pipeline.prepare_edit)
+    assert pipeline.session.attempt(pipeline.work.prepare)
     assert "does not know 'zzyzx'" in pipeline.session.status.message, "at the start"
     pipeline.session.set_texts("a red ball", "a green flumph")
     assert "does not know 'flumph'" in grant(pipeline), "and when they are changed in the middle"
@@ -256,12 +256,12 @@ def test_a_second_click_on_delete_takes_no_other_layer(done: BlendingPipeline) -
 
 def test_an_empty_target_is_refused_whole(capture: Path) -> None:
     pipeline = open_pipeline(capture, "an empty floor", ("remove",))
-    pipeline.find_region()
+    pipeline.work.find_region()
     pipeline.model.edit.field.start_from_removal()
-    pipeline.prepare_edit()
+    pipeline.work.prepare()
     pipeline.session.set_texts("a red ball", " ")
     assert "prompts: " in grant(pipeline)
-    assert pipeline.texts == ("a red ball", "an empty floor") and pipeline.session.history.last is None
+    assert pipeline.work.texts == ("a red ball", "an empty floor") and pipeline.session.history.last is None
     assert pipeline.model.edit.info.target_text == "an empty floor"
 
 
@@ -269,7 +269,7 @@ def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -
     (tmp_path / "taken").mkdir()
     done.session.layers.save(done.model.edit.info.id, tmp_path / "taken")
     done.session.set_texts("a red ball", "a green ball")
-    assert "saving an edit" in grant(done) and done.texts[1] == "a green ball", "and what was asked next is done"
+    assert "saving an edit" in grant(done) and done.work.texts[1] == "a green ball", "and what was asked next is done"
 
 
 def test_a_gpu_that_is_full_is_said_where_somebody_waits(done: BlendingPipeline) -> None:

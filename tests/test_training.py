@@ -21,7 +21,7 @@ from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.rendering.overlay import region_overlay
 from blending_nerf_ns.runs.adopting import describe, flags_given, take_where_default
 from blending_nerf_ns.training.checking import check_edit, check_place, room_hint, transparency_hint

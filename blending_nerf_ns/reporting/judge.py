@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import torch
 from jaxtyping import Float
@@ -13,8 +13,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.directions import clip_direction_similarity
-from blending_nerf_ns.evaluation.text import manipulative_precision
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
 
 if TYPE_CHECKING:
@@ -174,29 +172,3 @@ def squared(pictures: Float[Tensor, "views height width 3"]) -> Float[Tensor, "v
     down, across = max(width - height, 0), max(height - width, 0)
     bars = (0, 0, across // 2, across - across // 2, down // 2, down - down // 2)
     return functional.pad(pictures, bars, value=BARS) if down or across else pictures
-
-
-class EditScore:
-    """What a judge says of one view, for `ns-eval`, which means over views: so do these figures.
-
-    Args:
-        clip: the judge.
-        source, target: texts of the edit.
-    """
-
-    def __init__(self, clip: ClipGuide, source: str, target: str) -> None:
-        self._clip = clip
-        self._source, self._target = (clip.encode_prompt(text) for text in (source, target))
-
-    @torch.no_grad()
-    def __call__(
-        self, original: Float[Tensor, "height width 3"], edited: Float[Tensor, "height width 3"]
-    ) -> Dict[str, float]:
-        """Direction similarity and manipulative precision of one view."""
-        pair = torch.stack([original, edited])
-        images = squared(pair).permute(0, 3, 1, 2).to(self._clip.device)
-        before, after = self._clip.encode_images(images).split(1)
-        return {
-            "edit_direction_similarity": clip_direction_similarity(before, after, self._source, self._target),
-            "edit_manipulative_precision": manipulative_precision(pair[:1], pair[1:], after, self._target),
-        }

@@ -20,7 +20,8 @@ from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
-from blending_nerf_ns.pipeline import BlendingPipeline, BlendingPipelineConfig
+from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.reporting.judge import JudgeConfig
 from blending_nerf_ns.reporting.layers import ANYTHING, joined_texts, shown_layers
 from blending_nerf_ns.runs.checkpoints import newest_whole_step

@@ -20,7 +20,7 @@ from blending_nerf_ns.localization.config import RegionConfig
 
 if TYPE_CHECKING:
     from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
-    from blending_nerf_ns.pipeline import BlendingPipelineConfig
+    from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
     Edited = Union[BlendingPipelineConfig, FinetunePipelineConfig]
 

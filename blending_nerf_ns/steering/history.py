@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 if TYPE_CHECKING:
-    from blending_nerf_ns.steering.standing import Words
     from blending_nerf_ns.training.settling import Watch
+    from blending_nerf_ns.training.standing import Words
 
 DEPTH = 12
 """Steps that can be taken back; a snapshot is as large as an edit's file."""

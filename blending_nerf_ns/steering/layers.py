@@ -51,7 +51,7 @@ class SessionLayers:
             kept = self._model.layers.freeze_copy()
             self._session.running = False
             self._session.restart(keep_region=False)
-            if self._pipeline.texts == (kept.info.source_text, kept.info.target_text):
+            if self._pipeline.work.texts == (kept.info.source_text, kept.info.target_text):
                 self._pipeline.take_texts("", "")  # a resume would go on to make the same again, on top
             self._session.history.clear()
             self._session.say(f"Layer {kept.info.name!r} is kept; the next edit is made on top of it.")

@@ -23,9 +23,9 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import AMOUNTS
 from blending_nerf_ns.steering.history import History, Snapshot
 from blending_nerf_ns.steering.layers import SessionLayers
-from blending_nerf_ns.steering.standing import Words, words_of
 from blending_nerf_ns.training.clearing import takes_along
 from blending_nerf_ns.training.settling import Watch
+from blending_nerf_ns.training.standing import Words, words_of
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -59,7 +59,7 @@ class Session:
     """
 
     def __init__(self, pipeline: BlendingPipeline) -> None:
-        self._pipeline, self._model = pipeline, pipeline.model
+        self._pipeline, self._model, self._work = pipeline, pipeline.model, pipeline.work
         self.history = History()
         self.status = Status()
         self.waits = False
@@ -80,11 +80,11 @@ class Session:
     @property
     def running(self) -> bool:
         """Whether the edit may train."""
-        return self._pipeline.standing.running
+        return self._work.standing.running
 
     @running.setter
     def running(self, running: bool) -> None:
-        self._pipeline.standing.running = running
+        self._work.standing.running = running
 
     # -- what the panel shows -----------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Session:
     @property
     def _words(self) -> Words:
         if self._pipeline.test_mode == "val":
-            return self._pipeline.standing.words
+            return self._work.standing.words
         return words_of(self._model.edit.info)  # nothing can be started
 
     @property
@@ -140,9 +140,9 @@ class Session:
         """Bring the status up to date. From any thread: this only reads."""
         pipeline, status, stage = self._pipeline, self.status, self._pipeline.stage
         done = int(pipeline.progress[0 if stage == "base" else 1])
-        status.steps = pipeline.config.base_steps if stage == "base" else pipeline.edit_end
+        status.steps = pipeline.config.base_steps if stage == "base" else self._work.end
         status.step, status.seconds_left = done, pipeline.clock.seconds_left
-        shown = pipeline.editing.shown if pipeline.editing is not None else {}
+        shown = self._work.training.shown if self._work.training is not None else {}
         status.similarity, status.similarity_start = shown.get("similarity"), shown.get("similarity_before")
         status.added, status.removed, status.changed = (shown.get(name, 0.0) for name in AMOUNTS)
         if pipeline.test_mode != "val":
@@ -152,7 +152,7 @@ class Session:
         elif stage == "edit" and pipeline.trainer is not None and pipeline.trainer.training_state == "paused":
             status.stage = "paused"
         else:
-            status.stage = "region" if stage == "edit" and pipeline.editing is None else stage
+            status.stage = "region" if stage == "edit" and self._work.training is None else stage
 
     @property
     def picture(self) -> Tuple[object, ...]:
@@ -166,10 +166,10 @@ class Session:
 
         def do() -> None:
             self.running = True
-            if self._pipeline.edit_done:
+            if self._work.is_done:
                 self.remember("another round")
                 self._pipeline.restart_edit()
-            self._pipeline.describe()
+            self._work.describe()
             self.make_room()
             self._wake()
 
@@ -225,8 +225,8 @@ class Session:
             if not operations:
                 raise BlendingNerfError("choose at least one of add, remove and change")
             self._pipeline.config.operations = operations  # type: ignore[assignment]
-            self._pipeline.take_texts(*self._pipeline.texts)
-            if not self._pipeline.edit_done:  # what is done stays as it is until it is started again
+            self._pipeline.take_texts(*self._work.texts)
+            if not self._work.is_done:  # what is done stays as it is until it is started again
                 self.make_room()
             self._keep()
 
@@ -288,8 +288,8 @@ class Session:
     def _snapshot(self, label: str) -> Snapshot:
         pipeline, model = self._pipeline, self._model
         step, ready = int(pipeline.progress[1]), bool(model.edit_ready)
-        content, watch = edit_bytes(model.edit, ""), pipeline.settling.watch
-        return Snapshot(label, content, step, ready, watch, pipeline.standing.words)
+        content, watch = edit_bytes(model.edit, ""), self._work.settling.watch
+        return Snapshot(label, content, step, ready, watch, self._work.standing.words)
 
     def remember(self, label: str) -> None:
         self.history.remember(self._snapshot(label))
@@ -307,12 +307,12 @@ class Session:
         self._model.edit_ready.fill_(snapshot.ready)
         self._pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
         watch = snapshot.watch or Watch()
-        self._pipeline.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
+        self._work.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
         asked = snapshot.asked or words_of(edit.info)
         self._pipeline.config.operations = asked.operations  # type: ignore[assignment]
         self.region.threshold = self.threshold
         self._pipeline.take_texts(asked.source_text, asked.target_text)
-        self._pipeline.settling.watch = watch  # other words would let it forget
+        self._work.settling.watch = watch  # other words would let it forget
 
     def restart(self, keep_region: bool) -> None:
         model = self._model
@@ -325,7 +325,7 @@ class Session:
             model.edit.fit_field_to_region()
         model.edit_ready.fill_(keep_region)
         self._pipeline.restart_edit()
-        self._pipeline.describe()
+        self._work.describe()
 
     # -- the training loop's side -------------------------------------------------------------------------------
 
@@ -376,7 +376,7 @@ class Session:
     def _find_region(self) -> None:
         self.running = False
         before = self._snapshot("region") if bool(self._model.edit_ready) else None
-        self._pipeline.find_region()
+        self._work.find_region()
         if before is not None:
             self.history.remember(before)
         self.restart(keep_region=True)

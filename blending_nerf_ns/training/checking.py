@@ -17,7 +17,7 @@ from blending_nerf_ns.localization.masks import find_masks
 
 if TYPE_CHECKING:
     from blending_nerf_ns.bases.base import Base
-    from blending_nerf_ns.pipeline import BlendingPipelineConfig
+    from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
 
 def check_edit(config: BlendingPipelineConfig) -> None:

@@ -23,7 +23,7 @@ from blending_nerf_ns.training.team import Team
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
-    from blending_nerf_ns.pipeline import BlendingPipelineConfig
+    from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
 
 class Preparation:

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 import torch
 import torch.distributed as dist
 from nerfstudio.engine.optimizers import Optimizers
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -26,6 +27,11 @@ class Team(NamedTuple):
     def leads(self) -> bool:
         """Whether this process is the one that decides and writes."""
         return self.rank == 0
+
+    def say(self, text: str, style: Optional[str] = None) -> None:
+        """Print what all processes know, once."""
+        if self.leads:
+            CONSOLE.print(text, style=style, markup=False)  # a name may have brackets
 
     def mean(self, values: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         """Each value's mean over the processes; all must have the same names."""

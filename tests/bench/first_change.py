@@ -164,17 +164,17 @@ class _Watcher:
     def start(self) -> None:
         self._started = self._clock()
         self.region_seconds = 0.0
-        find = self._pipeline.find_region
+        find = self._pipeline.work.find_region
 
         def find_region() -> None:
             find()
             self.region_seconds = self._clock() - self._started
 
-        self._pipeline.find_region = find_region
+        self._pipeline.work.find_region = find_region
 
     def after_step(self, step: int) -> None:
         done = int(self._pipeline.progress[1])
-        last = done >= self._pipeline.edit_end
+        last = done >= self._pipeline.work.end
         if done > 5 and done % self._every and not last:
             return
         began = self._clock()

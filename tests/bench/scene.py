@@ -24,7 +24,7 @@ from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
 from blending_nerf_ns.edits.solids import region_from_solid, sphere
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
-from blending_nerf_ns.pipeline import BlendingPipelineConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.procedural.base import square_photographs
 from blending_nerf_ns.trainer import BlendingTrainerConfig
 

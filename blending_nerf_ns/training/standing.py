@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from blending_nerf_ns.edits.layer import LayerInfo, pack, unpack
 
 if TYPE_CHECKING:
-    from blending_nerf_ns.pipeline import BlendingPipelineConfig
+    from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
 
 class Words(NamedTuple):

@@ -1,0 +1,70 @@
+"""What a judge says of an edit where `ns-eval` asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, Optional
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.directions import clip_direction_similarity
+from blending_nerf_ns.evaluation.text import manipulative_precision
+from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.reporting.judge import squared
+from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
+
+if TYPE_CHECKING:
+    from blending_nerf_ns.guidance.clip import ClipGuide
+    from blending_nerf_ns.model import BlendingModel
+
+
+class EditScore:
+    """What a judge says of one view, for `ns-eval`, which means over views: so do these figures.
+
+    Args:
+        clip: the judge.
+        source, target: texts of the edit.
+    """
+
+    def __init__(self, clip: ClipGuide, source: str, target: str) -> None:
+        self._clip = clip
+        self._source, self._target = (clip.encode_prompt(text) for text in (source, target))
+
+    @torch.no_grad()
+    def __call__(
+        self, original: Float[Tensor, "height width 3"], edited: Float[Tensor, "height width 3"]
+    ) -> Dict[str, float]:
+        """Direction similarity and manipulative precision of one view."""
+        pair = torch.stack([original, edited])
+        images = squared(pair).permute(0, 3, 1, 2).to(self._clip.device)
+        before, after = self._clip.encode_images(images).split(1)
+        return {
+            "edit_direction_similarity": clip_direction_similarity(before, after, self._source, self._target),
+            "edit_manipulative_precision": manipulative_precision(pair[:1], pair[1:], after, self._target),
+        }
+
+
+def score_of(model: BlendingModel, judge: str, pretrained: Optional[str], expected: bool) -> Optional[EditScore]:
+    """The score of the layers that a model shows, together.
+
+    Args:
+        model: with its layers.
+        judge, pretrained: which CLIP judges, see `JudgeConfig`.
+        expected: whether there should be an edit by now; in training there is one later.
+
+    Returns:
+        None where there is nothing to score yet.
+
+    Raises:
+        BlendingNerfError: nothing is shown, though it should be.
+    """
+    try:
+        shown = shown_layers(model)
+    except BlendingNerfError:
+        if expected:
+            raise
+        return None
+    clip = load_clip(judge, pretrained, str(model.device))
+    return EditScore(clip, *joined_texts([edit.info for edit in shown]))
