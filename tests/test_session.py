@@ -8,7 +8,7 @@ import threading
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.overlay import wipe
 from blending_nerf_ns.steering.history import DEPTH, History, Snapshot
-from blending_nerf_ns.steering.session import Status
+from blending_nerf_ns.steering.status import Status
 from blending_nerf_ns.steering.wishes import Wishes
 from blending_nerf_ns.viewer.edit_folder import describe
 

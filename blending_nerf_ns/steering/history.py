@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
+from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
+from blending_nerf_ns.edits.layer import looking_as
+from blending_nerf_ns.training.settling import Watch
+from blending_nerf_ns.training.standing import Words, words_of
+
 if TYPE_CHECKING:
-    from blending_nerf_ns.training.settling import Watch
-    from blending_nerf_ns.training.standing import Words
+    from blending_nerf_ns.pipeline import BlendingPipeline
 
 DEPTH = 12
 """Steps that can be taken back; a snapshot is as large as an edit's file."""
@@ -27,6 +32,35 @@ class Snapshot(NamedTuple):
     """How far it had settled; None: not at all."""
     asked: Optional[Words] = None
     """The words that were asked for; None: those that it was made by."""
+
+
+def snapshot_of(pipeline: BlendingPipeline, label: str) -> Snapshot:
+    """The edit in work as it is now."""
+    model, work = pipeline.model, pipeline.work
+    content, ready = edit_bytes(model.edit, ""), bool(model.edit_ready)
+    return Snapshot(label, content, work.done, ready, work.settling.watch, work.standing.words)
+
+
+def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
+    """Make the edit in work what it was; it is not trained until it is started."""
+    model, work, config = pipeline.model, pipeline.work, pipeline.config
+    work.standing.running = False
+    edit, was_ready = model.edit, bool(model.edit_ready)
+    now = edit.info
+    edit.load_state_dict(edit_from_bytes(snapshot.content).to(edit.region.lower.device).state_dict())
+    edit.info = replace(edit.info, id=now.id)
+    if was_ready == snapshot.ready:  # nor was it deleted: how it is shown and called is not what is taken back
+        edit.info = looking_as(edit.info, now)
+    model.edit_ready.fill_(snapshot.ready)
+    pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
+    watch = snapshot.watch or Watch()
+    work.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
+    asked = snapshot.asked or words_of(edit.info)
+    config.operations = asked.operations  # type: ignore[assignment]
+    if snapshot.ready:
+        config.region.threshold = round(edit.region.shape.threshold, 6)  # as it was said: it is stored in float32
+    pipeline.take_texts(asked.source_text, asked.target_text)
+    work.settling.watch = watch  # other words would let it forget
 
 
 class History:

@@ -9,46 +9,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional, Tuple
 
 import torch
 
-from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
-from blending_nerf_ns.edits.layer import looking_as
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.model import AMOUNTS
-from blending_nerf_ns.steering.history import History, Snapshot
+from blending_nerf_ns.steering.history import History, Snapshot, restore, snapshot_of
 from blending_nerf_ns.steering.layers import SessionLayers
+from blending_nerf_ns.steering.status import Status
 from blending_nerf_ns.training.clearing import takes_along
-from blending_nerf_ns.training.settling import Watch
 from blending_nerf_ns.training.standing import Words, words_of
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
-
-
-@dataclass
-class Status:
-    """What goes on, in numbers and one sentence."""
-
-    stage: str = "starting"
-    """starting, base, region, edit, paused, done, or viewing (no trainer)."""
-    step: int = 0
-    steps: int = 0
-    seconds_left: Optional[float] = None
-    similarity: Optional[float] = None
-    """Of the pictures to the target text now..."""
-    similarity_start: Optional[float] = None
-    """...and of the originals."""
-    added: float = 0.0
-    removed: float = 0.0
-    changed: float = 0.0
-    message: str = ""
-    """The last thing that went wrong or was done."""
 
 
 class Session:
@@ -138,21 +114,7 @@ class Session:
 
     def refresh(self) -> None:
         """Bring the status up to date. From any thread: this only reads."""
-        pipeline, status, stage = self._pipeline, self.status, self._pipeline.stage
-        done = int(pipeline.progress[0 if stage == "base" else 1])
-        status.steps = pipeline.config.base_steps if stage == "base" else self._work.end
-        status.step, status.seconds_left = done, pipeline.clock.seconds_left
-        shown = self._work.training.shown if self._work.training is not None else {}
-        status.similarity, status.similarity_start = shown.get("similarity"), shown.get("similarity_before")
-        status.added, status.removed, status.changed = (shown.get(name, 0.0) for name in AMOUNTS)
-        if pipeline.test_mode != "val":
-            status.stage = "viewing"
-        elif stage == "done":
-            status.stage = "done" if done >= status.steps else "paused"
-        elif stage == "edit" and pipeline.trainer is not None and pipeline.trainer.training_state == "paused":
-            status.stage = "paused"
-        else:
-            status.stage = "region" if stage == "edit" and self._work.training is None else stage
+        self.status.refresh(self._pipeline)
 
     @property
     def picture(self) -> Tuple[object, ...]:
@@ -286,33 +248,16 @@ class Session:
         self.ask_each("redo", lambda: self._restore(self.history.redo(self._snapshot("")), "nothing to redo"))
 
     def _snapshot(self, label: str) -> Snapshot:
-        pipeline, model = self._pipeline, self._model
-        step, ready = int(pipeline.progress[1]), bool(model.edit_ready)
-        content, watch = edit_bytes(model.edit, ""), self._work.settling.watch
-        return Snapshot(label, content, step, ready, watch, self._work.standing.words)
+        return snapshot_of(self._pipeline, label)
 
     def remember(self, label: str) -> None:
+        """What is about to be changed can be taken back."""
         self.history.remember(self._snapshot(label))
 
     def _restore(self, snapshot: Optional[Snapshot], otherwise: str) -> None:
         if snapshot is None:
             raise BlendingNerfError(otherwise)
-        self.running = False
-        edit, was_ready = self._model.edit, bool(self._model.edit_ready)
-        now = edit.info
-        edit.load_state_dict(edit_from_bytes(snapshot.content).to(edit.region.lower.device).state_dict())
-        edit.info = replace(edit.info, id=now.id)
-        if was_ready == snapshot.ready:  # nor was it deleted: how it is shown and called is not what is taken back
-            edit.info = looking_as(edit.info, now)
-        self._model.edit_ready.fill_(snapshot.ready)
-        self._pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
-        watch = snapshot.watch or Watch()
-        self._work.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
-        asked = snapshot.asked or words_of(edit.info)
-        self._pipeline.config.operations = asked.operations  # type: ignore[assignment]
-        self.region.threshold = self.threshold
-        self._pipeline.take_texts(asked.source_text, asked.target_text)
-        self._work.settling.watch = watch  # other words would let it forget
+        restore(self._pipeline, snapshot)
 
     def restart(self, keep_region: bool) -> None:
         model = self._model

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerSlider, ViewerText
 
 from blending_nerf_ns.edits.layer import OPERATIONS
-from blending_nerf_ns.steering.session import Session, Status
+from blending_nerf_ns.steering.session import Session
+from blending_nerf_ns.steering.status import Status
 from blending_nerf_ns.viewer.folder import Folder, Markdown
 
 NO_TRAINER = "As it was trained: from here (ns-viewer, or one of several processes) nothing can be trained or found."
