@@ -34,6 +34,7 @@ from blending_nerf_ns.edits.stack import (
     Meeting,
     MetEdit,
     fold_edits,
+    fold_met,
     intersect,
     meet_edits,
     own_intervals,
@@ -323,12 +324,7 @@ class BlendingModel(Model):
         rays: Int[Tensor, " hits"],
     ) -> None:
         """Fold the edits on the rays that meet any, into the outputs."""
-        base = BaseSamples(*(value[rays] for value in render.samples))
-        proposal = self.scene.slice_proposal(render.proposal, rays)
-        edits = [
-            sample_edit(edit, strengths, ray_bundle, intervals).within(rays) for edit, strengths, intervals in shown
-        ]
-        folded, removed = fold_edits(self.scene, ray_bundle[rays], base, proposal, edits, self.meeting)
+        folded, removed = fold_met(self.scene, ray_bundle, render, shown, rays, self.meeting)
         pixels = pixels_of(folded)
         outputs["rgb"][rays] = pixels.rgb.clamp(0.0, 1.0)
         outputs["depth"][rays, 0] = pixels.depth

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from tiny_run import ring, tiny_model
 from torch import Tensor, nn
@@ -19,14 +18,20 @@ from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
+from blending_nerf_ns.localization import clearing
+from blending_nerf_ns.localization.clearing import (
+    CLEARING_VIEWS,
+    Strangeness,
+    clear_region,
+    clear_surroundings,
+    strangeness,
+    takes_along,
+)
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.rendering.compositing import render_weights
-from blending_nerf_ns.training import clearing
-from blending_nerf_ns.training.clearing import Strangeness, clear_surroundings, strangeness, takes_along
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.team import Team
-from blending_nerf_ns.training.view_pool import GuidanceView
 
 FLOOR, SHADE, GREEN, RED = 0.5, 0.2, (0.1, 0.7, 0.1), (0.8, 0.1, 0.1)
 RADIUS, HEIGHT = 0.2, 0.15
@@ -181,6 +186,15 @@ def removing(solid: bool, beside: bool = False, shadow: float = SHADOW, plate: f
     )
 
 
+def clear(editing: EditTraining) -> bool:
+    """Look what the removal takes along, as its preparation does."""
+    model = editing.model
+    model.make_room(**RegionConfig().room_for(("remove",)))
+    cleared = clear_surroundings(model.beneath, model.edit, editing.pool.cameras[:CLEARING_VIEWS], 48, 512)
+    model.version += cleared
+    return cleared
+
+
 def removed(editing: EditTraining) -> Tensor:
     """The pool's first view of the removal."""
     editing.model.edit.field.start_from_removal()
@@ -192,7 +206,7 @@ def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it(shadow: 
     editing = removing(solid=False, shadow=shadow)
     model = editing.model
     margin = model.edit.region.shape.margin
-    assert clear_surroundings(editing, RegionConfig())
+    assert clear(editing)
     shape = model.edit.region.shape
     assert shape.attached and not shape.margin_over_surfaces and shape.margin == margin
     assert model.edit.field.untouched, "nothing was removed yet"
@@ -206,14 +220,14 @@ def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it(shadow: 
 def test_a_shadow_that_goes_on_out_of_sight_stays_whole() -> None:
     editing = removing(solid=False, shadow=0.65)  # the region's grid ends at 0.6
     before = editing.model.edit.region.weight.clone()
-    assert not clear_surroundings(editing, RegionConfig())
+    assert not clear(editing)
     assert torch.equal(editing.model.edit.region.weight, before)
 
 
 def test_a_solid_floor_stays() -> None:
     editing = removing(solid=True)
     before = editing.model.edit.region.weight.clone()
-    assert not clear_surroundings(editing, RegionConfig())
+    assert not clear(editing)
     assert torch.equal(editing.model.edit.region.weight, before)
 
 
@@ -221,7 +235,7 @@ def test_a_plate_under_it_that_is_a_hole_without_stays() -> None:
     """It ends within the grid, but what is behind it is black."""
     editing = removing(solid=True, plate=0.45)
     before = editing.model.edit.region.weight.clone()
-    assert not clear_surroundings(editing, RegionConfig())
+    assert not clear(editing)
     assert torch.equal(editing.model.edit.region.weight, before)
     editing.model.make_room(attached=True)
     assert not torch.equal(editing.model.edit.region.weight, before), "there was something to take"
@@ -229,42 +243,46 @@ def test_a_plate_under_it_that_is_a_hole_without_stays() -> None:
 
 def test_what_stands_beside_it_stays_even_where_nothing_would_be_left_of_it() -> None:
     editing = removing(solid=False, beside=True)
-    assert not clear_surroundings(editing, RegionConfig())
+    assert not clear(editing)
     seen = removed(editing)
     assert bool(((seen - torch.tensor(RED)).abs().amax(-1) < 0.1).any())
 
 
-def test_a_second_look_is_from_where_the_first_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    editing, poses, whole = removing(solid=False, shadow=0.4), [], clearing.render_view
-
-    def noting(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceView:
-        poses.append(cameras.camera_to_worlds[index])
-        return whole(model, cameras, index)
-
-    monkeypatch.setattr(clearing, "render_view", noting)
-    assert clear_surroundings(editing, RegionConfig())
-    weight, count = editing.model.edit.region.weight.clone(), len(poses)
+def test_a_second_look_comes_to_the_same() -> None:
+    editing = removing(solid=False, shadow=0.4)
+    assert clear(editing)
+    weight = editing.model.edit.region.weight.clone()
     assert editing.pool[0].index == 0  # which aims at the region of now
-    assert not torch.equal(editing.pool.cameras.camera_to_worlds[0], poses[0]), "a wider one"
-    assert clear_surroundings(editing, RegionConfig())
+    assert clear(editing)
     assert torch.equal(editing.model.edit.region.weight, weight)
-    assert torch.equal(torch.stack(poses[:count]), torch.stack(poses[count:]))
+
+
+def test_a_region_that_no_edit_holds_takes_the_same_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clearing, "CLEARING_SIZE", 32)
+    editing = removing(solid=False, shadow=0.4)
+    base, region = editing.model.base, editing.model.edit.region
+    before = region.weight.clone()
+    assert clear_region(FrozenScene(base, ring(6, 32)), region) and region.shape.attached
+    assert int((region.weight > 0).sum()) > int((before > 0).sum()), "the shadow, which is wider"
+    solid = removing(solid=True)
+    before = solid.model.edit.region.weight.clone()
+    assert not clear_region(FrozenScene(solid.model.base, ring(6, 32)), solid.model.edit.region)
+    assert torch.equal(solid.model.edit.region.weight, before)
 
 
 def test_an_interrupt_leaves_the_region_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     editing, looks = removing(solid=False), []
     before = editing.model.edit.region.weight.clone()
-    picture = editing.picture
 
-    def interrupted(view: object) -> Tensor:
-        looks.append(view)
+    def interrupted(*pictures: Tensor) -> Strangeness:
+        looks.append(pictures)
         if len(looks) > 3:  # before all are seen
             raise KeyboardInterrupt
-        return picture(view)  # type: ignore[arg-type]
+        return strangeness(*pictures)
 
-    monkeypatch.setattr(editing, "picture", interrupted)
+    monkeypatch.setattr(clearing, "strangeness", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        clear_surroundings(editing, RegionConfig())
+        clear(editing)
     assert torch.equal(editing.model.edit.region.weight, before) and editing.model.edit.field.untouched
 
 

@@ -70,6 +70,7 @@ def show_region(
     from blending_nerf_ns.commands.scene import open_scene
     from blending_nerf_ns.guidance.clip import check_names, load_clip
     from blending_nerf_ns.localization.build import build_region
+    from blending_nerf_ns.localization.clearing import clear_region, takes_along
     from blending_nerf_ns.localization.file import save_region
     from blending_nerf_ns.localization.keeping import Search, keep_region
     from blending_nerf_ns.localization.views import even_cameras
@@ -116,6 +117,11 @@ def show_region(
     room = region.room_for(operations)
     if not made.has_shape(**room):
         made.reshape(**room)
+    along = takes_along(region, operations) and clear_region(scene, made)
+    if along:
+        console.print(
+            "Its place is clearer without what hangs together with it, such as a shadow: that is taken along."
+        )
     save_region(made, output / FILE)
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}
@@ -136,6 +142,7 @@ def show_region(
         "threshold": region.threshold,
         "highest_probability": found.highest,
         "share_of_what_is_seen": found.covered,
+        "takes_along": along,
         "volume": float(made.weight.sum()) * float(np.prod(voxel)),
         "box_lower": lower,
         "box_upper": upper,

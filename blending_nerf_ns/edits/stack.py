@@ -227,6 +227,30 @@ def _put(old: Folded, rays: Int[Tensor, " some"], new: Folded) -> Folded:
     )
 
 
+def fold_met(
+    base: Base,
+    ray_bundle: RayBundle,
+    render: BaseRender,
+    met: Sequence[MetEdit],
+    rays: Int[Tensor, " hits"],
+    meeting: Meeting = own_intervals,
+) -> tuple[Folded, Float[Tensor, " rays"]]:
+    """`fold_edits` on the rays that meet any, and no others.
+
+    Args:
+        base: the scene.
+        ray_bundle: flat.
+        render: of the scene on all of it.
+        met: the edits that show, the first lowest; and
+        rays: those that meet one, see `meet_edits`.
+        meeting: see there.
+    """
+    samples = BaseSamples(*(value[rays] for value in render.samples))
+    proposal = base.slice_proposal(render.proposal, rays)
+    edits = [sample_edit(edit, strengths, ray_bundle, intervals).within(rays) for edit, strengths, intervals in met]
+    return fold_edits(base, ray_bundle[rays], samples, proposal, edits, meeting)
+
+
 class EditedBase:
     """A base with edits on top is a base again: what the next edit is made on, and what its region is looked for in.
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from nerfstudio.cameras.cameras import Cameras, CameraType
+from typing import Tuple
 
-from blending_nerf_ns.guidance.views import RegionViews
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from torch import Tensor
+
+from blending_nerf_ns.guidance.views import RegionViews, region_views
 
 
 def square_cameras(views: RegionViews, size: int) -> Cameras:
@@ -24,3 +29,32 @@ def square_cameras(views: RegionViews, size: int) -> Cameras:
         height=size,
         camera_type=CameraType.PERSPECTIVE,
     )
+
+
+def cameras_around(
+    box: Tuple[Float[Tensor, "3"], Float[Tensor, "3"]],
+    poses: Float[Tensor, "N 3 4"],
+    count: int,
+    size: int,
+    seed: int = 0,
+) -> Cameras:
+    """Random views of a box from near the training cameras, see `region_views`; on the CPU.
+
+    Args:
+        box: lower and upper corner of what is looked at, in scene coordinates.
+        poses: of the training cameras.
+        count: number of views.
+        size: side of the pictures, in pixels.
+        seed: of the views.
+    """
+    lower, upper = box
+    views = region_views(
+        poses.cpu(),
+        center=(0.5 * (lower + upper)).cpu(),
+        radius=float((upper - lower).max()) / 2.0,
+        up=torch.tensor([0.0, 0.0, 1.0]),
+        count=count,
+        size=size,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return square_cameras(views, size)

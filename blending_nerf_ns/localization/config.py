@@ -49,7 +49,7 @@ class RegionConfig:
     """Over this further share of the diagonal the region fades out."""
     margin_over_surfaces: Optional[bool] = None
     """Whether the margin takes neighbouring surfaces along; if not given, no, but an edit that only removes looks whether its place is
-    the clearer without what hangs together with the object: a shadow may go with what threw it (`training/clearing.py`)."""
+    the clearer without what hangs together with the object: a shadow may go with what threw it (`localization/clearing.py`)."""
     change_in_margin: Optional[bool] = None
     """Whether colours may change in the margin, too; if not given, on the object alone, for around it there is haze. Not so where the
     margin takes surfaces along, nor where an edit may only recolour: whoever gives that a margin wants it recoloured."""

@@ -16,11 +16,11 @@ import torch
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
+from blending_nerf_ns.localization.clearing import takes_along
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.steering.history import History, Snapshot, restore, snapshot_of
 from blending_nerf_ns.steering.layers import SessionLayers
 from blending_nerf_ns.steering.status import Status
-from blending_nerf_ns.training.clearing import takes_along
 from blending_nerf_ns.training.standing import Words, words_of
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Session:
 
     def make_room(self) -> None:
         """The region has the room that the operations of now can use, unless the user or a file has said another, or it was looked
-        at (`training/clearing.py`)."""
+        at (`localization/clearing.py`)."""
         operations = self._pipeline.config.operations
         shape = self._model.edit.region.shape
         looked_at = (shape.attached or shape.margin_over_surfaces) and takes_along(self.region, operations)

@@ -11,12 +11,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region
+from blending_nerf_ns.localization.clearing import CLEARING_VIEWS, clear_surroundings, takes_along
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.training.beginning import choose_start
 from blending_nerf_ns.training.checking import check_region, room_hint
-from blending_nerf_ns.training.clearing import clear_surroundings, takes_along
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.loss_record import rewind
 from blending_nerf_ns.training.team import Team
@@ -119,7 +119,7 @@ class Preparation:
             CONSOLE.print(f"The guide reads in {precision}.")
         if model.edit.field.untouched:
             along = self._team.leads and takes_along(config.region, config.operations)
-            cleared = along and clear_surroundings(editing, config.region)
+            cleared = along and self._clear_surroundings(editing)
             chosen = choose_start(editing) if self._team.leads else ""
             self.follow_leader()
             if self._team.leads:
@@ -133,6 +133,16 @@ class Preparation:
         if self._team.leads:
             rewind(config.run_dir, model.edit.info.id, done)
         return editing
+
+    def _clear_surroundings(self, editing: EditTraining) -> bool:
+        """Whether the removal takes along what hangs together with its object, see there."""
+        model = self._model
+        model.make_room(**self._config.region.room_for(self._config.operations))
+        cameras = editing.pool.cameras[:CLEARING_VIEWS]
+        sizes = model.config.edit_samples_per_ray, model.config.eval_num_rays_per_chunk
+        cleared = clear_surroundings(model.beneath, model.edit, cameras, *sizes)
+        model.version += cleared
+        return cleared
 
     def load_guide(self) -> None:
         """Load the guide, and find out that there is something to guide towards, before minutes are spent on a region."""

@@ -16,8 +16,7 @@ from blending_nerf_ns.bases.nerfacto import Proposal
 from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.edit import accumulated_region
 from blending_nerf_ns.edits.intersection import RegionIntervals
-from blending_nerf_ns.guidance.cameras import square_cameras
-from blending_nerf_ns.guidance.views import region_views
+from blending_nerf_ns.guidance.cameras import cameras_around
 from blending_nerf_ns.model import BlendingModel
 
 ROOM = 0.3
@@ -132,17 +131,9 @@ class ViewPool:
 
     def _aim(self) -> None:
         """Aim the views at the region that the model has now."""
-        lower, upper = scene_box_of_region(self.model)
-        views = region_views(
-            self._poses.cpu(),
-            center=(0.5 * (lower + upper)).cpu(),
-            radius=float((upper - lower).max()) / 2.0,
-            up=torch.tensor([0.0, 0.0, 1.0]),
-            count=self._count,
-            size=self._size,
-            generator=torch.Generator().manual_seed(self._seed),
-        )
-        self._cameras = square_cameras(views, self._size).to(self.model.device)
+        box = scene_box_of_region(self.model)
+        cameras = cameras_around(box, self._poses, self._count, self._size, self._seed)
+        self._cameras = cameras.to(self.model.device)
         self._kept: Dict[int, GuidanceView] = {}  # the one that was drawn last at the end
         self._version = self.model.version
 

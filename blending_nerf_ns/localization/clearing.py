@@ -9,22 +9,36 @@ that would go as a whole is no darker shade of the floor around it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
 from scipy import ndimage
 from torch import Tensor
 
+from blending_nerf_ns.bases.base import Base, BaseRender
+from blending_nerf_ns.edits.contraction import scene_box
+from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig
+from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.edits.stack import fold_met, meet_edits, pixels_of
+from blending_nerf_ns.guidance.cameras import cameras_around
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.training.editing import EditTraining
-from blending_nerf_ns.training.view_pool import render_view
+from blending_nerf_ns.localization.views import FrozenScene
+from blending_nerf_ns.rendering.blending import Strengths
 
 CLEARING_VIEWS = 6
-"""Guidance views that are looked at."""
+"""Views that are enough to look at..."""
+CLEARING_SIZE = 96
+"""...the side of their pictures, in pixels, where no guide says which it sees..."""
+NUM_INTERVALS = 96
+"""...and intervals along a ray, where no model says how many."""
+REMOVED = Strengths(add=0.0, remove=1.0, change=0.0)
 DIFFERS = 0.02
 """Difference of two pictures, of a channel in [0, 1], above which a pixel counts as another."""
 ALIKE = 0.01
@@ -99,40 +113,75 @@ def takes_along(region: RegionConfig, operations: Sequence[str]) -> bool:
 
 
 @torch.no_grad()
-def clear_surroundings(editing: EditTraining, region: RegionConfig) -> bool:
+def clear_surroundings(base: Base, edit: Edit, cameras: Cameras, num_intervals: int, chunk: int) -> bool:
     """Let the region of an edit that has not begun take along what is attached to its object, where its removal is the clearer for it.
 
     Args:
-        editing: of an edit that `takes_along`.
-        region: as it is configured.
+        base: what the edit is made on.
+        edit: one that `takes_along`; its field is spread over the region that it has afterwards.
+        cameras: views of the region.
+        num_intervals: of the edit on a ray.
+        chunk: rays at a time.
 
     Returns:
-        Whether it does.
+        Whether it takes something along.
     """
-    model, grid = editing.model, editing.model.edit.region
-    model.make_room(**region.room_for(model.edit.info.operations))
-    cameras, weight, clearer = editing.pool.cameras[:CLEARING_VIEWS], grid.weight.clone(), False
-    try:
-        model.make_room(attached=True)
-        if not torch.equal(grid.weight, weight):
-            taken = _removals(editing, cameras)
-            model.make_room(attached=False)
-            spared = _removals(editing, cameras)
-            seen = [strangeness(*one, after) for one, (_, after) in zip(spared, taken, strict=True)]
-            clearer = Strangeness(*(torch.cat(values) for values in zip(*seen, strict=True))).clearer
-    finally:  # an interrupt saves the run
-        model.make_room(attached=clearer)
+    spared, taken = _removal(edit, attached=False), _removal(edit, attached=True)
+    clearer = False
+    if not torch.equal(spared.region.weight, taken.region.weight):
+        looks = (_look(base, (spared, taken), cameras, index, num_intervals, chunk) for index in range(len(cameras)))
+        seen = [strangeness(*pictures) for pictures in looks]
+        clearer = Strangeness(*(torch.cat(values) for values in zip(*seen, strict=True))).clearer
+    if edit.region.shape.attached != clearer:
+        edit.region.reshape(attached=clearer)
+        edit.fit_field_to_region()
     return clearer
 
 
-def _removals(editing: EditTraining, cameras: Cameras) -> List[Tuple[Tensor, Tensor]]:
-    """Views before and after everything in the region is taken away; the field is left as it was."""
-    field = editing.model.edit.field
+def clear_region(scene: FrozenScene, region: Region) -> bool:
+    """The same of a region that no edit holds yet.
 
-    def look(index: int) -> Tuple[Tensor, Tensor]:
-        view = render_view(editing.model, cameras, index)
-        return view.original, editing.picture(view)
+    Args:
+        scene: with a frozen base.
+        region: on the base's device.
+    """
+    device = region.lower.device
+    edit = Edit(region, EditField(EditFieldConfig()).to(device)).eval()
+    edit.fit_field_to_region()
+    box = scene_box(*region.bounds(), scene.base.contracted)
+    cameras = cameras_around(box, scene.cameras.camera_to_worlds, CLEARING_VIEWS, CLEARING_SIZE).to(device)
+    return clear_surroundings(scene.base, edit, cameras, NUM_INTERVALS, scene.chunk)
 
-    with field.left_as_it_is():
-        field.start_from_removal()
-        return [look(index) for index in range(len(cameras))]
+
+def _removal(edit: Edit, attached: bool) -> Edit:
+    """A copy of an edit that takes everything in its region away."""
+    removal = copy.deepcopy(edit)
+    removal.region.reshape(attached=attached)
+    removal.fit_field_to_region()
+    removal.field.start_from_removal()
+    return removal
+
+
+def _look(
+    base: Base, removals: Sequence[Edit], cameras: Cameras, index: int, num_intervals: int, chunk: int
+) -> Tuple[Float[Tensor, "height width 3"], ...]:
+    """One view of the base, and of each removal from it."""
+    rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
+    height, width = rays.origins.shape[:2]
+    parts = []
+    for start in range(0, height * width, chunk):
+        part = rays.get_row_major_sliced_ray_bundle(start, start + chunk)
+        render = base.render(part)
+        without = [_without(base, one, part, render, num_intervals) for one in removals]
+        parts.append([render.outputs["rgb"], *without])
+    return tuple(torch.cat(pictures).view(height, width, 3) for pictures in zip(*parts, strict=True))
+
+
+def _without(
+    base: Base, removal: Edit, rays: RayBundle, render: BaseRender, num_intervals: int
+) -> Float[Tensor, "rays 3"]:
+    met, hits = meet_edits([(removal, REMOVED)], base, rays, num_intervals)
+    if not len(hits):
+        return render.outputs["rgb"]
+    pixels = pixels_of(fold_met(base, rays, render, met, hits)[0])
+    return render.outputs["rgb"].index_copy(0, hits, pixels.rgb.clamp(0.0, 1.0))
