@@ -12,6 +12,7 @@ from typing_extensions import Annotated
 from blending_nerf_ns.commands import edits
 from blending_nerf_ns.commands.compare import compare
 from blending_nerf_ns.commands.evaluate import evaluate
+from blending_nerf_ns.commands.like import like_method, method_asked_for
 from blending_nerf_ns.commands.look import look
 from blending_nerf_ns.commands.region import show_region
 from blending_nerf_ns.errors import BlendingNerfError
@@ -32,8 +33,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     Args:
         arguments: of the command line; those of this process if none are given.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    method = method_asked_for(arguments) if arguments[:1] == ["region"] else None
     try:
-        tyro.cli(choice(COMMANDS), prog="blending-nerf", args=arguments)
+        commands = {**COMMANDS, "region": like_method(show_region, method)} if method is not None else COMMANDS
+        tyro.cli(choice(commands), prog="blending-nerf", args=arguments)
     except (BlendingNerfError, OSError) as error:
         sys.exit(f"blending-nerf: {error}")
 

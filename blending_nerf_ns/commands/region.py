@@ -33,6 +33,7 @@ def show_region(
     operations: Tuple[Literal["add", "remove", "change"], ...] = OPERATIONS,
     output: Path = Path("outputs/region"),
     region: RegionConfig = RegionConfig(threshold=0.4),  # noqa: B008  tyro reads it, nobody writes it
+    like: str = "blending-nerf-cpu",
     data: Optional[Path] = None,
     resolution: int = 96,
     pictures: int = 8,
@@ -54,6 +55,8 @@ def show_region(
             --region.grow, where these are not given).
         output: folder to write to.
         region: where the region comes from and how it is cut.
+        like: training method whose settings are looked with, where they are not given: localiser, threshold, pictures, guide,
+            resolution.
         data: the capture, if it has moved.
         resolution: voxels along each side of the region's grid.
         pictures: views on the overlay sheet.
@@ -61,9 +64,6 @@ def show_region(
         guide: open_clip model that decides between several parts, or "embedded".
         guide_pretrained: its pretrained tag or a local path of weights.
         device: where to compute.
-
-    What a training config looks with is not what stands here as it is: to see what it would find, give its region's settings,
-    its guide and its resolution (`ns-train blending-nerf --help` names them).
     """
     from blending_nerf_ns.bases.nerfacto import NerfactoBase
     from blending_nerf_ns.commands.overlay import overlay_view
@@ -136,6 +136,7 @@ def show_region(
     voxel = made.voxel_size.tolist()
     lower, upper = (corner.tolist() for corner in made.bounds())
     report = {
+        "like": like,
         "source": region.source,
         "source_text": source_text,
         "operations": list(operations),

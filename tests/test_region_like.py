@@ -1,0 +1,63 @@
+"""`blending-nerf region --like METHOD`: what is not given is the method's, what is given is the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blending_nerf_ns import cli
+from blending_nerf_ns.localization.config import RegionConfig
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the command was called with; finding regions is tested elsewhere."""
+    calls = []
+
+    def show_region(
+        run: Path,
+        source_text: str = "",
+        region: RegionConfig = RegionConfig(threshold=0.4),  # noqa: B008
+        like: str = "blending-nerf-cpu",
+        resolution: int = 96,
+        guide: str = "embedded",
+        guide_pretrained: str | None = None,
+    ) -> None:
+        calls.append({**vars(region), "resolution": resolution, "guide": guide, "pretrained": guide_pretrained})
+
+    monkeypatch.setattr(cli, "show_region", show_region)
+    monkeypatch.setitem(cli.COMMANDS, "region", show_region)
+    return calls
+
+
+def test_what_is_not_given_is_the_methods(asked: list[dict[str, Any]]) -> None:
+    cli.main(["region", "--run", "RUN", "--like", "blending-nerf", "--source-text", "a chair"])
+    cli.main(["region", "--run", "RUN", "--like=blending-nerf", "--region.threshold", "0.4", "--guide", "ViT-L-14"])
+    cli.main(["region", "--run", "RUN", "--like", "blending-nerf-cpu"])
+    cli.main(["region", "--run", "RUN"])
+    large, said, small, plain = asked
+    assert (large["localizer"], large["threshold"], large["views"]) == ("CIDAS/clipseg-rd64-refined", 0.5, 32)
+    assert (large["resolution"], large["guide"], large["pretrained"]) == (128, "ViT-B-16", "laion2b_s34b_b88k")
+    assert said == {**large, "threshold": 0.4, "guide": "ViT-L-14"}, "though 0.4 is what the command has without --like"
+    assert small == plain and (plain["localizer"], plain["threshold"], plain["resolution"]) == ("embedded", 0.4, 96)
+
+
+def test_the_command_has_the_cpu_methods_settings() -> None:
+    """It says so, and imports no method for it."""
+    import inspect
+
+    from blending_nerf_ns.commands.like import settings_of
+    from blending_nerf_ns.commands.region import show_region
+
+    defaults = {name: parameter.default for name, parameter in inspect.signature(show_region).parameters.items()}
+    for name, value in settings_of("blending-nerf-cpu").items():
+        assert defaults[name] == value, name
+
+
+@pytest.mark.parametrize("name", ["nerfacto", "blending-nrf", ""])
+def test_a_method_that_looks_for_nothing_is_refused(name: str, asked: list[dict[str, Any]]) -> None:
+    with pytest.raises(SystemExit, match="is one of blending-nerf, blending-nerf-cpu, ") as raised:
+        cli.main(["region", "--run", "RUN", "--like", name])
+    assert f"--like {name}" in str(raised.value) and not asked
