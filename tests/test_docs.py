@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 from nerfstudio.configs.method_configs import method_configs
+from nerfstudio.engine.trainer import TrainerConfig
 
 from method_configs.baselines import clip_nerf_finetune
 from method_configs.blending_nerf import blending_nerf
@@ -16,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PIPELINES = [
-    config.pipeline for config in (blending_nerf.config, clip_nerf_finetune.config, method_configs["nerfacto"])
+    cast(TrainerConfig, config).pipeline
+    for config in (blending_nerf.config, clip_nerf_finetune.config, method_configs["nerfacto"])
 ]
 """Of the methods whose flags the pages name."""
 FLAG = re.compile(r"--pipeline\.([a-z][a-z0-9.-]*[a-z0-9])")
