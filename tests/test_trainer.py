@@ -142,3 +142,11 @@ def test_a_run_with_a_viewer_begins_as_it_was_asked_to(
     thread.join()
     assert seen == [("paused", False) if paused else ("training", True)]
     assert "--max-num-iterations 200 changes nothing" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_config_of_when_the_pipelines_configuration_stood_beside_the_pipeline_is_read() -> None:
+    written = yaml.dump(blending_nerf_cpu.config)
+    before = written.replace("blending_nerf_ns.pipeline_config.", "blending_nerf_ns.pipeline.")
+    assert before != written
+    read = yaml.load(before, Loader=yaml.Loader)
+    assert read == blending_nerf_cpu.config and read.pipeline._target is BlendingPipeline
