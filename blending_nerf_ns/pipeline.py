@@ -11,9 +11,11 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch import Tensor
 
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
+from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.pipeline_config import (
@@ -80,6 +82,12 @@ class BlendingPipeline(VanillaPipeline):
             background = config.model.base.background_color
             if run is None and (hint := transparency_hint(photos.get_image_float32(0), background)):
                 self.team.say(hint, style="bold yellow")
+        if test_mode != "val" and config.run_dir is not None:
+            data = cast(DataparserOutputs, self.datamanager.train_dataparser_outputs)
+            try:
+                check_still_its_capture(config.run_dir, data)
+            except BlendingNerfError as error:  # it can still be looked at
+                self.team.say(str(error), style="bold yellow")
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)

@@ -100,7 +100,9 @@ def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: Blen
     assert pipeline.save()
 
 
-def test_a_resume_wants_the_capture_that_the_run_was_trained_on(trainer: BlendingTrainer, tmp_path: Path) -> None:
+def test_a_resume_wants_the_capture_that_the_run_was_trained_on(
+    trainer: BlendingTrainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, outputs = trainer.base_dir, cast(Any, trainer.pipeline.datamanager).train_dataparser_outputs
     outputs.save_dataparser_transform(folder / "dataparser_transforms.json")  # as nerfstudio does when training begins
     trainer.save_checkpoint(0)
@@ -112,6 +114,9 @@ def test_a_resume_wants_the_capture_that_the_run_was_trained_on(trainer: Blendin
     transforms.write_text(json.dumps(photos))
     with pytest.raises(SystemExit, match=r"was trained on another capture, or on other frames .*Then: .*Now: "):
         set_up(tmp_path / "capture", tmp_path / "refused", folder / "nerfstudio_models")
+    capsys.readouterr()
+    deepcopy(trainer.config.pipeline).setup(device="cpu", test_mode="inference")  # as ns-viewer and ns-render do
+    assert "was trained on another capture" in " ".join(capsys.readouterr().out.split()), "and is shown all the same"
     (folder / "dataparser_transforms.json").unlink()
     set_up(tmp_path / "capture", tmp_path / "nobody_can_tell", folder / "nerfstudio_models")
 

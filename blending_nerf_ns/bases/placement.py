@@ -80,5 +80,5 @@ def check_still_its_capture(run: Path, outputs: DataparserOutputs) -> None:
     if not now.is_like(then):
         raise BlendingNerfError(
             f"{run} was trained on another capture, or on other frames or dataparser options of this one. Then: {then}. "
-            f"Now: {now}. Put the capture back as it was, or name it with --data; for other photos train a new run."
+            f"Now: {now}. Put the capture back as it was, or (ns-train, blending-nerf) name it with --data; for other photos train a new run."
         )
