@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, Union
 
@@ -15,7 +16,7 @@ from blending_nerf_ns.commands.evaluate import evaluate
 from blending_nerf_ns.commands.like import like_method, method_asked_for
 from blending_nerf_ns.commands.look import look
 from blending_nerf_ns.commands.region import show_region
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, plainly
 
 EDITS = "List a run's layers; save, apply and remove them; say what an edit file holds."
 COMMANDS = {
@@ -33,7 +34,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     Args:
         arguments: of the command line; those of this process if none are given.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # a process of its own
+        warnings.showwarning = plainly(warnings.showwarning)
+        arguments = sys.argv[1:]
     method = method_asked_for(arguments) if arguments[:1] == ["region"] else None
     try:
         commands = {**COMMANDS, "region": like_method(show_region, method)} if method is not None else COMMANDS

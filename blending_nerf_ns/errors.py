@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class BlendingNerfError(ValueError):
@@ -21,6 +22,10 @@ def in_one_line() -> Iterator[None]:
         if multiprocessing.parent_process() is not None:  # one of several of a run: the first hands the error on
             raise
         sys.exit(f"blending-nerf: {error}")
+    except FileNotFoundError as error:
+        if multiprocessing.parent_process() is not None or error.filename is None:
+            raise
+        sys.exit(f"blending-nerf: there is no {error.filename}: is --data a capture, whole and where it was?")
 
 
 @contextmanager
@@ -37,6 +42,22 @@ def naming_flags_as(ours: str, theirs: str) -> Iterator[None]:
         if theirs not in str(error):
             raise
         raise type(error)(str(error).replace(theirs, ours)) from error
+
+
+def plainly(show: Callable[..., None]) -> Callable[..., None]:
+    """Python's `warnings.showwarning`, which says what is meant for a person in one line, and without a place in the code.
+
+    Args:
+        show: what shows the others.
+    """
+
+    def showwarning(message: Any, category: Any, *place: Any, **more: Any) -> None:
+        if isinstance(category, type) and issubclass(category, GuidanceWarning):
+            print(f"blending-nerf: {message}", file=sys.stderr)
+        else:
+            show(message, category, *place, **more)
+
+    return showwarning
 
 
 class NothingFound(BlendingNerfError):

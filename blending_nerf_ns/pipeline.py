@@ -1,5 +1,7 @@
 """nerfstudio's pipeline: stages (base, region, edit), checkpoints, and the panel that the viewer shows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, cast
 
@@ -173,13 +175,26 @@ class BlendingPipeline(VanillaPipeline):
         self.session.run_errand()
         if self.stage == "edit":
             if self.work.training is None:
-                if not self.session.attempt(self.work.prepare):
-                    return
+                with self._telling_of_the_base():
+                    if not self.session.attempt(self.work.prepare):
+                        return
                 self.trainer.save_checkpoint(max(step - 1, 0))
             self.clock.begin("Edit", self.work.end, self.work.done)
             set_rate(optimizers["edit_field"], exponential(self.work.share, 1, self.config.edit_final_rate))
             if self.profile is not None:
                 self.profile.begin_step()
+
+    @contextmanager
+    def _telling_of_the_base(self) -> Iterator[None]:
+        """An error that ends the run says that what was trained for minutes is not lost."""
+        try:
+            yield
+        except BlendingNerfError as error:
+            run = self.config.run_dir
+            if self.config.base_run is not None or run is None:
+                raise
+            kept = f"The base is trained and kept: --pipeline.base-run {run / 'config.yml'} goes on from it"
+            raise type(error)(f"{error}. {kept}") from error
 
     def _after_step(self, step: int) -> None:
         self.last_step = step

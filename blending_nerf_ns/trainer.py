@@ -21,7 +21,7 @@ from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
-from blending_nerf_ns.runs.config_file import RunConfig
+from blending_nerf_ns.runs.config_file import RunConfig, check_capture, leaving_nothing
 from blending_nerf_ns.runs.look import inherit_look, look_said_after
 from blending_nerf_ns.training.loss_record import inherit
 from blending_nerf_ns.training.team import TeamOptimizers
@@ -56,8 +56,13 @@ class BlendingTrainer(Trainer):
     @in_one_line()
     def setup(self, test_mode="val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
+        with leaving_nothing(self.base_dir):
+            self._set_up(test_mode)
+
+    def _set_up(self, test_mode: str) -> None:
         # the viewer takes it for its pictures; ours may save, which takes it again, while the loop has it for a step
         self.train_lock = cast(Lock, RLock())
+        check_capture(self.config)
         resumed = self.config.resumes
         pipeline_config = cast(BlendingPipelineConfig, self.config.pipeline)
         pipeline_config.resumed = bool(resumed)
@@ -71,7 +76,7 @@ class BlendingTrainer(Trainer):
         if self.config.load_dir and self.config.load_step is None:
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
         pipeline_config.resumed_look = self._later_look()
-        super().setup(test_mode)
+        super().setup(test_mode)  # type: ignore[arg-type]
         if resumed:
             data = cast(BlendingPipeline, self.pipeline).datamanager
             check_still_its_capture(resumed.parent, cast(DataparserOutputs, data.train_dataparser_outputs))

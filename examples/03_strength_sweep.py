@@ -33,7 +33,9 @@ class Sweep:
 def main(sweep: Sweep) -> None:
     """Load, render, write."""
     allow_nerfstudio_checkpoints()
-    _, pipeline, _, _ = eval_setup(sweep.config, test_mode="test")
+    _, pipeline, _, _ = eval_setup(
+        sweep.config / "config.yml" if sweep.config.is_dir() else sweep.config, test_mode="test"
+    )
     model = cast(BlendingModel, pipeline.model)
     assert pipeline.datamanager.eval_dataset is not None
     camera = pipeline.datamanager.eval_dataset.cameras[sweep.view : sweep.view + 1].to(model.device)

@@ -39,7 +39,9 @@ class Measurement:
 def main(measurement: Measurement) -> None:
     """Render, measure, write the sheet, print the figures as JSON."""
     allow_nerfstudio_checkpoints()
-    _, pipeline, _, _ = eval_setup(measurement.config, test_mode="test")
+    _, pipeline, _, _ = eval_setup(
+        measurement.config / "config.yml" if measurement.config.is_dir() else measurement.config, test_mode="test"
+    )
     model, data = cast(BlendingModel, pipeline.model), pipeline.datamanager.eval_dataset
     assert data is not None
     chosen = np.linspace(0, len(data) - 1, min(measurement.views, len(data))).round().astype(int)

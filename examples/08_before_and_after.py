@@ -36,7 +36,7 @@ class BeforeAndAfter:
 
 def before_and_after(config: Path, view: int | None) -> tuple[np.ndarray, np.ndarray, str]:
     """The original and the edited picture of a held-out view, [height, width, 3] in [0, 1], and what the edit is called."""
-    _, pipeline, _, _ = eval_setup(config, test_mode="test")
+    _, pipeline, _, _ = eval_setup(config / "config.yml" if config.is_dir() else config, test_mode="test")
     model, data = cast(BlendingModel, pipeline.model), pipeline.datamanager.eval_dataset
     assert data is not None
     view = len(data) // 2 if view is None else view

@@ -196,7 +196,7 @@ def test_remove_takes_a_frozen_layer_out(folder: Path, model: BlendingModel) -> 
 def test_what_edits_refuses(folder: Path, model: BlendingModel, tmp_path: Path) -> None:
     message = refused("edits", "remove", folder, UPPER)
     assert f"blending-nerf look {folder} --hide {UPPER!r}" in message
-    assert "0 layers are called 'hat'; there are 'a blue ball'" in refused("edits", "remove", folder, "hat")
+    assert "no layer is called 'hat'; there are 'a blue ball'" in refused("edits", "remove", folder, "hat")
     assert "ends with .edit.safetensors" in refused("edits", "save", folder, LOWER, "--output", tmp_path / "ball.pt")
     assert "is no run" in refused("edits", "list", tmp_path / "nowhere")
     (tmp_path / "bare" / "nerfstudio_models").mkdir(parents=True)

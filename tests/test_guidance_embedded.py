@@ -116,7 +116,7 @@ def test_clipseg_finds_the_object_that_is_asked_for():
 @needs_clipseg
 def test_clipseg_names_unknown_words():
     with pytest.warns(GuidanceWarning, match="does not know 'zebra'"):
-        load_clipseg("embedded").probability(torch.rand(16, 16, 3), "a zebra")
+        load_clipseg("embedded").probability(torch.rand(16, 16, 3), "a red zebra")
 
 
 def test_missing_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path):

@@ -76,10 +76,10 @@ def test_reset_forgets_the_look(folder: Path, capsys: pytest.CaptureFixture[str]
     ("options", "message"),
     [
         (("--change", "11"), "strength change is 11.0; it must lie in"),
-        (("--layer", "hat", "--add", "1"), "0 layers are called 'hat'"),
+        (("--layer", "hat", "--add", "1"), "no layer is called 'hat'"),
         (("--layer", LOWER), "--layer goes with --add, --remove or --change"),
         (("--show", LOWER, "--hide", LOWER), "'a blue ball' cannot be shown and hidden at once"),
-        (("--order", LOWER), "must name each layer once, the lowest first; they are 'a blue ball', 'a yellow donut'"),
+        (("--order", LOWER), "must name each layer once, the lowest first; they are 'a blue ball' ("),
         (("--order", LOWER, LOWER, UPPER), "must name each layer once"),
     ],
 )

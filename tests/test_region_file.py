@@ -50,7 +50,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 def test_no_file_and_another_file(tmp_path: Path) -> None:
     with pytest.raises(BlendingNerfError, match="there is no region file"):
         load_region(tmp_path / "nothing.safetensors")
-    with pytest.raises(BlendingNerfError, match="there is no region file None"):
+    with pytest.raises(BlendingNerfError, match=r"none is named: give --pipeline\.region\.file"):
         load_region(None)
     save_file({"weights": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"\x00" * 20)

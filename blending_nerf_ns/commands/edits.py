@@ -14,6 +14,7 @@ from typing_extensions import Annotated
 from blending_nerf_ns.commands.run_layers import (
     drop_layer,
     layers_table,
+    moved_hint,
     open_run,
     put_layer,
     strengths_text,
@@ -83,8 +84,11 @@ def save_layer(run: Run, name: Annotated[str, tyro.conf.Positional], output: Pat
     edit = build_edit(unpack(tensors["_extra_state"]))
     edit.load_state_dict(of_any_age(tensors))
     edit.info = replace(info, visible=True)
+    replaced = " in place of what was there" if output.exists() else ""
     save_edit(edit, base, output)
-    Console().print(f"{escape(_called(info))} is in {escape(str(output))} ({output.stat().st_size / 1e6:.2f} MB)")
+    Console().print(
+        f"{escape(_called(info))} is in {escape(str(output))}{replaced} ({output.stat().st_size / 1e6:.2f} MB)"
+    )
 
 
 def apply_file(
@@ -148,3 +152,5 @@ def _report(run: Path, done: str) -> None:
     found, console = open_run(run), Console()
     console.print(escape(done))
     console.print(layers_table(found, found.shown, found.fades))
+    if hint := moved_hint(found.folder):
+        console.print(hint, style="yellow", markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from typing_extensions import Annotated
 
-from blending_nerf_ns.commands.run_layers import layers_table, open_run
+from blending_nerf_ns.commands.run_layers import layers_table, moved_hint, open_run
 from blending_nerf_ns.edits.layer import LayerInfo, find_layer
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.look import FILE, Look, write_look
@@ -45,7 +45,7 @@ def look(
         fade: whether a camera path's `render_time`, from 0 to 1, scales all strengths, frame by frame.
         reset: forget the look that there is: back to what the checkpoint says, then whatever else is asked for.
     """
-    found = open_run(run)
+    found = open_run(run, with_look=not reset)
     strengths = {"add": add, "remove": remove, "change": change}
     stronger = any(value is not None for value in strengths.values())
     if layer is not None and not stronger:
@@ -54,6 +54,8 @@ def look(
     if stronger:
         chosen = find_layer(infos, layer).id if layer is not None else None
         infos = [info.with_strengths(**strengths) if chosen in (None, info.id) else info for info in infos]
+        for line in without_effect(infos, chosen, strengths):
+            Console().print(line, style="yellow", markup=False)
     infos = arranged(switched(infos, show, hide), order)
     fades = fade if fade is not None else found.fades and not reset
     if stronger or show or hide or order or fade is not None:
@@ -61,6 +63,25 @@ def look(
     elif reset:
         (found.folder / FILE).unlink(missing_ok=True)
     Console().print(layers_table(found, infos, fades))
+    if hint := moved_hint(found.folder):
+        Console().print(hint, style="yellow", markup=False)
+
+
+def without_effect(
+    layers: Sequence[LayerInfo], chosen: Optional[str], strengths: Mapping[str, Optional[float]]
+) -> List[str]:
+    """A line for each blend ratio that no layer meant by it has anything for.
+
+    Args:
+        layers: all of them.
+        chosen: id of the one that is meant; None: all.
+        strengths: what was given, by operation.
+    """
+    meant = [info for info in layers if chosen in (None, info.id)]
+    said = [name for name, value in strengths.items() if value is not None]
+    vain = [name for name in said if not any(name in info.operations for info in meant)]
+    which = "no layer may" if chosen is None else f"{meant[0].name or meant[0].id!r} may not"
+    return [f"--{name} changes nothing: {which} {name}." for name in vain]
 
 
 def switched(layers: Sequence[LayerInfo], show: Sequence[str], hide: Sequence[str]) -> List[LayerInfo]:
@@ -88,7 +109,7 @@ def arranged(layers: Sequence[LayerInfo], order: Sequence[str]) -> List[LayerInf
     """
     wanted = [find_layer(layers, name) for name in order]
     if wanted and sorted(info.id for info in wanted) != sorted(info.id for info in layers):
-        known = ", ".join(repr(info.name or info.id) for info in layers)
+        known = ", ".join(f"{info.name!r} ({info.id})" for info in layers)
         raise BlendingNerfError(
             f"--order {' '.join(order)} must name each layer once, the lowest first; they are {known}"
         )

@@ -22,6 +22,10 @@ from blending_nerf_ns.runs.look import Look, read_look, shown_by
 MODELS = "nerfstudio_models"
 BASE, EDIT, FROZEN, EXTRA = "_model.base.", "_model.edit.", "_model.layers.frozen.", "_extra_state"
 LAYERS = "_model.layers._extra_state"
+LONGEST = 60
+"""Characters of a text in a table."""
+PLACES = ("experiment_name: ", "method_name: ", "timestamp: ")
+"""Lines of config.yml that name a run's folders."""
 INSIDE = 0.5
 """A voxel of this weight and more is in the region."""
 
@@ -87,11 +91,12 @@ class RunLayers:
         return int((self.tensors(id)["region.weight"] > INSIDE).sum())
 
 
-def open_run(run: Path) -> RunLayers:
+def open_run(run: Path, with_look: bool = True) -> RunLayers:
     """Read a run's layers. Its config.yml is not read: nothing of the run is executed.
 
     Args:
         run: its config.yml or folder.
+        with_look: whether its look counts; one that is damaged is an error then.
 
     Raises:
         BlendingNerfError: no run, none of blending-nerf, or no whole checkpoint.
@@ -100,7 +105,7 @@ def open_run(run: Path) -> RunLayers:
     checkpoint = folder / MODELS / f"step-{newest_whole_step(folder / MODELS):09d}.ckpt"
     content = read_content(checkpoint)
     trained, in_work = _read_layers(content["pipeline"], checkpoint)
-    return RunLayers(folder, checkpoint, content, trained, in_work, read_look(folder))
+    return RunLayers(folder, checkpoint, content, trained, in_work, read_look(folder) if with_look else None)
 
 
 def run_folder(run: Path) -> Path:
@@ -110,8 +115,12 @@ def run_folder(run: Path) -> Path:
         BlendingNerfError: there is no run.
     """
     folder = run.expanduser()
-    folder = folder.parent if folder.name == "config.yml" or folder.is_file() else folder
+    folder = folder.parent if folder.name in ("config.yml", MODELS) or folder.is_file() else folder
     if not (folder / MODELS).is_dir():
+        if (folder / "config.yml").is_file():
+            raise BlendingNerfError(
+                f"{run} has no checkpoint: nothing was trained in it, or it ended before the first was saved"
+            )
         raise BlendingNerfError(
             f"{run} is no run: there is no {folder / MODELS}. Give the config.yml that ns-train wrote, or its folder"
         )
@@ -155,11 +164,36 @@ def layers_table(run: RunLayers, layers: Sequence[LayerInfo], fades: bool) -> Ta
         in_work = info.id == run.in_work
         kind = [("in work, empty" if run.work_is_empty else "in work")] if in_work else []
         table.add_row(
-            *map(escape, (info.name, info.id, ", ".join([*kind, "on" if info.visible else "off"]))),
-            *map(escape, (info.source_text, info.target_text, strengths_text(info))),
+            *map(escape, (shortened(info.name), info.id, ", ".join([*kind, "on" if info.visible else "off"]))),
+            *map(escape, (shortened(info.source_text), shortened(info.target_text), strengths_text(info))),
             str(run.voxels(info.id)),
         )
     return table
+
+
+def shortened(text: str) -> str:
+    """A text as a table has room for it."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def moved_hint(folder: Path) -> Optional[str]:
+    """A line for a run that lies elsewhere than its config.yml says, where the ns-* commands look for it; None where it does not.
+
+    Args:
+        folder: the run's. Its config.yml is searched for three plain lines, and nothing in it is executed.
+    """
+    path = folder / "config.yml"
+    if not path.is_file():
+        return None
+    said = dict(line.split(": ", 1) for line in path.read_text("utf8").splitlines() if line.startswith(PLACES))
+    wanted = [said.get(name[:-2], "").strip().strip("'\"") for name in PLACES]
+    here = folder.resolve().parts[-3:]
+    if not all(wanted) or here == tuple(wanted):
+        return None
+    return (
+        f"This run was moved or copied: its config.yml says .../{'/'.join(wanted)}, and it lies in .../{'/'.join(here)}. The ns-* "
+        "commands look for it where config.yml says, and see nothing of this."
+    )
 
 
 def strengths_text(info: LayerInfo) -> str:

@@ -35,7 +35,8 @@ def open_scene(run: Path, data: Optional[Path], device: str) -> Tuple[FrozenScen
     if data is not None:
         config.data = data
     if not Path(config.data).exists():
-        raise BlendingNerfError(f"the run's capture {config.data} is not there any more; say where it is with --data")
+        said = "is not there" if data is not None else "is not there any more; say where it is with --data"
+        raise BlendingNerfError(f"the run's capture {config.data} {said}")
     outputs = config.setup().get_dataparser_outputs(split="train")
     check_same_capture(found, outputs)
     base = load_base(found).to(device)

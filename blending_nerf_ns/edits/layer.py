@@ -114,7 +114,9 @@ def find_layer(layers: Sequence[LayerInfo], name: str) -> LayerInfo:
     found = [info for info in layers if name in (info.id, info.name)]
     if len(found) != 1:
         known = ", ".join(f"{info.name!r} ({info.id})" for info in layers)
-        raise BlendingNerfError(f"{len(found)} layers are called {name!r}; there are {known}")
+        if found:
+            raise BlendingNerfError(f"{len(found)} layers are called {name!r}: name one by its id; there are {known}")
+        raise BlendingNerfError(f"no layer is called {name!r}; there are {known}")
     return found[0]
 
 

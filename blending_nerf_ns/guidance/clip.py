@@ -30,11 +30,11 @@ Tokenize = Callable[[List[str], int], LongTensor]
 
 def warn_unknown_words(text: str) -> None:
     """Warns (GuidanceWarning) about the words of a prompt that the embedded models do not know, naming them."""
-    from blending_nerf_ns.guidance.embedded import unknown_words
+    from blending_nerf_ns.guidance.embedded import meant_words
 
-    if words := unknown_words(text):
+    if words := meant_words(text):
         warnings.warn(
-            f"The embedded guidance does not know {', '.join(map(repr, words))} in the prompt {text!r} and reads only "
+            f"The embedded guidance does not know {words} in the prompt {text!r} and reads only "
             "the rest. Use words of its model card, or a real CLIP model.",
             GuidanceWarning,
             stacklevel=4,

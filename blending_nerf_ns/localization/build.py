@@ -13,7 +13,7 @@ from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.edits.solids import region_from_solid
-from blending_nerf_ns.errors import NothingFound
+from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 from blending_nerf_ns.localization.combine import combine, combine_bounds, parse_sources
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
@@ -26,6 +26,8 @@ LOOKS = 4
 """Views that tell how much of the scene a placed region covers."""
 GLOBAL_EDIT = 0.95
 """A region with more of what is seen than this share is no local edit any more."""
+UNSEEN = 1e-6
+"""With less than this there is nothing in it."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,27 @@ def warn_global(covered: float) -> None:
             f"[bold yellow]The region covers {100 * covered:.0f} % of the scene: this is a global edit. Raise the "
             "threshold, name the object more closely, or give a box.[/bold yellow]"
         )
+
+
+def check_seen(covered: float, operations: Sequence[str]) -> None:
+    """A region in which no view sees anything is one for additions.
+
+    Args:
+        covered: share of what the views show that lies in it, in [0, 1].
+        operations: what the edit may do.
+
+    Raises:
+        BlendingNerfError: it may not add.
+    """
+    if covered > UNSEEN:
+        return
+    said = (
+        "no training view sees anything in the region, so there is nothing to recolour or to remove. Where is it? Move the viewer's "
+        "crop box over what you mean, and copy its numbers"
+    )
+    if "add" not in operations:
+        raise BlendingNerfError(said)
+    CONSOLE.print(said[0].upper() + said[1:] + "; something may be added there.", style="bold yellow")
 
 
 def _checked(region: Region, highest: float, covered: float, scene: FrozenScene) -> FoundRegion:

@@ -134,7 +134,9 @@ class ClipSegLocalizer:
         if not self.embedded:
             return
         from blending_nerf_ns.guidance.clip import warn_unknown_words
+        from blending_nerf_ns.guidance.embedded import check_says_something
 
+        check_says_something(text)
         warn_unknown_words(text)
 
 

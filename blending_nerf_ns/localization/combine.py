@@ -48,7 +48,7 @@ def parse_sources(text: str) -> List[Tuple[str, str]]:
     if not fine or len(set(names)) < len(names):
         raise BlendingNerfError(
             f"the region's source {text!r} is not understood: name one or several of {', '.join(SOURCES)}, each once, "
-            'with | (either), & (both) or - (but not) between them, read from left to right: "text & box"'
+            'with | (either), & (both) or - (but not) between them, read from left to right: "text & box"; or file alone'
         )
     return list(zip(operators, names))
 

@@ -31,7 +31,12 @@ def load_region(path: Optional[Path]) -> Region:
     Raises:
         BlendingNerfError: no such file, or not a region.
     """
-    if path is None or not path.is_file():
+    if path is None:
+        raise BlendingNerfError(
+            "the region's source is file, and none is named: give --pipeline.region.file region.safetensors, which "
+            "`blending-nerf region` writes"
+        )
+    if not path.is_file():
         raise BlendingNerfError(f"there is no region file {path}; write one with `blending-nerf region`")
     try:
         with safe_open(path, framework="pt") as file:

@@ -129,13 +129,13 @@ def _best(
     if likelihood[best] <= HOPELESS:
         denied = NothingFound(
             f"the guide denies that any of the {len(likelihood)} marked part(s) is that (log-likelihood "
-            f"{likelihood[best]:.1f} at best; {HOPELESS:.1f} is needed). Look at what is marked with keep `all`, describe "
-            "the object in other words, or give a box"
+            f"{likelihood[best]:.1f} at best; {HOPELESS:.1f} is needed). Look at what is marked with --pipeline.region.keep "
+            "all, describe the object in other words, or give a box with --pipeline.region.source box"
         )
         raise explain_nothing(denied, config, scene, text)
     CONSOLE.print(
         f"What is marked as {text!r} does not look like it (log-likelihood {likelihood[best]:.1f}): look at the "
-        "overlay before you train, and try other words, a box or `keep nearest`.",
+        "overlay before you train, and try other words, a box or --pipeline.region.keep nearest.",
         style="bold yellow",
         markup=False,
     )

@@ -67,6 +67,9 @@ FILLER: Tuple[str, ...] = tuple(
     "colored coloured".split()
 )
 
+JOINING: Tuple[str, ...] = tuple("a an the of and with on to in is this there one my at it".split())
+"""Words that name nothing."""
+
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 
 

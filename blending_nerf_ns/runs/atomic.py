@@ -46,6 +46,8 @@ def writable(folder: Path) -> None:
     Raises:
         OSError: of the disk, with its name.
     """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; name a folder to write to")
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
         pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, cast
@@ -10,7 +12,36 @@ import yaml
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
+
+
+def check_capture(config: TrainerConfig) -> None:
+    """Say that there is no such capture before a dataparser asserts it.
+
+    Raises:
+        BlendingNerfError: `--data` names nothing.
+    """
+    if config.data is not None and not Path(config.data).exists():
+        raise BlendingNerfError(f"--data {config.data}: there is no such folder")
+
+
+@contextmanager
+def leaving_nothing(folder: Path) -> Iterator[None]:
+    """A run that is refused before it has begun leaves no folder beside those that were trained.
+
+    Args:
+        folder: the run's; one with more in it than the config.yml that ns-train writes first stays.
+    """
+    try:
+        yield
+    except (BlendingNerfError, FileNotFoundError):
+        if folder.is_dir() and [item.name for item in folder.iterdir()] == ["config.yml"]:
+            (folder / "config.yml").unlink()
+            with suppress(OSError):  # of the folders above only those that are empty, too
+                for empty in (folder, folder.parent, folder.parent.parent):
+                    empty.rmdir()
+        raise
 
 
 @dataclass

@@ -83,11 +83,14 @@ def check_models(config: BlendingPipelineConfig) -> None:
             localiser that is not there.
     """
     from blending_nerf_ns.guidance.clip import check_names
+    from blending_nerf_ns.guidance.embedded import check_says_something
     from blending_nerf_ns.localization.clipseg import check_localizer
 
     check_names(config.guidance.model, config.guidance.pretrained)
     if config.region.reads("text"):
         check_localizer(config.region.localizer)
+        if config.region.localizer == "embedded" and config.source_text.strip():
+            check_says_something(config.source_text)
 
 
 def check_place(config: BlendingPipelineConfig, images: Sequence[Path], base: Base) -> None:

@@ -7,8 +7,11 @@ through the same doors as the real models: open_clip and transformers.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, List
+
+from blending_nerf_ns.errors import BlendingNerfError
 
 if TYPE_CHECKING:
     import open_clip
@@ -68,3 +71,32 @@ def unknown_words(text: str) -> List[str]:
     from blending_nerf_ns.procedural.words import VOCABULARY, split_words
 
     return list(dict.fromkeys(word for word in split_words(text) if word not in VOCABULARY))
+
+
+def meant_words(text: str) -> str:
+    """The unknown words of a text, each with the known word that may have been meant, for messages.
+
+    Example:
+        >>> meant_words("a purpel fox")
+        "'purpel' (purple?), 'fox'"
+    """
+    from blending_nerf_ns.procedural.words import VOCABULARY
+
+    close = {word: get_close_matches(word, VOCABULARY, n=1, cutoff=0.75) for word in unknown_words(text)}
+    return ", ".join(f"{word!r} ({found[0]}?)" if found else repr(word) for word, found in close.items())
+
+
+def check_says_something(text: str) -> None:
+    """Refuse a text of which the mini models would read nothing but "a" and "the".
+
+    Raises:
+        BlendingNerfError: with its words, and those that may have been meant.
+    """
+    from blending_nerf_ns.procedural.words import JOINING, split_words
+
+    unknown = unknown_words(text)
+    if unknown and set(split_words(text)) <= {*unknown, *JOINING}:
+        raise BlendingNerfError(
+            f"the embedded models know no word of {text!r}: {meant_words(text)}. Use words of their model card "
+            '("a purple toy", "a red ball"), or real models, which blending-nerf and blending-nerf-small take'
+        )

@@ -1,0 +1,227 @@
+"""What is said to the person who runs a command, in one line, before time is spent; and what is left where nothing was made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from open_run import open_pipeline
+from run_on_disk import LOWER, UPPER, commanded, refused, said, write_run
+from test_layers import two_layers
+from tiny_run import write_tiny_capture
+
+from blending_nerf_ns.commands.run_layers import moved_hint
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning, NothingFound, in_one_line, plainly
+from blending_nerf_ns.guidance.embedded import check_says_something, meant_words
+from blending_nerf_ns.localization.build import check_seen
+from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
+from blending_nerf_ns.runs.atomic import writable
+from blending_nerf_ns.runs.config_file import check_capture, leaving_nothing
+from blending_nerf_ns.runs.look import read_look
+from blending_nerf_ns.training.checking import check_edit
+from method_configs.blending_nerf import blending_nerf_cpu
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_words_that_may_have_been_meant() -> None:
+    assert meant_words("a purpel tooy") == "'purpel' (purple?), 'tooy' (toy?)"
+    assert meant_words("a fox with wings") == "'fox', 'wings'", "'box' and 'ring' are others"
+    assert meant_words("a red ball") == ""
+
+
+@pytest.mark.parametrize("text", ["a purpel tooy", "the zebra", "a snark of the boojum", "zyx"])
+def test_a_text_of_which_nothing_is_known_is_refused(text: str) -> None:
+    with pytest.raises(BlendingNerfError, match="know no word of"):
+        check_says_something(text)
+    with pytest.raises(BlendingNerfError, match="know no word of"):
+        check_edit(BlendingPipelineConfig(source_text=text, target_text="a blue ball"))
+    check_edit(BlendingPipelineConfig(source_text=text, target_text="a blue ball", region=RegionConfig(source="box")))
+
+
+@pytest.mark.parametrize("text", ["a red zebra", "the floor", "a purpel toy", "it", ""])
+def test_a_text_of_which_something_is_known_is_read(text: str) -> None:
+    check_says_something(text)
+
+
+# -- the region -------------------------------------------------------------------------------------------------------
+
+
+def test_where_no_view_sees_anything_only_an_addition_may_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    for operations in (("change",), ("remove",), ("remove", "change")):
+        with pytest.raises(BlendingNerfError, match="no training view sees anything in the region"):
+            check_seen(0.0, operations)
+    check_seen(0.0, ("add", "change"))
+    assert "something may be added there" in " ".join(capsys.readouterr().out.split())
+    check_seen(1e-4, ("change",))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_box_far_from_everything_is_refused(tmp_path: Path) -> None:
+    pipeline = open_pipeline(write_tiny_capture(tmp_path / "capture"))
+    pipeline.config.region.box_center, pipeline.config.region.box_size = (0.0, 0.0, 30.0), (4.0, 4.0, 4.0)
+    with pytest.raises(BlendingNerfError, match="no training view sees anything"):
+        pipeline.work.find_region()
+    assert not bool(pipeline.model.edit_ready)
+
+
+def test_an_error_after_the_base_says_that_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = open_pipeline(write_tiny_capture(tmp_path / "capture"))
+    pipeline.session.waits, pipeline.config.run_dir = False, tmp_path / "run"
+    pipeline.trainer = type("Trainer", (), {"optimizers": type("Optimizers", (), {"optimizers": {}})})()
+
+    def nothing_there() -> None:
+        raise NothingFound("'a chair' was not found")
+
+    monkeypatch.setattr(pipeline.work, "prepare", nothing_there)
+    with pytest.raises(
+        NothingFound, match=r"not found\. The base is trained and kept: --pipeline\.base-run .*run/config\.yml"
+    ):
+        pipeline._before_step(0)
+    pipeline.config.base_run = tmp_path / "other"
+    with pytest.raises(NothingFound) as raised:
+        pipeline._before_step(0)
+    assert "kept" not in str(raised.value), "it was there before"
+
+
+# -- captures and folders ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    def refuse(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "config.yml").write_text("")
+        with leaving_nothing(folder):
+            raise BlendingNerfError("no")
+
+    (tmp_path / "outputs" / "chair" / "nerfacto").mkdir(parents=True)
+    with pytest.raises(BlendingNerfError):
+        refuse(tmp_path / "outputs" / "chair" / "blending-nerf" / "now")
+    assert [path.name for path in (tmp_path / "outputs").rglob("*")] == ["chair", "nerfacto"]
+    begun = tmp_path / "outputs" / "chair" / "blending-nerf" / "then"
+    (begun / "nerfstudio_models").mkdir(parents=True)
+    (begun / "config.yml").write_text("mine")
+    with pytest.raises(BlendingNerfError), leaving_nothing(begun):
+        raise BlendingNerfError("no")
+    assert (begun / "config.yml").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_data_that_is_no_capture_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    empty, torn = tmp_path / "empty", write_tiny_capture(tmp_path / "torn")
+    empty.mkdir()
+    next(torn.rglob("*.png")).unlink()
+    for data, message in (
+        (tmp_path / "nowhere", "there is no such folder"),
+        (empty, "transforms.json"),
+        (torn, ".png"),
+    ):
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ns-train"), "blending-nerf-cpu", "--data", str(data), "--vis", "tensorboard",
+             "--pipeline.source-text", "a red ball", "--pipeline.target-text", "a blue ball"],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        last = done.stderr.strip().splitlines()[-1]
+        assert done.returncode == 1 and last.startswith("blending-nerf: ") and message in last, done.stderr[-2000:]
+        assert "Traceback" not in done.stderr and not list((tmp_path / "outputs").iterdir())
+
+
+def test_a_missing_file_ends_a_command_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"there is no .*transforms\.json: is --data a capture"), in_one_line():
+        (tmp_path / "transforms.json").read_text()
+
+
+def test_data_that_is_not_there(tmp_path: Path) -> None:
+    config = blending_nerf_cpu.config
+    check_capture(config)  # nothing is named: nerfstudio's own default
+    with pytest.raises(BlendingNerfError, match="nowhere: there is no such folder"):
+        check_capture(type(config)(**{**vars(config), "data": tmp_path / "nowhere"}))
+
+
+def test_a_file_where_a_folder_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(OSError, match=r"README.md is a file; name a folder to write to"):
+        writable(tmp_path / "README.md")
+
+
+def test_warnings_that_are_meant_for_a_person_are_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    show = plainly(lambda *arguments, **_: shown.append(arguments))
+    show(GuidanceWarning("does not know 'zebra'"), GuidanceWarning, "clip.py", 99)
+    assert capsys.readouterr().err == "blending-nerf: does not know 'zebra'\n" and not shown
+    show(FutureWarning("torch's"), FutureWarning, "torch.py", 1)
+    assert len(shown) == 1 and capsys.readouterr().err == ""
+    assert warnings.showwarning is not show
+
+
+# -- runs and looks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run with a frozen layer, and one in work on it."""
+    monkeypatch.setenv("COLUMNS", "220")
+    return write_run(tmp_path / "chair" / "blending-nerf" / "now", two_layers())
+
+
+def test_a_look_that_is_damaged_is_forgotten_where_that_is_asked_for(folder: Path) -> None:
+    (folder / "look.json").write_text('{ "fade": tru')
+    assert "is no look" in refused("look", folder)
+    commanded("look", folder, "--reset", "--hide", LOWER)
+    look = read_look(folder)
+    assert look is not None and [info.visible for info in look.layers] == [False, True]
+    (folder / "look.json").write_text('{ "fade": tru')
+    commanded("look", folder, "--reset")
+    assert not (folder / "look.json").exists()
+
+
+def test_a_blend_ratio_that_changes_nothing_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = two_layers()
+    model.edit.info = replace(model.edit.info, operations=("change",))
+    write_run(folder, model)
+    assert f"--add changes nothing: {UPPER!r} may not add." in said(
+        capsys, "look", folder, "--layer", UPPER, "--add", 0.3
+    )
+    assert "changes nothing" not in said(capsys, "look", folder, "--add", 0.3), "the other layer may"
+
+
+def test_a_run_that_lies_elsewhere_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = folder / "config.yml"
+    config.write_text("experiment_name: chair\nmax_num_iterations: 3\nmethod_name: blending-nerf\ntimestamp: now\n")
+    assert moved_hint(folder) is None and "was moved" not in said(capsys, "look", folder)
+    config.write_text(config.read_text().replace("timestamp: now", "timestamp: '2026-11-29_101010'"))
+    told = said(capsys, "look", folder, "--change", 0.5)
+    assert "was moved or copied" in told and "chair/blending-nerf/2026-11-29_101010" in told
+    config.write_text("- no config of ns-train")
+    assert moved_hint(folder) is None
+
+
+def test_a_run_by_its_folder_of_checkpoints_and_one_without(folder: Path, tmp_path: Path) -> None:
+    commanded("edits", "list", folder / "nerfstudio_models")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.yml").write_text("")
+    assert "begun has no checkpoint: nothing was trained in it" in refused("edits", "list", tmp_path / "begun")
+    assert "is no run" in refused("edits", "list", tmp_path)
+
+
+def test_long_texts_leave_a_table_readable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = two_layers()
+    model.edit.info = replace(model.edit.info, target_text="a blue " + "very " * 100 + "ball")
+    write_run(folder, model)
+    shown = said(capsys, "edits", "list", folder)
+    assert shown.count("very") < 15 and "..." in shown
+
+
+def test_two_layers_of_one_name_are_told_apart_by_their_ids(folder: Path) -> None:
+    model = two_layers()
+    model.edit.info = replace(model.edit.info, name=LOWER)
+    write_run(folder, model)
+    ids = [edit.info.id for edit in model.layers.all()]
+    message = refused("look", folder, "--hide", LOWER)
+    assert "2 layers are called" in message and "by its id" in message and all(id in message for id in ids)
+    assert all(id in refused("look", folder, "--order", ids[0]) for id in ids)
