@@ -21,7 +21,7 @@ from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import FoundRegion
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.localization.file import load_region, save_region
+from blending_nerf_ns.localization.file import OPERATIONS_FOR, load_region, other_operations_hint, save_region
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.training.preparing import Preparation
@@ -141,3 +141,16 @@ def test_a_region_depends_on_the_edits_beneath_it(tmp_path: Path) -> None:
     assert under != alone, "a layer lies beneath now"
     model.layers.all()[0].info = model.layers.all()[0].info.with_strengths(change=0.5)
     assert key() not in (alone, under)
+
+
+def test_a_region_says_for_which_operations_it_has_room(tmp_path: Path) -> None:
+    region, path = some_region(), tmp_path / "region.safetensors"
+    save_region(region, path)
+    assert other_operations_hint(path, ["change"]) is None, "nothing says so"
+    save_region(region, path, {OPERATIONS_FOR: "add remove change"})
+    assert other_operations_hint(path, ["change", "remove", "add"]) is None
+    hint = other_operations_hint(path, ["change"])
+    assert (
+        hint is not None
+        and "may add, remove, change, and this one may change: `blending-nerf region --operations change`" in hint
+    )

@@ -71,7 +71,7 @@ def show_region(
     from blending_nerf_ns.guidance.clip import check_names, load_clip
     from blending_nerf_ns.localization.build import build_region, check_seen
     from blending_nerf_ns.localization.clearing import clear_region, takes_along
-    from blending_nerf_ns.localization.file import save_region
+    from blending_nerf_ns.localization.file import OPERATIONS_FOR, save_region
     from blending_nerf_ns.localization.keeping import Search, keep_region
     from blending_nerf_ns.localization.views import even_cameras
     from blending_nerf_ns.reporting.sheet import contact_sheet
@@ -123,7 +123,7 @@ def show_region(
         console.print(
             "Its place is clearer without what hangs together with it, such as a shadow: that is taken along."
         )
-    save_region(made, output / FILE)
+    save_region(made, output / FILE, {OPERATIONS_FOR: " ".join(operations)})
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}
     for index in tqdm(range(len(cameras)), desc="Overlay", dynamic_ncols=True):

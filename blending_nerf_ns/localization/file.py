@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Dict, Optional
@@ -15,6 +15,8 @@ from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
 
 FORMAT = "blending-nerf region 1"
+OPERATIONS_FOR = "operations"
+"""Under this name it says for which operations it was given room."""
 DERIVED = ("weight", "color_weight")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -49,6 +51,22 @@ def load_region(path: Optional[Path]) -> Region:
         raise BlendingNerfError(f"{path} is no region that `blending-nerf region` wrote: {error}") from error
     region.reshape()
     return region
+
+
+def other_operations_hint(path: Path, operations: Sequence[str]) -> Optional[str]:
+    """A line for an edit whose region was given room for other operations than its own; None where nothing says so.
+
+    Args:
+        path: the region's file.
+        operations: what the edit may do.
+    """
+    meant = read_metadata(path).get(OPERATIONS_FOR, "").split()
+    if not meant or set(meant) == set(operations):
+        return None
+    return (
+        f"The region in {path} has the room of an edit that may {', '.join(meant)}, and this one may {', '.join(operations)}: "
+        f"`blending-nerf region --operations {' '.join(operations)}` gives it its own."
+    )
 
 
 def read_metadata(path: Path) -> Dict[str, str]:

@@ -12,6 +12,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region, check_seen
 from blending_nerf_ns.localization.clearing import CLEARING_VIEWS, clear_surroundings, takes_along
+from blending_nerf_ns.localization.file import other_operations_hint
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.model import BlendingModel
@@ -57,8 +58,12 @@ class Preparation:
         config, model = self._config, self._model
         check_region(config)
         hint = room_hint(config.region.grow, config.operations)
-        if hint and self._team.leads:
-            CONSOLE.print(hint)
+        if hint:
+            self._team.say(hint)
+        if config.region.source.strip() == "file" and config.region.file is not None:
+            hint = other_operations_hint(config.region.file, config.operations)
+            if hint:
+                self._team.say(hint, style="yellow")
         started = time.perf_counter()
         search = self.search()
         scene = FrozenScene(model.beneath, search.cameras, model.config.eval_num_rays_per_chunk)
