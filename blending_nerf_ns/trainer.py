@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Optional, Type, cast
+from typing import TYPE_CHECKING, Literal, Optional, Type, cast
 
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
@@ -54,15 +54,15 @@ class BlendingTrainer(Trainer):
     config: BlendingTrainerConfig
 
     @in_one_line()
-    def setup(self, test_mode="val") -> None:
+    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         with leaving_nothing(self.base_dir):
+            check_capture(self.config)
             self._set_up(test_mode)
 
-    def _set_up(self, test_mode: str) -> None:
+    def _set_up(self, test_mode: Literal["test", "val", "inference"]) -> None:
         # the viewer takes it for its pictures; ours may save, which takes it again, while the loop has it for a step
         self.train_lock = cast(Lock, RLock())
-        check_capture(self.config)
         resumed = self.config.resumes
         pipeline_config = cast(BlendingPipelineConfig, self.config.pipeline)
         pipeline_config.resumed = bool(resumed)
@@ -76,7 +76,7 @@ class BlendingTrainer(Trainer):
         if self.config.load_dir and self.config.load_step is None:
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
         pipeline_config.resumed_look = self._later_look()
-        super().setup(test_mode)  # type: ignore[arg-type]
+        super().setup(test_mode)
         if resumed:
             data = cast(BlendingPipeline, self.pipeline).datamanager
             check_still_its_capture(resumed.parent, cast(DataparserOutputs, data.train_dataparser_outputs))

@@ -18,7 +18,7 @@ from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
-from blending_nerf_ns.runs.config_file import RunConfig
+from blending_nerf_ns.runs.config_file import RunConfig, check_capture, leaving_nothing
 from blending_nerf_ns.training.loss_record import inherit
 
 allow_nerfstudio_checkpoints()
@@ -44,6 +44,11 @@ class FinetuneTrainer(Trainer):
     @in_one_line()
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
+        with leaving_nothing(self.base_dir):
+            check_capture(self.config)
+            self._set_up(test_mode)
+
+    def _set_up(self, test_mode: Literal["test", "val", "inference"]) -> None:
         cast(FinetunePipelineConfig, self.config.pipeline).resumed = self.config.resumes is not None
         if self.config.load_dir is not None:
             resumed = Path(self.config.load_dir)
