@@ -69,7 +69,7 @@ def show_region(
     from blending_nerf_ns.commands.overlay import overlay_view
     from blending_nerf_ns.commands.scene import open_scene
     from blending_nerf_ns.guidance.clip import check_names, load_clip
-    from blending_nerf_ns.localization.build import build_region, check_seen
+    from blending_nerf_ns.localization.build import build_region, warn_unseen
     from blending_nerf_ns.localization.clearing import clear_region, takes_along
     from blending_nerf_ns.localization.file import OPERATIONS_FOR, save_region
     from blending_nerf_ns.localization.keeping import Search, keep_region
@@ -113,7 +113,7 @@ def show_region(
             region, scene, source_text, resolution, lambda: load_clip(guide, guide_pretrained, device), images
         ),
     )
-    check_seen(found.covered, operations)
+    warn_unseen(found.covered, operations)
     made = found.region.to(device)
     room = region.room_for(operations)
     if not made.has_shape(**room):

@@ -13,7 +13,7 @@ from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.edits.solids import region_from_solid
-from blending_nerf_ns.errors import BlendingNerfError, NothingFound
+from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.localization.combine import combine, combine_bounds, parse_sources
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
@@ -135,25 +135,22 @@ def warn_global(covered: float) -> None:
         )
 
 
-def check_seen(covered: float, operations: Sequence[str]) -> None:
-    """A region in which no view sees anything is one for additions.
+def warn_unseen(covered: float, operations: Sequence[str]) -> None:
+    """Say that no view sees anything in a region, where that is so: something may be added there, and nothing else be done. Not an
+    error, for a base that is hardly trained is fog that lies anywhere.
 
     Args:
         covered: share of what the views show that lies in it, in [0, 1].
         operations: what the edit may do.
-
-    Raises:
-        BlendingNerfError: it may not add.
     """
     if covered > UNSEEN:
         return
-    said = (
-        "no training view sees anything in the region, so there is nothing to recolour or to remove. Where is it? Move the viewer's "
-        "crop box over what you mean, and copy its numbers"
+    what = "something may be added there" if "add" in operations else "there is nothing to recolour or to remove"
+    CONSOLE.print(
+        f"No training view sees anything in the region: {what}. If that is not meant, move the viewer's crop box over the object, and "
+        "copy its numbers.",
+        style="bold yellow",
     )
-    if "add" not in operations:
-        raise BlendingNerfError(said)
-    CONSOLE.print(said[0].upper() + said[1:] + "; something may be added there.", style="bold yellow")
 
 
 def _checked(region: Region, highest: float, covered: float, scene: FrozenScene) -> FoundRegion:

@@ -10,7 +10,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.build import build_region, check_seen
+from blending_nerf_ns.localization.build import build_region, warn_unseen
 from blending_nerf_ns.localization.clearing import CLEARING_VIEWS, clear_surroundings, takes_along
 from blending_nerf_ns.localization.file import other_operations_hint
 from blending_nerf_ns.localization.keeping import Search, keep_region
@@ -74,7 +74,7 @@ class Preparation:
                 config.region, scene, config.source_text, search.resolution, self._load_guide, search.images
             ),
         )
-        check_seen(found.covered, config.operations)
+        warn_unseen(found.covered, config.operations)
         if found.region.resolution != model.edit.region.resolution:  # only a file may have another
             raise BlendingNerfError(
                 f"this run's regions have {model.edit.region.resolution} voxels a side, that of {config.region.file} has "
