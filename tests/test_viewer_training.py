@@ -86,7 +86,7 @@ def test_a_run_waits_for_its_user_trains_what_was_typed_and_can_be_taken_back(ed
 
     client.move("Region: source", "file")
     client.click("Find the region")
-    assert client.listen(lambda: client.says("there is no region file")), "it says what is wrong"
+    assert client.listen(lambda: client.says("the region's source is file, and none is named")), "it says what is wrong"
     assert client.says(f"Step {STEPS} of {STEPS}"), "and the edit stays as it is"
     client.move("Region: source", "box")
     client.click("Find the region")
