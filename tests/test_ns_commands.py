@@ -285,5 +285,5 @@ def test_what_a_region_cannot_come_from(
 
 def test_a_capture_that_has_moved_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    with pytest.raises(BlendingNerfError, match="the run's capture elsewhere is not there$"):
+    with pytest.raises(BlendingNerfError, match=r"the run's capture elsewhere is not there$"):
         show_region(run_of(folder, "whole") / "config.yml", data=Path("elsewhere"), device="cpu")
