@@ -25,7 +25,9 @@ def in_one_line() -> Iterator[None]:
     except FileNotFoundError as error:
         if multiprocessing.parent_process() is not None or error.filename is None:
             raise
-        sys.exit(f"blending-nerf: there is no {error.filename}: is --data a capture, whole and where it was?")
+        sys.exit(
+            f"blending-nerf: there is no {error.filename}; if it is the capture's, see that --data is whole and where it was"
+        )
 
 
 @contextmanager
@@ -58,6 +60,16 @@ def plainly(show: Callable[..., None]) -> Callable[..., None]:
             show(message, category, *place, **more)
 
     return showwarning
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """A text as a message or a table has room for it: its beginning, of so many characters at most.
+
+    Example:
+        >>> shortened("a blue ball", 6)
+        'a blue...'
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class NothingFound(BlendingNerfError):

@@ -9,28 +9,30 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from tiny_run import ring, tiny_model
 from torch import Tensor, nn
 
-from blending_nerf_ns.bases.base import BaseRender, BaseSamples, Proposal
+from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
+from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.region import region_from_probability
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.localization import clearing
 from blending_nerf_ns.localization.clearing import (
-    CLEARING_VIEWS,
     Strangeness,
     clear_region,
-    clear_surroundings,
     strangeness,
     takes_along,
 )
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.rendering.compositing import render_weights
+from blending_nerf_ns.training import preparing
 from blending_nerf_ns.training.editing import EditTraining
+from blending_nerf_ns.training.preparing import clear_place
 from blending_nerf_ns.training.team import Team
 
 FLOOR, SHADE, GREEN, RED = 0.5, 0.2, (0.1, 0.7, 0.1), (0.8, 0.1, 0.1)
@@ -186,15 +188,6 @@ def removing(solid: bool, beside: bool = False, shadow: float = SHADOW, plate: f
     )
 
 
-def clear(editing: EditTraining) -> bool:
-    """Look what the removal takes along, as its preparation does."""
-    model = editing.model
-    model.make_room(**RegionConfig().room_for(("remove",)))
-    cleared = clear_surroundings(model.beneath, model.edit, editing.pool.cameras[:CLEARING_VIEWS], 48, 512)
-    model.version += cleared
-    return cleared
-
-
 def removed(editing: EditTraining) -> Tensor:
     """The pool's first view of the removal."""
     editing.model.edit.field.start_from_removal()
@@ -206,7 +199,7 @@ def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it(shadow: 
     editing = removing(solid=False, shadow=shadow)
     model = editing.model
     margin = model.edit.region.shape.margin
-    assert clear(editing)
+    assert clear_place(editing, RegionConfig())
     shape = model.edit.region.shape
     assert shape.attached and not shape.margin_over_surfaces and shape.margin == margin
     assert model.edit.field.untouched, "nothing was removed yet"
@@ -220,14 +213,14 @@ def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it(shadow: 
 def test_a_shadow_that_goes_on_out_of_sight_stays_whole() -> None:
     editing = removing(solid=False, shadow=0.65)  # the region's grid ends at 0.6
     before = editing.model.edit.region.weight.clone()
-    assert not clear(editing)
+    assert not clear_place(editing, RegionConfig())
     assert torch.equal(editing.model.edit.region.weight, before)
 
 
 def test_a_solid_floor_stays() -> None:
     editing = removing(solid=True)
     before = editing.model.edit.region.weight.clone()
-    assert not clear(editing)
+    assert not clear_place(editing, RegionConfig())
     assert torch.equal(editing.model.edit.region.weight, before)
 
 
@@ -235,7 +228,7 @@ def test_a_plate_under_it_that_is_a_hole_without_stays() -> None:
     """It ends within the grid, but what is behind it is black."""
     editing = removing(solid=True, plate=0.45)
     before = editing.model.edit.region.weight.clone()
-    assert not clear(editing)
+    assert not clear_place(editing, RegionConfig())
     assert torch.equal(editing.model.edit.region.weight, before)
     editing.model.make_room(attached=True)
     assert not torch.equal(editing.model.edit.region.weight, before), "there was something to take"
@@ -243,18 +236,26 @@ def test_a_plate_under_it_that_is_a_hole_without_stays() -> None:
 
 def test_what_stands_beside_it_stays_even_where_nothing_would_be_left_of_it() -> None:
     editing = removing(solid=False, beside=True)
-    assert not clear(editing)
+    assert not clear_place(editing, RegionConfig())
     seen = removed(editing)
     assert bool(((seen - torch.tensor(RED)).abs().amax(-1) < 0.1).any())
 
 
-def test_a_second_look_comes_to_the_same() -> None:
-    editing = removing(solid=False, shadow=0.4)
-    assert clear(editing)
+def test_a_second_look_is_from_where_the_first_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    editing, poses, whole = removing(solid=False, shadow=0.4), [], preparing.clear_surroundings
+
+    def noting(base: Base, edit: Edit, cameras: Cameras, *sizes: int) -> bool:
+        poses.append(cameras.camera_to_worlds)
+        return whole(base, edit, cameras, *sizes)
+
+    monkeypatch.setattr(preparing, "clear_surroundings", noting)
+    assert clear_place(editing, RegionConfig())
     weight = editing.model.edit.region.weight.clone()
     assert editing.pool[0].index == 0  # which aims at the region of now
-    assert clear(editing)
+    assert not torch.equal(editing.pool.cameras.camera_to_worlds[0], poses[0][0]), "a wider one"
+    assert clear_place(editing, RegionConfig())
     assert torch.equal(editing.model.edit.region.weight, weight)
+    assert torch.equal(*poses)
 
 
 def test_a_region_that_no_edit_holds_takes_the_same_along(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +283,7 @@ def test_an_interrupt_leaves_the_region_as_it_was(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(clearing, "strangeness", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        clear(editing)
+        clear_place(editing, RegionConfig())
     assert torch.equal(editing.model.edit.region.weight, before) and editing.model.edit.field.untouched
 
 

@@ -13,11 +13,8 @@ from blending_nerf_ns.bases.memory import RenderMemory
 from blending_nerf_ns.edits.edit import accumulated_region
 from blending_nerf_ns.edits.intersection import FARTHEST, intersect_region
 from blending_nerf_ns.edits.region import Region
-from blending_nerf_ns.localization.views import FrozenScene
+from blending_nerf_ns.localization.views import INTERVALS, FrozenScene
 from blending_nerf_ns.rendering.overlay import region_overlay
-
-INTERVALS = 96
-"""Along a ray through the region's box, where no model says how many."""
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ def show_region(
     from blending_nerf_ns.commands.scene import open_scene
     from blending_nerf_ns.guidance.clip import check_names, load_clip
     from blending_nerf_ns.localization.build import build_region, warn_unseen
-    from blending_nerf_ns.localization.clearing import clear_region, takes_along
+    from blending_nerf_ns.localization.clearing import TAKEN_ALONG, clear_region, takes_along
     from blending_nerf_ns.localization.file import OPERATIONS_FOR, save_region
     from blending_nerf_ns.localization.keeping import Search, keep_region
     from blending_nerf_ns.localization.views import even_cameras
@@ -120,9 +120,7 @@ def show_region(
         made.reshape(**room)
     along = takes_along(region, operations) and clear_region(scene, made)
     if along:
-        console.print(
-            "Its place is clearer without what hangs together with it, such as a shadow: that is taken along."
-        )
+        console.print(TAKEN_ALONG)
     save_region(made, output / FILE, {OPERATIONS_FOR: " ".join(operations)})
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}

@@ -15,15 +15,13 @@ from blending_nerf_ns.bases.checkpoint import read_content
 from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo, find_layer, pack, unpack
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, shortened
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_whole
 from blending_nerf_ns.runs.look import Look, read_look, shown_by
 
 MODELS = "nerfstudio_models"
 BASE, EDIT, FROZEN, EXTRA = "_model.base.", "_model.edit.", "_model.layers.frozen.", "_extra_state"
 LAYERS = "_model.layers._extra_state"
-LONGEST = 60
-"""Characters of a text in a table."""
 PLACES = ("experiment_name: ", "method_name: ", "timestamp: ")
 """Lines of config.yml that name a run's folders."""
 INSIDE = 0.5
@@ -169,11 +167,6 @@ def layers_table(run: RunLayers, layers: Sequence[LayerInfo], fades: bool) -> Ta
             str(run.voxels(info.id)),
         )
     return table
-
-
-def shortened(text: str) -> str:
-    """A text as a table has room for it."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def moved_hint(folder: Path) -> Optional[str]:

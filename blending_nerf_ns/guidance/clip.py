@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import LongTensor, Tensor
 from torch.nn import functional
 
-from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning, shortened
 from blending_nerf_ns.guidance.layout import keep_length_first
 from blending_nerf_ns.guidance.preprocess import transform_of_open_clip
 from blending_nerf_ns.guidance.templates import fill_templates
@@ -143,9 +143,8 @@ class ClipGuide:
     def _warn_about_length(self, texts: List[str]) -> None:
         for text, is_cut in zip(texts, self._cut(texts), strict=True):
             if is_cut:
-                shown = text if len(text) <= 80 else f"{text[:77]}..."
                 warnings.warn(
-                    f"The text {shown!r} is longer than the {self.context_length} tokens that {self.name} reads; its end is ignored.",
+                    f"The text {shortened(text, 80)!r} is longer than the {self.context_length} tokens that {self.name} reads; its end is ignored.",
                     GuidanceWarning,
                     stacklevel=3,
                 )

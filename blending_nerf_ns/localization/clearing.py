@@ -29,15 +29,15 @@ from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.stack import fold_met, meet_edits, pixels_of
 from blending_nerf_ns.guidance.cameras import cameras_around
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.localization.views import FrozenScene
+from blending_nerf_ns.localization.views import INTERVALS, FrozenScene
 from blending_nerf_ns.rendering.blending import Strengths
 
 CLEARING_VIEWS = 6
 """Views that are enough to look at..."""
 CLEARING_SIZE = 96
-"""...the side of their pictures, in pixels, where no guide says which it sees..."""
-NUM_INTERVALS = 96
-"""...and intervals along a ray, where no model says how many."""
+"""...and the side of their pictures, in pixels, where no guide says which it sees."""
+TAKEN_ALONG = "Its place is clearer without what hangs together with it, such as a shadow: that is taken along."
+"""What a person is told of it."""
 REMOVED = Strengths(add=0.0, remove=1.0, change=0.0)
 DIFFERS = 0.02
 """Difference of two pictures, of a channel in [0, 1], above which a pixel counts as another."""
@@ -150,7 +150,7 @@ def clear_region(scene: FrozenScene, region: Region) -> bool:
     edit.fit_field_to_region()
     box = scene_box(*region.bounds(), scene.base.contracted)
     cameras = cameras_around(box, scene.cameras.camera_to_worlds, CLEARING_VIEWS, CLEARING_SIZE).to(device)
-    return clear_surroundings(scene.base, edit, cameras, NUM_INTERVALS, scene.chunk)
+    return clear_surroundings(scene.base, edit, cameras, INTERVALS, scene.chunk)
 
 
 def _removal(edit: Edit, attached: bool) -> Edit:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, shortened
 from blending_nerf_ns.guidance.preprocess import transform_of_processor
 from blending_nerf_ns.guidance.templates import EMBEDDED as EMBEDDED_TEMPLATES
 from blending_nerf_ns.guidance.templates import LOCALIZER, fill_templates
@@ -138,11 +138,6 @@ class ClipSegLocalizer:
 
         check_says_something(text)
         warn_unknown_words(text)
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """The beginning of a text, for messages."""
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def load_clipseg(model: str, device: Union[str, torch.device] = "cpu") -> ClipSegLocalizer:

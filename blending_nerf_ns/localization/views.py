@@ -27,6 +27,8 @@ BATCH = 8
 """Views that are rendered, then localised, at a time: bounds the memory."""
 AROUND = 8
 """Of so many rays beside a part one is rendered, for the colour of what is around."""
+INTERVALS = 96
+"""Along a ray through a region's box, where no model says how many."""
 UP = (0.0, 0.0, 1.0)
 """nerfstudio's scenes stand on z."""
 

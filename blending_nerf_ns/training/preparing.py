@@ -11,7 +11,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region, warn_unseen
-from blending_nerf_ns.localization.clearing import CLEARING_VIEWS, clear_surroundings, takes_along
+from blending_nerf_ns.localization.clearing import CLEARING_VIEWS, TAKEN_ALONG, clear_surroundings, takes_along
+from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import other_operations_hint
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.localization.views import FrozenScene
@@ -125,30 +126,18 @@ class Preparation:
             CONSOLE.print(f"The guide reads in {precision}.")
         if model.edit.field.untouched:
             along = self._team.leads and takes_along(config.region, config.operations)
-            cleared = along and self._clear_surroundings(editing)
+            cleared = along and clear_place(editing, config.region)
             chosen = choose_start(editing) if self._team.leads else ""
             self.follow_leader()
             if self._team.leads:
                 if cleared:
-                    CONSOLE.print(
-                        "Its place is clearer without what hangs together with it, such as a shadow: that is taken along."
-                    )
+                    CONSOLE.print(TAKEN_ALONG)
                 CONSOLE.print(f"What the guide likes best to start from: {chosen}.")
         elif config.guidance.weight_shading == 0.0:
             model.edit.field.keep_light(0.0)
         if self._team.leads:
             rewind(config.run_dir, model.edit.info.id, done)
         return editing
-
-    def _clear_surroundings(self, editing: EditTraining) -> bool:
-        """Whether the removal takes along what hangs together with its object, see there."""
-        model = self._model
-        model.make_room(**self._config.region.room_for(self._config.operations))
-        cameras = editing.pool.cameras[:CLEARING_VIEWS]
-        sizes = model.config.edit_samples_per_ray, model.config.eval_num_rays_per_chunk
-        cleared = clear_surroundings(model.beneath, model.edit, cameras, *sizes)
-        model.version += cleared
-        return cleared
 
     def load_guide(self) -> None:
         """Load the guide, and find out that there is something to guide towards, before minutes are spent on a region."""
@@ -172,3 +161,18 @@ class Preparation:
             guidance = self._config.guidance
             self._guide = load_clip(guidance.model, guidance.pretrained, str(self._device))
         return self._guide
+
+
+def clear_place(editing: EditTraining, region: RegionConfig) -> bool:
+    """Look, on the guide's own views, what a removal that has not begun takes along; whether it does, see `clear_surroundings`.
+
+    Args:
+        editing: of an edit that `takes_along`.
+        region: as it is configured.
+    """
+    model = editing.model
+    model.make_room(**region.room_for(model.edit.info.operations))
+    sizes = model.config.edit_samples_per_ray, model.config.eval_num_rays_per_chunk
+    cleared = clear_surroundings(model.beneath, model.edit, editing.pool.cameras[:CLEARING_VIEWS], *sizes)
+    model.version += cleared  # the views are aimed at the region
+    return cleared
