@@ -36,6 +36,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     """
     if arguments is None:  # a process of its own
         warnings.showwarning = plainly(warnings.showwarning)
+        leave_out_old_calls()
         arguments = sys.argv[1:]
     method = method_asked_for(arguments) if arguments[:1] == ["region"] else None
     try:
@@ -43,6 +44,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         tyro.cli(choice(commands), prog="blending-nerf", args=arguments)
     except (BlendingNerfError, OSError) as error:
         sys.exit(f"blending-nerf: {error}")
+
+
+def leave_out_old_calls() -> None:
+    """Say nothing of nerfstudio's calls that torch will drop one day: dozens of lines, and nothing that a user could put right."""
+    if not sys.warnoptions:  # who runs python -W wants to see
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(nerfstudio|torch)\.")
+        warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module=r"nerfstudio\.")
 
 
 def choice(commands: Mapping[str, Callable | tuple[str, Mapping[str, Callable]]]) -> Any:

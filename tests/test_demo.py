@@ -162,6 +162,20 @@ def test_contact_sheet_has_its_size_and_its_pictures():
     assert brightest.sum() > 2.3 * 255
 
 
+def test_contact_sheet_keeps_a_pictures_proportions():
+    """An upright photo has paper at its sides, in a column of amounts as well, and nothing is stretched."""
+    upright, amount, wide = np.zeros((16, 8, 3)), np.zeros((16, 8, 1)), np.zeros((4, 8, 3))
+    pixels = np.asarray(contact_sheet({"original": [upright, wide], "added": [amount, amount]}, ["0", "1"], cell=16))
+    cells = [pixels[28 + y : 28 + y + 16, 52 + x : 52 + x + 16].max(-1) for y in (0, 20) for x in (0, 20)]
+    upright_cell = np.full((16, 16), 255)
+    upright_cell[:, 4:12] = 0
+    wide_cell = np.full((16, 16), 255)
+    wide_cell[4:12] = 0
+    amount_cell = np.where(upright_cell == 0, 4, 255)  # inferno begins a little above black
+    for cell, expected in zip(cells, (upright_cell, amount_cell, wide_cell, amount_cell), strict=True):
+        np.testing.assert_array_equal(cell, expected)
+
+
 def test_contact_sheet_refuses_a_column_of_another_length():
     with pytest.raises(ValueError, match="'added' has 1 pictures for 2 rows"):
         contact_sheet({"added": np.zeros((1, 8, 8, 1))}, ["0", "1"])

@@ -212,6 +212,7 @@ def test_a_region_is_seen_before_anything_is_trained_and_then_edited_in(folder: 
         32,
         cwd=folder,
     )
+    assert "deprecated" not in done.stderr, "nothing of calls that nerfstudio makes and torch will drop"
     report = json.loads((folder / "region" / "region.json").read_text())
     assert report["volume"] == pytest.approx(4 / 3 * np.pi * 0.3**3, rel=0.25) and report["resolution"] == 24
     sheet = np.asarray(Image.open(folder / "region" / "region_overlay.png"))

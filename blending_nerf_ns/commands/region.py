@@ -129,8 +129,7 @@ def show_region(
         for name, column in columns.items():
             column.append(view[name].cpu().numpy())
     names = [images[number].stem.split("_")[-1] for number in numbers]
-    square = {name: np.stack([_in_square(p) for p in column]) for name, column in columns.items()}
-    contact_sheet(square, names, picture_size).save(output / SHEET)
+    contact_sheet(columns, names, picture_size).save(output / SHEET)
 
     voxel = made.voxel_size.tolist()
     lower, upper = (corner.tolist() for corner in made.bounds())
@@ -160,13 +159,3 @@ def show_region(
     console.print(table)
     console.print(f"written: {output / SHEET}, {output / FILE}, {output / REPORT}", markup=False)
     console.print(f"to edit in it: --pipeline.region.source file --pipeline.region.file {output / FILE}", markup=False)
-
-
-def _in_square(picture: np.ndarray) -> np.ndarray:
-    """A picture with white bars that make it square."""
-    height, width = picture.shape[:2]
-    side = max(height, width)
-    square = np.ones((side, side, picture.shape[2]))
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = picture
-    return square

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 GAP, HEADER, MARGIN = 4, 28, 52
 """Pixels between cells, above them for the column titles, and left of them for the row titles."""
@@ -25,14 +25,14 @@ def as_picture(values: Float[ndarray, "height width channels"]) -> UInt8[ndarray
 
 
 def contact_sheet(
-    columns: Mapping[str, Float[ndarray, "views height width channels"]], rows: Sequence[str], cell: int = 144
+    columns: Mapping[str, Sequence[Float[ndarray, "height width channels"]]], rows: Sequence[str], cell: int = 144
 ) -> Image.Image:
-    """Lay out pictures of the same views side by side.
+    """Lay out pictures of the same views side by side, each in the middle of a square cell and in its own proportions.
 
     Args:
-        columns: title of each column, and its pictures: 3 channels for colours, 1 for an amount.
+        columns: title of each column, and its pictures, of one size or of several: 3 channels for colours, 1 for an amount.
         rows: title of each view.
-        cell: width and height of a picture on the sheet, in pixels.
+        cell: longer side of a picture on the sheet, in pixels.
 
     Returns:
         An RGB image of `sheet_size(len(rows), len(columns), cell)`.
@@ -52,8 +52,9 @@ def contact_sheet(
         left = MARGIN + x * (cell + GAP)
         pen.text((left + cell / 2, HEADER / 2), title, fill=INK, font=font, anchor="mm")
         for y, picture in enumerate(pictures):
-            image = Image.fromarray(as_picture(picture)).resize((cell, cell), Image.Resampling.LANCZOS)
-            sheet.paste(image, (left, HEADER + y * (cell + GAP)))
+            image = ImageOps.contain(Image.fromarray(as_picture(picture)), (cell, cell), Image.Resampling.LANCZOS)
+            top = HEADER + y * (cell + GAP)
+            sheet.paste(image, (left + (cell - image.width) // 2, top + (cell - image.height) // 2))
     for y, title in enumerate(rows):
         pen.text((MARGIN / 2, HEADER + y * (cell + GAP) + cell / 2), title, fill=INK, font=font, anchor="mm")
     return sheet
