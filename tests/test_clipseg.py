@@ -82,9 +82,12 @@ def test_same_as_transformers_own_path(folder: Path, height: int, width: int):
     image = torch.from_numpy(picture(height, width)) / 255
     got = load_clipseg(str(folder)).probability(image, "a red ball", templates=("{}",))
     assert got.shape == (height, width)
-    assert expected.std() > 0.05  # not flat: the comparison means something
     # the processor rounds what it resizes to 8 bits, and random weights make much of that
-    assert (got - expected).abs().mean() < (1e-5 if (height, width) == (48, 48) else 0.01)
+    limit = 1e-5 if (height, width) == (48, 48) else min(0.01, 0.2 * float(expected.std()))
+    assert (
+        expected.std() > 0.003
+    )  # not flat: the comparison means something; 0.005 or 0.1, by how transformers draws weights
+    assert (got - expected).abs().mean() < limit
 
 
 def test_batches_templates_and_range(folder: Path):
@@ -125,6 +128,7 @@ def test_errors_of_use(folder: Path):
 def test_folders_that_are_no_clipseg(folder: Path, tmp_path: Path):
     with pytest.raises(BlendingNerfError, match="weights of CLIPSeg") as caught:
         load_clipseg(str(tmp_path))
+    assert "no config.json" in str(caught.value)
     for part in (str(tmp_path), "local folder", "embedded localizer", "--pipeline.region.localizer"):
         assert part in str(caught.value)
     with pytest.raises(BlendingNerfError, match="were not found"):

@@ -208,7 +208,8 @@ class TestGradients:
         total.backward()
         for name, values in leaves._asdict().items():
             assert values.grad is not None and torch.isfinite(values.grad).all(), name
-            assert values.grad.abs().max() < 1e7, name
+            # a share of a wall of 1e8 that is recoloured is as steep as that wall, where clamp's bounds have a slope (torch 2.6)
+            assert values.grad.abs().max() < 1e8, name
 
     def test_they_are_the_derivatives(self):
         """Along a random direction, against central differences in float64."""

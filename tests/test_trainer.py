@@ -14,7 +14,9 @@ import pytest
 import yaml
 from tiny_run import write_tiny_capture
 
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.runs.adopting import adopt_resumed_run
 from blending_nerf_ns.trainer import BlendingTrainer
 from method_configs.blending_nerf import blending_nerf_cpu
 
@@ -83,9 +85,21 @@ def test_a_run_is_resumed_in_its_own_folder(trainer: BlendingTrainer, tmp_path: 
     assert again.base_dir == folder
     for config in (again.config, yaml.load((folder / "config.yml").read_text(), Loader=yaml.Loader)):
         assert config.pipeline.edit_steps == trainer.config.pipeline.edit_steps  # type: ignore[attr-defined]
-    (folder / "config.yml").write_text((folder / "config.yml").read_text()[:4096])
-    with pytest.raises(SystemExit, match="is no configuration, or not all of one"):
-        set_up(tmp_path / "capture", tmp_path / "out", folder / "nerfstudio_models")
+
+
+def test_a_part_of_a_configuration_is_not_resumed(trainer: BlendingTrainer, tmp_path: Path) -> None:
+    """Wherever it ends: much of it is YAML as well."""
+    path = trainer.base_dir / "config.yml"
+    whole = path.read_text()
+    ends = whole.index("\npipeline:"), whole.index("\nvis:")  # before: no pipeline in it, but not said as that
+    for end in (0, 20, ends[0], ends[0] + 60, *range(ends[0] + 100, ends[1], (ends[1] - ends[0]) // 12), ends[1]):
+        path.write_text(whole[:end])
+        with pytest.raises(BlendingNerfError, match="is no configuration, or not all of one"):
+            adopt_resumed_run(trainer.config, path)
+    with pytest.raises(SystemExit, match="cannot resume: "):
+        set_up(tmp_path / "capture", tmp_path / "out", trainer.checkpoint_dir)
+    path.write_text(whole)
+    adopt_resumed_run(trainer.config, path)
 
 
 def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: BlendingTrainer) -> None:

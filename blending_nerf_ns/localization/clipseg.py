@@ -187,6 +187,8 @@ def _load(model: str, hub: Hub) -> Tuple[Any, Any]:
 
     local = Path(model).is_dir()
     try:
+        if local and not (Path(model) / "config.json").is_file():  # transformers may guess by the folder's name
+            raise FileNotFoundError("it has no config.json")
         config = AutoConfig.from_pretrained(model, local_files_only=not hub.online)
         if config.model_type != "clipseg":
             raise BlendingNerfError(f"{model!r} is a {config.model_type!r} model; the localiser wants a CLIPSeg")

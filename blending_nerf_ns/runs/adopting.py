@@ -134,6 +134,10 @@ def rates_kept(arguments: Sequence[str]) -> List[str]:
     return [f"{flag}: the run that is resumed has its own; for another begin a new run on its base." for flag in kept]
 
 
+LAST_FIELD = "vis"
+"""Of a trainer's configuration, whose fields nerfstudio writes in the order of the alphabet."""
+
+
 def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] = frozenset()) -> None:
     """On a resume, take from the run that is resumed whatever was not given anew.
 
@@ -147,10 +151,7 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     """
     if not saved.exists():
         raise BlendingNerfError(f"cannot resume: {saved} does not exist; --load-dir wants RUN/nerfstudio_models")
-    try:
-        other = getattr(yaml.load(saved.read_text(), Loader=yaml.Loader), "pipeline", None)
-    except yaml.YAMLError as error:
-        raise BlendingNerfError(f"cannot resume: {saved} is no configuration, or not all of one: {error}") from error
+    other = _pipeline_of(saved)
     if not isinstance(other, type(config.pipeline)):
         raise BlendingNerfError(
             f"cannot resume: {saved} is a run of {type(other).__name__}, not of {config.method_name}; "
@@ -166,6 +167,18 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     pipeline.base_run = None
     # not highlighted and not wrapped: a line that can be searched and copied
     CONSOLE.print(f"Resuming {saved.parent}: {describe(taken)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _pipeline_of(saved: Path) -> Any:
+    damaged = f"cannot resume: {saved} is no configuration, or not all of one"
+    try:
+        run = yaml.load(saved.read_text("utf8"), Loader=yaml.Loader)
+    except Exception as error:  # of a file that ends too early, constructors fail in any way
+        raise BlendingNerfError(f"{damaged}: {error}") from error
+    # a part of a file may be YAML as well, of which what is missing would be taken at its default
+    if LAST_FIELD not in getattr(run, "__dict__", {}):
+        raise BlendingNerfError(f"{damaged}: it does not end with {LAST_FIELD!r}, as every one does")
+    return getattr(run, "pipeline", None)
 
 
 SILENT = ("model.base.", "datamanager.pixel_sampler.")
