@@ -207,10 +207,8 @@ def assembly(kernel: Any, given: dict[str, object], kinds: dict[str, str], optio
 
     kinds = {name: "constexpr" if name in given else kinds.get(name, "*fp32") for name in kernel.arg_names}
     places: dict[Any, object] = {(kernel.arg_names.index(name),): value for name, value in given.items()}
-    if tuple(map(int, triton.__version__.split(".")[:2])) < (
-        3,
-        3,
-    ):  # torch 2.6: constants by name, and no part of the rest
+    # beside torch 2.6: constants by name, and no part of the rest
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
         kinds, places = {name: kind for name, kind in kinds.items() if name not in given}, given
     return compile(ASTSource(kernel, kinds, places), target=GPUTarget("cuda", 80, 32), options=options).asm["ptx"]
 

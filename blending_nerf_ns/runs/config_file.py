@@ -36,9 +36,8 @@ def leaving_nothing(folder: Path) -> Iterator[None]:
     try:
         yield
     except (BlendingNerfError, FileNotFoundError):
-        with suppress(
-            OSError
-        ):  # of the folders above only those that are empty, too; and several processes do this at once
+        # of the folders above only those that are empty, too; and several processes do this at once
+        with suppress(OSError):
             if [item.name for item in folder.iterdir()] == ["config.yml"]:
                 (folder / "config.yml").unlink(missing_ok=True)
                 for empty in (folder, folder.parent, folder.parent.parent):
