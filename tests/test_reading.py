@@ -35,7 +35,8 @@ def test_a_part_is_seen_as_in_the_whole_view_and_the_rest_is_painted_over() -> N
 def test_a_box_that_fills_the_view_leaves_nothing_to_paint() -> None:
     views = scene()
     cameras = close_cameras(views, BALLS, 1, 16)
-    everything = tuple(20 * corner for corner in views.base.grid_box)  # the floor goes on beyond the grid
+    lower, upper = views.base.grid_box
+    everything = (20 * lower, 20 * upper)  # the floor goes on beyond the grid
     assert torch.allclose(render_part(views, cameras, 0, everything), render_view(views, cameras, 0).picture, atol=1e-3)
 
 

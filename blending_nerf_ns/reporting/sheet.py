@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Union
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 GAP, HEADER, MARGIN = 4, 28, 52
 """Pixels between cells, above them for the column titles, and left of them for the row titles."""
 INK, PAPER = (30, 30, 30), (255, 255, 255)
+Pictures = Union[Float[ndarray, "views height width channels"], Sequence[Float[ndarray, "height width channels"]]]
+"""Of one size, or of several."""
 
 
 def as_picture(values: Float[ndarray, "height width channels"]) -> UInt8[ndarray, "height width 3"]:
@@ -24,13 +27,11 @@ def as_picture(values: Float[ndarray, "height width channels"]) -> UInt8[ndarray
     return np.round(255 * values).astype(np.uint8)
 
 
-def contact_sheet(
-    columns: Mapping[str, Sequence[Float[ndarray, "height width channels"]]], rows: Sequence[str], cell: int = 144
-) -> Image.Image:
+def contact_sheet(columns: Mapping[str, Pictures], rows: Sequence[str], cell: int = 144) -> Image.Image:
     """Lay out pictures of the same views side by side, each in the middle of a square cell and in its own proportions.
 
     Args:
-        columns: title of each column, and its pictures, of one size or of several: 3 channels for colours, 1 for an amount.
+        columns: title of each column, and its pictures: 3 channels for colours, 1 for an amount.
         rows: title of each view.
         cell: longer side of a picture on the sheet, in pixels.
 
