@@ -23,6 +23,7 @@ from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
+from blending_nerf_ns.evaluation.text import manipulative_precision
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.opening import open_finished
@@ -317,10 +318,27 @@ def test_a_resumed_run_keeps_the_losses_of_each_step_once(folder: Path) -> None:
 def test_ns_eval_scores_the_edit_where_a_judge_is_configured(folder: Path) -> None:
     judged = run_of(folder, "judged")
     shutil.copytree(run_of(folder, "whole"), judged)
-    config = (judged / "config.yml").read_text().replace("judge_model: ''", "judge_model: embedded")
-    assert "judge_model: embedded" in config
-    (judged / "config.yml").write_text(config.replace("timestamp: whole", "timestamp: judged"))
-    run("ns-eval", "--load-config", judged / "config.yml", "--output-path", "judged.json", cwd=folder)
-    results = json.loads((folder / "judged.json").read_text())["results"]
-    assert -1 <= results["edit_direction_similarity"] <= 1 and -1 <= results["edit_manipulative_precision"] <= 1
+    config = (judged / "config.yml").read_text().replace("timestamp: whole", "timestamp: judged")
+    assert "judge_model: ''" in config
+
+    def judged_by(name: str) -> tuple[dict[str, float], str]:
+        (judged / "config.yml").write_text(config.replace("judge_model: ''", f"judge_model: {name}"))
+        done = run("ns-eval", "--load-config", judged / "config.yml", "--output-path", f"{name}.json", cwd=folder)
+        return json.loads((folder / f"{name}.json").read_text())["results"], done.stdout
+
+    results, said = judged_by("embedded-judge")
+    found = open_finished(judged / "config.yml", folder / "capture")
+    pictures = render_pictures(found.model, photo_views("test", *found.photos("test"), 99, 999).cameras, "", bar=False)
+    clip = load_clip("embedded-judge")
+    source, target = map(clip.encode_prompt, ("a red ball", "a blue ball"))
+    with torch.no_grad():
+        before, after = (clip.encode_images(each.permute(0, 3, 1, 2)) for each in (pictures.original, pictures.edited))
+    direction = clip_direction_similarity(before, after, source, target)
+    assert results["edit_direction_similarity"] == pytest.approx(direction, abs=1e-3) and abs(direction) > 1e-2
+    views = zip(pictures.original.split(1), pictures.edited.split(1), after.split(1))
+    precision = [manipulative_precision(*view, target) for view in views]
+    assert results["edit_manipulative_precision"] == pytest.approx(sum(precision) / len(precision), abs=1e-3)
     assert {"edit_psnr", "edit_ssim", "edit_added", "edit_removed", "edit_changed"} <= set(results)
+    assert "same model" not in said
+
+    assert "Judge and guide are the same model" in judged_by("embedded")[1]

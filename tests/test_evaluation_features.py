@@ -230,6 +230,21 @@ def test_r_precision_of_shuffled_pairs_falls_to_chance():
         assert mean == pytest.approx(chance, rel=0.15)  # 10,000 draws: 4 standard deviations are 0.0056 and 0.012
 
 
+@given(SEEDS, st.integers(1, 7))
+@settings(max_examples=20, deadline=None)
+def test_r_precision_is_torchmetrics_hit_rate(seed, k):
+    """Of one relevant text a picture: the share of pictures that have it among the first k."""
+    from torchmetrics.retrieval import RetrievalHitRate
+
+    images, texts = random(seed, 12, 16), random(seed + 1, 8, 16)
+    truth = torch.randint(8, (12,), generator=torch.Generator().manual_seed(seed))
+    likeness = functional.normalize(images, dim=-1) @ functional.normalize(texts, dim=-1).T
+    pictures = torch.arange(12)[:, None].expand(-1, 8)
+    own = torch.arange(8).expand(12, -1) == truth[:, None]
+    library = RetrievalHitRate(top_k=k)(likeness.flatten(), own.flatten(), indexes=pictures.flatten())
+    assert r_precision(images, texts, truth, k=k) == pytest.approx(float(library))
+
+
 def test_texts_that_tie_share_their_ranks():
     texts = torch.stack([X, X, Y, Z])
     assert r_precision(X[None], texts, 0) == 0.5

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from blending_nerf_ns import compat
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.change import leaked_change, leaked_pixels, mean_inside_outside
+from blending_nerf_ns.evaluation.change import kept_inside, leaked_change, leaked_pixels, mean_inside_outside
 from blending_nerf_ns.evaluation.masks import grow, split_by_mask, with_room
 from blending_nerf_ns.evaluation.preservation import (
     HIGHEST_PSNR,
@@ -93,6 +93,7 @@ EVERY_MASKED_METRIC = {
     "mean": lambda original, edited, mask, **k: mean_inside_outside(edited[..., 0], mask, **k),
     "leaked pixels": lambda *a, **k: leaked_pixels(*a, **k, threshold=0.1),
     "leaked change": leaked_change,
+    "kept inside": kept_inside,
 }
 
 
@@ -111,9 +112,12 @@ def test_a_side_without_pixels_is_an_error(metric):
 
 @pytest.mark.parametrize("metric", EVERY_MASKED_METRIC.values(), ids=EVERY_MASKED_METRIC.keys())
 def test_a_view_without_the_subject_is_all_outside(metric):
-    mask = box_mask()
+    """What changes there is damage; the same change within the mask was not."""
+    mask, original = box_mask(), random_pictures(0)
+    edited = torch.where(mask[..., None], 1.0 - original, original)
+    within = metric(original, edited, mask, dilation=2)
     mask[1] = False
-    metric(random_pictures(0), random_pictures(1), mask, dilation=2)
+    assert metric(original, edited, mask, dilation=2) != within
 
 
 # --- PSNR
@@ -330,6 +334,20 @@ def test_both_means_weigh_up_to_the_mean_of_all(seed, dilation):
     share = sides.inside.double().mean().item()
     assert share * inside + (1 - share) * outside == pytest.approx(amounts.double().mean().item())
     assert 0 <= inside <= 1 and 0 <= outside <= 1
+
+
+def test_kept_inside_by_hand_and_where_nothing_has_changed():
+    original, edited, mask = torch.zeros(2, 20, 24, 3), torch.zeros(2, 20, 24, 3), box_mask()
+    edited[mask] = 0.4  # twelve pixels a view
+    assert kept_inside(original, edited, mask, dilation=0) == 1.0
+    edited[0, 0, 0] = 0.8
+    share = 24 * 0.4 / (24 * 0.4 + 0.8)
+    assert kept_inside(original, edited, mask, dilation=0) == pytest.approx(share)
+    for same in (original, original + 1e-5, original - 1e-5):  # what rounds to the same picture; what lies below 0 is 0
+        with pytest.raises(BlendingNerfError, match="nothing has changed"):
+            kept_inside(original, same, mask, dilation=0)
+    with pytest.raises(BlendingNerfError, match="not the same views"):
+        kept_inside(original, edited[:, :-1], mask, dilation=0)
 
 
 def test_leakage_by_hand():

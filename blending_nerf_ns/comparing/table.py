@@ -15,7 +15,8 @@ COLUMNS: Dict[str, str] = {
     "manipulative_precision": "MP ↑",
     "close_up_r_precision": "R-precision, close-ups ↑",
     "psnr_outside": "PSNR outside, dB ↑",
-    "leaked_change": "leakage ↓",
+    "leaked_pixels": "leakage, pixels ↓",
+    "leaked_change": "leakage, weighed ↓",
     "chamfer": "Chamfer ↓",
 }
 """Figures of the table by their names in a report, and what stands above them."""

@@ -135,7 +135,7 @@ def kept_inside(
         dilation: pixels around the mask that count as inside.
 
     Raises:
-        BlendingNerfError: nothing has changed.
+        BlendingNerfError: nothing has changed, or the pictures or the mask are not of the same views.
 
     Example:
         >>> import torch
@@ -144,7 +144,8 @@ def kept_inside(
         >>> round(kept_inside(original, edited, torch.tensor([[[True, False]]]), dilation=0), 6)
         0.75
     """
-    if float((original - edited).abs().max()) <= ROUNDING:
+    first, second = as_picture_pair(original, edited)
+    if float((first - second).abs().max()) <= ROUNDING:
         raise BlendingNerfError("nothing has changed, so no share of it lies anywhere")
     return 1.0 - leaked_change(original, edited, mask, dilation=dilation)
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Dict, Optional
 
 import torch
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.text import manipulative_precision
 from blending_nerf_ns.guidance.clip import load_clip
-from blending_nerf_ns.reporting.judge import squared
+from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, squared
 from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ class EditScore:
         }
 
 
-def score_of(model: BlendingModel, judge: str, pretrained: Optional[str], expected: bool) -> Optional[EditScore]:
+def score_of(model: BlendingModel, judge: JudgeConfig, guide: JudgeConfig, expected: bool) -> Optional[EditScore]:
     """The score of the layers that a model shows, together.
 
     Args:
         model: with its layers.
-        judge, pretrained: which CLIP judges, see `JudgeConfig`.
+        judge: which CLIP judges.
+        guide: the one that guided; where it is too close to the judge, that is said.
         expected: whether there should be an edit by now; in training there is one later.
 
     Returns:
@@ -66,5 +68,8 @@ def score_of(model: BlendingModel, judge: str, pretrained: Optional[str], expect
         if expected:
             raise
         return None
-    clip = load_clip(judge, pretrained, str(model.device))
+    for warning in kinship(judge, guide):
+        said = warning.replace("--judge.model and --judge.pretrained", "judge_model and judge_pretrained in config.yml")
+        CONSOLE.print(said, style="yellow", markup=False)
+    clip = load_clip(judge.model, judge.pretrained, str(model.device))
     return EditScore(clip, *joined_texts([edit.info for edit in shown]))
