@@ -39,7 +39,8 @@ def main(asking: Captures) -> None:
 
     def label(result):
         said = result["settings"]
-        return f"{said['scene']}, {said['edit']['name']}", said["method"]
+        scene = f"{said['scene']} (development)" if said["development"] else said["scene"]
+        return f"{scene}, {said['edit']['name']}", said["method"]
 
     draw_bars(results, label, FIGURES, asking.output / "real.png")
 

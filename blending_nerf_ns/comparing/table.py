@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from blending_nerf_ns.comparing.methods import DRAWN
@@ -104,14 +105,17 @@ def markdown(results: Sequence[Mapping[str, Any]], columns: Mapping[str, str] = 
     if not results:
         return "There are no results yet."
     development = {result["settings"]["scene"] for result in results if result["settings"]["development"]}
-    heads = ["scene", "edit", "method", *columns.values(), "seconds", "seeds"]
+    heads = ["scene", "edit", "method", *columns.values(), "seconds, median", "seeds"]
     lines = [_line(heads), _line(["---"] * 3 + ["---:"] * (len(heads) - 3))]
-    for (scene, edit, method), figures in rows_of(results, [*columns, SECONDS]).items():
-        seconds = figures[SECONDS]
-        count = sum(row_of(result) == (scene, edit, method) for result in results)
+    for (scene, edit, method), figures in rows_of(results, columns).items():
+        members = [result for result in results if row_of(result) == (scene, edit, method)]
+        seconds = [taken for taken in (figure_of(result, SECONDS) for result in members) if taken is not None]
+        count = len(members)
         cells = [_of_seeds(figures[name], count) for name in columns]
         marked = f"{scene} (development)" if scene in development else scene
-        shown = "–" if seconds is None else f"{seconds.mean:.0f}"
+        shown = (
+            f"{median(seconds):.0f}" if seconds else "–"
+        )  # of a machine that others use too, one may have stood still
         lines.append(_line([marked, edit, method, *cells, shown, str(count)]))
     return "\n".join([*lines, "", *notes(results)])
 

@@ -97,6 +97,10 @@ def draw_bars(results: Sequence[Result], label: Label, figures: Mapping[str, str
     _write(drawing, path)
 
 
+DECADES = 100.0
+"""Figures of which the largest is as many times the smallest are shown by their logarithms."""
+
+
 def draw_points(results: Sequence[Result], label: Label, figures: Tuple[str, str], path: Path) -> None:
     """One figure against another, a point for each result: the group is written beside it, the series has a colour.
 
@@ -117,6 +121,9 @@ def draw_points(results: Sequence[Result], label: Label, figures: Tuple[str, str
         for text, x, y in known:
             axes.annotate(text, (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
     axes.set(xlabel=figures[0].replace("_", " "), ylabel=figures[1].replace("_", " "))
+    across = [x for x in (figure_of(result, figures[0]) for result in results) if x is not None]
+    if min(across, default=0.0) > 0.0 and max(across) > DECADES * min(across):
+        axes.set_xscale("log")
     axes.margins(0.12)  # room for what is written beside the points
     axes.legend(fontsize=8)
     _write(drawing, path)
