@@ -26,6 +26,7 @@ from blending_nerf_ns.evaluation.preservation import (
     ssim,
     ssim_outside,
 )
+from blending_nerf_ns.reporting.lpips import WEIGHTS, find_lpips
 
 SEEDS = st.integers(0, 10_000)
 
@@ -287,6 +288,28 @@ def test_lpips_with_the_real_network():
     mask = box_mask(size=(64, 64))
     assert lpips_outside(original, original, mask, call, dilation=3) == pytest.approx(0.0, abs=1e-6)
     assert lpips_outside(original, edited, mask, call, dilation=3) > 0
+
+
+def test_lpips_is_found_where_its_weights_are_and_is_torchmetrics(tmp_path, monkeypatch):
+    """A file as torchvision would have fetched it, with random weights: half of float32, to be small."""
+    from torchvision.models import alexnet
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    network, reason = find_lpips()
+    assert network is None and reason is not None and WEIGHTS in reason
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    state = {name: value.half() for name, value in alexnet(weights=None).state_dict().items()}
+    torch.save(state, tmp_path / "hub" / "checkpoints" / WEIGHTS)
+    network, reason = find_lpips()
+    assert network is not None and reason is None
+    original, edited = random_pictures(0, size=(64, 64)), random_pictures(1, size=(64, 64))
+    mask = box_mask(size=(64, 64))
+    hidden = torch.where(grow(mask, 3)[..., None], original, edited)
+    pairs = zip(original.movedim(-1, 1).float().split(1), hidden.movedim(-1, 1).float().split(1))
+    expected = [float(network(*pair)) for pair in pairs]
+    value = lpips_outside(original, edited, mask, network, dilation=3)
+    assert value == pytest.approx(sum(expected) / len(expected), rel=1e-4) and value > 0
+    assert lpips_outside(original, original, mask, network, dilation=3) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_lpips_is_never_replaced():
