@@ -91,7 +91,7 @@ def test_a_part_of_a_configuration_is_not_resumed(trainer: BlendingTrainer, tmp_
     """Wherever it ends: much of it is YAML as well."""
     path = trainer.base_dir / "config.yml"
     whole = path.read_text()
-    ends = whole.index("\npipeline:"), whole.index("\nvis:")  # before: no pipeline in it, but not said as that
+    ends = whole.index("\npipeline:"), whole.index("\nvis:")
     for end in (0, 20, ends[0], ends[0] + 60, *range(ends[0] + 100, ends[1], (ends[1] - ends[0]) // 12), ends[1]):
         path.write_text(whole[:end])
         with pytest.raises(BlendingNerfError, match="is no configuration, or not all of one"):

@@ -113,9 +113,8 @@ def markdown(results: Sequence[Mapping[str, Any]], columns: Mapping[str, str] = 
         count = len(members)
         cells = [_of_seeds(figures[name], count) for name in columns]
         marked = f"{scene} (development)" if scene in development else scene
-        shown = (
-            f"{median(seconds):.0f}" if seconds else "–"
-        )  # of a machine that others use too, one may have stood still
+        # the median: on a machine that others use too, one run may have stood still for an hour
+        shown = f"{median(seconds):.0f}" if seconds else "–"
         lines.append(_line([marked, edit, method, *cells, shown, str(count)]))
     return "\n".join([*lines, "", *notes(results)])
 
