@@ -299,7 +299,7 @@ class BlendingPipeline(VanillaPipeline):
 
             judge = JudgeConfig(self.config.judge_model, self.config.judge_pretrained)
             guide = JudgeConfig(self.config.guidance.model, self.config.guidance.pretrained)
-            self.model.score = score_of(self.model, judge, guide, expected=self.trainer is None)
+            self.model.score = score_of(self.model, judge, guide, trains=self.trainer is not None)
         return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     # -- checkpoints --------------------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     """What pulls it towards the target text."""
     judge_model: str = ""
-    """open_clip model ("ViT-L-14"), or "embedded-judge", by which ns-eval also scores the edit's direction; empty: none, and ns-eval
-    needs no weights. It should not be the one that guides."""
+    """open_clip model ("ViT-L-14"), or "embedded-judge" for the small one of this package, by which ns-eval also scores the edit;
+    empty: none, and ns-eval needs no weights. It should not be the one that guides."""
     judge_pretrained: Optional[str] = None
     """Its pretrained tag or a local path of weights."""
     base_final_rate: float = 0.1

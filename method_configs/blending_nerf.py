@@ -155,6 +155,7 @@ blending_nerf_cpu = MethodSpecification(
             base_steps=1500,
             edit_steps=400,
             region=RegionConfig(threshold=0.4),  # the small localiser is rarely sure
+            judge_model="embedded-judge",
         ),
         machine=MachineConfig(device_type="cpu"),
         steps_per_save=100,

@@ -101,6 +101,7 @@ def test_a_fine_tuned_run_renders_and_evaluates_as_any_other(table: TinyTable) -
     run("ns-eval", *config, "--output-path", table.folder / "eval.json", cwd=table.folder)
     said = json.loads((table.folder / "eval.json").read_text())["results"]
     assert {"psnr", "ssim", "edit_psnr", "edit_ssim"} <= set(said) and said["edit_psnr"] < 99
+    assert -1 <= said["edit_direction_similarity"] <= 1 and said["edit_direction_similarity"] != 0, "by the judge"
 
 
 @pytest.mark.slow

@@ -315,14 +315,14 @@ def test_a_resumed_run_keeps_the_losses_of_each_step_once(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ns_eval_scores_the_edit_where_a_judge_is_configured(folder: Path) -> None:
+def test_ns_eval_scores_the_edit_by_its_judge(folder: Path) -> None:
     judged = run_of(folder, "judged")
     shutil.copytree(run_of(folder, "whole"), judged)
     config = (judged / "config.yml").read_text().replace("timestamp: whole", "timestamp: judged")
-    assert "judge_model: ''" in config
+    assert "judge_model: embedded-judge" in config
 
     def judged_by(name: str) -> tuple[dict[str, float], str]:
-        (judged / "config.yml").write_text(config.replace("judge_model: ''", f"judge_model: {name}"))
+        (judged / "config.yml").write_text(config.replace("judge_model: embedded-judge", f"judge_model: {name}"))
         done = run("ns-eval", "--load-config", judged / "config.yml", "--output-path", f"{name}.json", cwd=folder)
         return json.loads((folder / f"{name}.json").read_text())["results"], done.stdout
 

@@ -204,13 +204,13 @@ def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path)
     assert "does not know 'snark'" in said and said.endswith("nothing was found"), "what explains it is said with it"
 
 
-def test_a_judge_says_nothing_before_there_is_an_edit(capture: Path) -> None:
+def test_a_judge_says_nothing_before_there_is_an_edit(capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pipeline = open_pipeline(capture)
-    pipeline.config.judge_model = "embedded"
-    with pytest.raises(BlendingNerfError, match="no edit in this run yet"):
-        pipeline.get_average_eval_image_metrics()
-    pipeline.trainer = SimpleNamespace()  # training is on
-    assert "psnr" in pipeline.get_average_eval_image_metrics() and pipeline.model.score is None
+    assert pipeline.config.judge_model == "embedded-judge"
+    for trains, said in ((False, True), (True, False)):
+        pipeline.trainer = SimpleNamespace() if trains else None
+        assert "psnr" in pipeline.get_average_eval_image_metrics() and pipeline.model.score is None
+        assert ("No figures of a judge: there is no edit in this run yet" in capsys.readouterr().out) == said
 
 
 def test_a_deleted_edit_leaves_no_name(done: BlendingPipeline) -> None:

@@ -56,6 +56,10 @@ class FinetunePipelineConfig(VanillaPipelineConfig):
     """What it should become: "a blue chair"."""
     guidance: FinetuneGuidanceConfig = field(default_factory=FinetuneGuidanceConfig)
     """What pulls it towards the target text."""
+    judge_model: str = ""
+    """open_clip model, or "embedded-judge", by which ns-eval also scores the edit; empty: none."""
+    judge_pretrained: Optional[str] = None
+    """Its pretrained tag or a local path of weights."""
     base_final_rate: float = 0.1
     """The base's learning rates fall by this factor over its stage."""
     edit_final_rate: float = 0.1
@@ -139,6 +143,22 @@ class FinetunePipeline(VanillaPipeline):
         record_step(self.config.run_dir, LAYER, int(self.progress[1]), {**losses, **metrics})
         self._shown = metrics["similarity"]
         return {}, losses, metrics  # type: ignore[return-value]
+
+    def get_average_eval_image_metrics(
+        self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False
+    ) -> Any:
+        """nerfstudio's, with what a judge says where one is configured and there is an edit."""
+        config = self.config
+        if config.judge_model and int(self.progress[1]) > 0:
+            from blending_nerf_ns.reporting.eval_score import score_by
+            from blending_nerf_ns.reporting.judge import JudgeConfig
+            from blending_nerf_ns.reporting.layers import ANYTHING
+
+            judge = JudgeConfig(config.judge_model, config.judge_pretrained)
+            guide = JudgeConfig(config.guidance.model, config.guidance.pretrained)
+            texts = config.source_text or ANYTHING, config.target_text
+            self.model.score = score_by(judge, guide, texts, self.model.device)
+        return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Prepare each step and book it; the base's own callbacks end when it is frozen."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple, Type
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import torch
 from jaxtyping import Float
@@ -56,6 +56,8 @@ class FinetunedModel(Model):
         self.register_buffer("base_frozen", torch.tensor(False))
         self.shows_edit = True
         """Whether `rgb`, `depth` and `accumulation` are of the fine-tuned copy, or of the base."""
+        self.score: Optional[Callable[[Tensor, Tensor], Dict[str, float]]] = None
+        """What a judge says of an original and its edited picture, where ns-eval was given one."""
 
     def _build(self) -> NerfactoBase:
         return self.config.base.setup(
@@ -128,9 +130,13 @@ class FinetunedModel(Model):
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """`psnr`, `ssim`: the original against the photo; `edit_*`: the edited picture against the original."""
+        """`psnr`, `ssim`: the original against the photo; `edit_*`: the edited picture against the original, and what a judge
+        says of it where there is one (`score`)."""
         truth, original, edited = self._truth(batch), outputs["original"], outputs["rgb"]
-        return ns_eval_figures(truth, original, edited), {"img": torch.cat([truth, original, edited], dim=1)}
+        metrics = ns_eval_figures(truth, original, edited)
+        if self.score is not None:
+            metrics |= self.score(original, edited)
+        return metrics, {"img": torch.cat([truth, original, edited], dim=1)}
 
     def _truth(self, batch: Any) -> Tensor:
         return self.base.renderer_rgb.blend_background(batch["image"].to(self.device))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Optional
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 import torch
 from jaxtyping import Float
@@ -47,29 +47,37 @@ class EditScore:
         }
 
 
-def score_of(model: BlendingModel, judge: JudgeConfig, guide: JudgeConfig, expected: bool) -> Optional[EditScore]:
+def score_by(judge: JudgeConfig, guide: JudgeConfig, texts: Tuple[str, str], device: torch.device) -> EditScore:
+    """The score by a judge; where it is too close to the guide, that is said.
+
+    Args:
+        judge: which CLIP judges.
+        guide: the one that guided.
+        texts: source and target.
+        device: where the judge goes.
+    """
+    for warning in kinship(judge, guide):
+        said = warning.replace("--judge.model and --judge.pretrained", "judge_model and judge_pretrained in config.yml")
+        CONSOLE.print(said, style="yellow", markup=False)
+    return EditScore(load_clip(judge.model, judge.pretrained, str(device)), *texts)
+
+
+def score_of(model: BlendingModel, judge: JudgeConfig, guide: JudgeConfig, trains: bool) -> Optional[EditScore]:
     """The score of the layers that a model shows, together.
 
     Args:
         model: with its layers.
         judge: which CLIP judges.
-        guide: the one that guided; where it is too close to the judge, that is said.
-        expected: whether there should be an edit by now; in training there is one later.
+        guide: the one that guided.
+        trains: an edit may be made yet; else it is said where there is none.
 
     Returns:
-        None where there is nothing to score yet.
-
-    Raises:
-        BlendingNerfError: nothing is shown, though it should be.
+        None where there is nothing to score.
     """
     try:
         shown = shown_layers(model)
-    except BlendingNerfError:
-        if expected:
-            raise
+    except BlendingNerfError as nothing:
+        if not trains:
+            CONSOLE.print(f"No figures of a judge: {nothing}", style="yellow", markup=False)
         return None
-    for warning in kinship(judge, guide):
-        said = warning.replace("--judge.model and --judge.pretrained", "judge_model and judge_pretrained in config.yml")
-        CONSOLE.print(said, style="yellow", markup=False)
-    clip = load_clip(judge.model, judge.pretrained, str(model.device))
-    return EditScore(clip, *joined_texts([edit.info for edit in shown]))
+    return score_by(judge, guide, joined_texts([edit.info for edit in shown]), model.device)
