@@ -295,11 +295,8 @@ class BlendingPipeline(VanillaPipeline):
         """nerfstudio's, with what a judge says where one is configured."""
         if self.config.judge_model:
             from blending_nerf_ns.reporting.eval_score import score_of
-            from blending_nerf_ns.reporting.judge import JudgeConfig
 
-            judge = JudgeConfig(self.config.judge_model, self.config.judge_pretrained)
-            guide = JudgeConfig(self.config.guidance.model, self.config.guidance.pretrained)
-            self.model.score = score_of(self.model, judge, guide, trains=self.trainer is not None)
+            self.model.score = score_of(self.model, self.config, trains=self.trainer is not None)
         return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     # -- checkpoints --------------------------------------------------------------------------------------------

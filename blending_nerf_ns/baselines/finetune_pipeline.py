@@ -151,13 +151,10 @@ class FinetunePipeline(VanillaPipeline):
         config = self.config
         if config.judge_model and int(self.progress[1]) > 0:
             from blending_nerf_ns.reporting.eval_score import score_by
-            from blending_nerf_ns.reporting.judge import JudgeConfig
             from blending_nerf_ns.reporting.layers import ANYTHING
 
-            judge = JudgeConfig(config.judge_model, config.judge_pretrained)
-            guide = JudgeConfig(config.guidance.model, config.guidance.pretrained)
             texts = config.source_text or ANYTHING, config.target_text
-            self.model.score = score_by(judge, guide, texts, self.model.device)
+            self.model.score = score_by(config, texts, self.model.device)
         return super().get_average_eval_image_metrics(step, output_path, get_std)
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:

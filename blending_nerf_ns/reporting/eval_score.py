@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Tuple, Union
 
 import torch
 from jaxtyping import Float
@@ -17,8 +17,12 @@ from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, squared
 from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
 
 if TYPE_CHECKING:
+    from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
     from blending_nerf_ns.guidance.clip import ClipGuide
     from blending_nerf_ns.model import BlendingModel
+    from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
+
+    Judged = Union[BlendingPipelineConfig, FinetunePipelineConfig]
 
 
 class EditScore:
@@ -47,28 +51,26 @@ class EditScore:
         }
 
 
-def score_by(judge: JudgeConfig, guide: JudgeConfig, texts: Tuple[str, str], device: torch.device) -> EditScore:
-    """The score by a judge; where it is too close to the guide, that is said.
+def score_by(config: Judged, texts: Tuple[str, str], device: torch.device) -> EditScore:
+    """The score by the judge that a pipeline names; where it is too close to what guided, that is said.
 
     Args:
-        judge: which CLIP judges.
-        guide: the one that guided.
+        config: of the pipeline.
         texts: source and target.
         device: where the judge goes.
     """
-    for warning in kinship(judge, guide):
-        said = warning.replace("--judge.model and --judge.pretrained", "judge_model and judge_pretrained in config.yml")
-        CONSOLE.print(said, style="yellow", markup=False)
+    judge = JudgeConfig(config.judge_model, config.judge_pretrained)
+    for warning in kinship(judge, JudgeConfig(config.guidance.model, config.guidance.pretrained)):
+        CONSOLE.print(warning, style="yellow", markup=False)
     return EditScore(load_clip(judge.model, judge.pretrained, str(device)), *texts)
 
 
-def score_of(model: BlendingModel, judge: JudgeConfig, guide: JudgeConfig, trains: bool) -> Optional[EditScore]:
+def score_of(model: BlendingModel, config: BlendingPipelineConfig, trains: bool) -> Optional[EditScore]:
     """The score of the layers that a model shows, together.
 
     Args:
         model: with its layers.
-        judge: which CLIP judges.
-        guide: the one that guided.
+        config: of its pipeline, which names a judge.
         trains: an edit may be made yet; else it is said where there is none.
 
     Returns:
@@ -80,4 +82,4 @@ def score_of(model: BlendingModel, judge: JudgeConfig, guide: JudgeConfig, train
         if not trains:
             CONSOLE.print(f"No figures of a judge: {nothing}", style="yellow", markup=False)
         return None
-    return score_by(judge, guide, joined_texts([edit.info for edit in shown]), model.device)
+    return score_by(config, joined_texts([edit.info for edit in shown]), model.device)

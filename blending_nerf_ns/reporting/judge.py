@@ -110,7 +110,7 @@ def kinship(judge: JudgeConfig, guide: JudgeConfig) -> List[str]:
     if same_model(judge, guide):
         return [
             f"Judge and guide are the same model, {judge.name}: an edit is scored by the model that it was fitted to, and "
-            "its scores say little. Name another with --judge.model and --judge.pretrained."
+            "its scores say little. Name another judge (of `evaluate`: --judge.model; of ns-eval: judge_model in config.yml)."
         ]
     if _model_of(judge) == _model_of(guide):
         return [f"Judge {judge.name} and guide {guide.name} have the same architecture; only their weights may differ."]
