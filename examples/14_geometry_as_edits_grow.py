@@ -25,8 +25,8 @@ TARGETS = {
 }
 """From "a red ball", the least change first; all operations are open to all of them."""
 SHAPES = {
-    "own_region_chamfer_inside": "Chamfer inside ↓",
-    "own_region_chamfer_outside": "Chamfer outside ↓",
+    "chamfer_inside": "Chamfer inside ↓",
+    "chamfer_outside": "Chamfer outside ↓",
 }
 
 

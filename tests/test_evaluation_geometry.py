@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.geometry import Chamfer, chamfer_distance, chamfer_inside_outside
+from blending_nerf_ns.evaluation.geometry import Chamfer, ChamferSides, chamfer_distance, chamfer_inside_outside
 
 SEEDS = st.integers(0, 10_000)
 
@@ -19,8 +19,9 @@ def cloud(seed: int, count: int) -> Tensor:
     return torch.randn(count, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def right_of_0(points: Tensor) -> Tensor:
-    return points[:, 0] > 0
+def at_0(original: Tensor, edited: Tensor) -> ChamferSides:
+    """What lies right of 0 is inside."""
+    return chamfer_inside_outside(original, edited, original[:, 0] > 0, edited[:, 0] > 0)
 
 
 def points(*along_x: float) -> Tensor:
@@ -69,14 +70,14 @@ def test_what_was_removed_and_what_was_added_show_in_one_direction_each():
 
 def test_inside_and_outside_by_hand():
     original, edited = points(-2, -1, 1, 2), points(-2, -1, 1, 6)
-    inside, outside = chamfer_inside_outside(original, edited, right_of_0)
+    inside, outside = at_0(original, edited)
     assert inside == Chamfer(pytest.approx(0.5), pytest.approx(2.0), 2, 2)  # pyright: ignore[reportArgumentType]
     assert outside == Chamfer(0.0, 0.0, 2, 2)
 
 
 def test_a_surface_that_crosses_the_border_is_not_torn():
     # 0.1 is the nearest original point of -0.1 and lies on the other side
-    _, outside = chamfer_inside_outside(points(0.1, -3), points(-0.1, -3), right_of_0)
+    _, outside = at_0(points(0.1, -3), points(-0.1, -3))
     assert outside.edited_to_original == pytest.approx(0.1)
 
 
@@ -84,10 +85,7 @@ def test_a_surface_that_crosses_the_border_is_not_torn():
 @settings(max_examples=20, deadline=None)
 def test_both_sides_weigh_up_to_the_whole(seed):
     original, edited = cloud(seed, 40), cloud(seed + 1, 50)
-    whole, (inside, outside) = (
-        chamfer_distance(original, edited),
-        chamfer_inside_outside(original, edited, right_of_0),
-    )
+    whole, (inside, outside) = chamfer_distance(original, edited), at_0(original, edited)
     assert (inside.original_points + outside.original_points, inside.edited_points + outside.edited_points) == (40, 50)
     for direction, count in (("original_to_edited", "original_points"), ("edited_to_original", "edited_points")):
         total = sum((getattr(side, direction) or 0.0) * getattr(side, count) for side in (inside, outside))
@@ -95,7 +93,7 @@ def test_both_sides_weigh_up_to_the_whole(seed):
 
 
 def test_an_object_that_is_gone_leaves_nothing_to_ask_about():
-    inside, outside = chamfer_inside_outside(points(-1, 1), points(-1), right_of_0)
+    inside, outside = at_0(points(-1, 1), points(-1))
     assert inside == Chamfer(2.0, None, 1, 0)
     assert inside.symmetric is None
     assert outside.symmetric == 0.0
@@ -103,26 +101,31 @@ def test_an_object_that_is_gone_leaves_nothing_to_ask_about():
 
 def test_a_region_of_ours_can_ask():
     region = Region(resolution=8)  # empty: nothing is inside
-    inside, outside = chamfer_inside_outside(points(-1, 1), points(-1), lambda p: region.weight_at(p) > 0)
+    before, after = points(-1, 1), points(-1)
+    inside, outside = chamfer_inside_outside(before, after, region.weight_at(before) > 0, region.weight_at(after) > 0)
     assert inside == Chamfer(None, None, 0, 0) and outside == Chamfer(1.0, 0.0, 2, 1), "what is known stays known"
 
 
 def test_a_side_without_any_point_tells_nothing():
-    inside, outside = chamfer_inside_outside(points(1, 2), points(1, 2, 3), right_of_0)
+    inside, outside = at_0(points(1, 2), points(1, 2, 3))
     assert outside.symmetric is None and inside.symmetric == pytest.approx(0.5 / 3)
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("inside", "message"),
     [
-        (lambda p: p[:, 0], "float32|float64"),
-        (lambda p: p > 0, r"shape \[2, 3\]"),
-        (lambda p: True, "answered True about 2 points"),
+        (torch.zeros(2), "torch.float32 of shape"),
+        (torch.zeros(2, 3, dtype=torch.bool), r"shape \[2, 3\]"),
+        (torch.zeros(3, dtype=torch.bool), r"shape \[3\] for 2 points"),
+        (True, "is True for 2 points"),
     ],
 )
-def test_is_inside_answers_with_one_bool_per_point(answer, message):
-    with pytest.raises(BlendingNerfError, match=message):
-        chamfer_inside_outside(points(-1, 1), points(-1, 1), answer)
+def test_each_point_is_on_one_side(inside, message):
+    right = torch.tensor([False, True])
+    with pytest.raises(BlendingNerfError, match=f"edited_inside.*{message}"):
+        chamfer_inside_outside(points(-1, 1), points(-1, 1), right, inside)
+    with pytest.raises(BlendingNerfError, match=f"original_inside.*{message}"):
+        chamfer_inside_outside(points(-1, 1), points(-1, 1), inside, right)
 
 
 @pytest.mark.parametrize(

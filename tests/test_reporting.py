@@ -277,8 +277,10 @@ def test_surface_points_lie_where_the_rays_end() -> None:
     model, cameras = tiny_model(), ring(2)
     pictures = render_pictures(model, cameras, "", bar=False)
     pictures = pictures._replace(depth=torch.full_like(pictures.depth, 0.5))
-    points = surface_points(cameras, pictures, every_nth(pictures.depth, 10))
-    assert len(points) <= 10
+    opaque = torch.ones_like(pictures.accumulation)
+    opaque[0, 0] = 0.4
+    points, seen = surface_points(cameras, pictures._replace(accumulation=opaque), every_nth(pictures.depth, 10))
+    assert len(points) == int(seen.sum()) <= 10 and not seen[0, 0].any(), "what is hardly there has no surface"
     centres = cameras.camera_to_worlds[:, :, 3]
     assert torch.allclose(torch.cdist(points, centres).amin(dim=1), torch.full((len(points),), 0.5), atol=1e-4)
 

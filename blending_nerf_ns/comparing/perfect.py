@@ -102,14 +102,14 @@ def score_perfect(drawing: Drawing, edit: EditCase, options: ReportOptions) -> D
         after=judge.look(after.pictures),
         source=None if features is None else features[0],
         pool=None if features is None else features[1:],
-        original_points=None,
-        edited_points=None,
+        original_surface=None,
+        edited_surface=None,
         mask=check_not_empty(with_room(mask, options.mask_room), "demo"),
         close_before=look_close(judge, before.pictures, mask, options.mask_dilation),
         close_after=look_close(judge, after.pictures, mask, options.mask_dilation),
         own=None,
         in_region=lambda points: torch.zeros(len(points), dtype=torch.bool),
-        no_points=NO_SURFACES,
+        no_surface=NO_SURFACES,
     )
     by = Yardstick(options.mask_dilation, options.change_threshold, judge.missing, None, *find_lpips())
     return {

@@ -1,8 +1,7 @@
-"""How far an edit moved surfaces: Chamfer distance of point clouds, all of them or inside and outside a region."""
+"""How far an edit moved surfaces: Chamfer distance of point clouds, all of them or those inside and those outside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,9 +66,10 @@ def chamfer_distance(original: Float[Tensor, "points 3"], edited: Float[Tensor, 
 def chamfer_inside_outside(
     original: Float[Tensor, "points 3"],
     edited: Float[Tensor, "other_points 3"],
-    is_inside: Callable[[Float[Tensor, "any 3"]], Bool[Tensor, "any"]],
+    original_inside: Bool[Tensor, "points"],
+    edited_inside: Bool[Tensor, "other_points"],
 ) -> ChamferSides:
-    """Chamfer distance of the points inside a region, and of those outside.
+    """Chamfer distance of the points inside a mask or a region, and of those outside.
 
     Formula: as `chamfer_distance`, each mean over the points of one side alone; the nearest point is looked for in the
         whole other cloud, so that a surface which crosses the border is not torn there.
@@ -79,15 +79,23 @@ def chamfer_inside_outside(
 
     Args:
         original, edited: points of surfaces.
-        is_inside: tells of points (float64, on the CPU) whether they lie in the region, such as
-            `lambda points: region.weight_at(points) > 0`.
+        original_inside, edited_inside: which of them are inside: `mask[seen]` of points that pixels `seen` show, or
+            `region.weight_at(points) > 0`.
 
     Returns:
         Both sides. A direction is None on a side where its cloud has no point: an object that was removed leaves
         nothing inside to ask about, and an addition in free air that did not grow had nothing there before.
+
+    Example:
+        >>> before, after = torch.tensor([[0.0, 0, 0], [4, 0, 0]]), torch.tensor([[0.0, 0, 0], [5, 0, 0]])
+        >>> moved = torch.tensor([False, True])
+        >>> inside, outside = chamfer_inside_outside(before, after, moved, moved)
+        >>> inside.symmetric, outside.symmetric
+        (1.0, 0.0)
     """
     original, edited = as_points("original points", original), as_points("edited points", edited)
-    original_inside, edited_inside = _ask(is_inside, original), _ask(is_inside, edited)
+    original_inside = _one_each("original_inside", original_inside, original)
+    edited_inside = _one_each("edited_inside", edited_inside, edited)
     to_edited, to_original = _nearest(original, edited), _nearest(edited, original)
     return ChamferSides(
         inside=_chamfer(to_edited[original_inside], to_original[edited_inside]),
@@ -106,9 +114,8 @@ def _chamfer(to_edited: Float[Tensor, "points"], to_original: Float[Tensor, "oth
     return Chamfer(forward, backward, len(to_edited), len(to_original))
 
 
-def _ask(is_inside: Callable[[Tensor], Tensor], points: Tensor) -> Bool[Tensor, "points"]:
-    answer = is_inside(points)
-    if not isinstance(answer, Tensor) or answer.dtype != torch.bool or answer.shape != points.shape[:1]:
-        told = f"{answer.dtype} of shape {list(answer.shape)}" if isinstance(answer, Tensor) else repr(answer)
-        raise BlendingNerfError(f"is_inside answered {told} about {len(points)} points, wanted one bool for each.")
-    return answer.detach().cpu()
+def _one_each(name: str, inside: Tensor, points: Tensor) -> Bool[Tensor, "points"]:
+    if not isinstance(inside, Tensor) or inside.dtype != torch.bool or inside.shape != points.shape[:1]:
+        told = f"{inside.dtype} of shape {list(inside.shape)}" if isinstance(inside, Tensor) else repr(inside)
+        raise BlendingNerfError(f"{name} is {told} for {len(points)} points, wanted one bool for each.")
+    return inside.detach().cpu()

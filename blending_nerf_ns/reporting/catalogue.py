@@ -57,6 +57,15 @@ def _sides(name: str, title: str) -> Dict[str, Metric]:
     }
 
 
+def _chamfer_sides(prefix: str, where: str, of: str) -> Dict[str, Metric]:
+    return {
+        f"{prefix}chamfer_{side}": Metric(
+            f"Chamfer distance {side} {where}", SHAPE, geometry.chamfer_inside_outside, f"{of}; both ways' mean"
+        )
+        for side in ("inside", "outside")
+    }
+
+
 METRICS: Dict[str, Metric] = {
     "clip_direction_similarity": Metric("CLIP direction similarity", TEXT, directions.clip_direction_similarity),
     "edit_direction_consistency": Metric(
@@ -102,11 +111,7 @@ METRICS: Dict[str, Metric] = {
     "chamfer": Metric(
         "Chamfer distance (scene units)", SHAPE, geometry.chamfer_distance, "of what the views see; both ways' mean"
     ),
-    "own_region_chamfer_inside": Metric(
-        "Chamfer distance inside our own region", SHAPE, geometry.chamfer_inside_outside, "both ways' mean"
-    ),
-    "own_region_chamfer_outside": Metric(
-        "Chamfer distance outside our own region", SHAPE, geometry.chamfer_inside_outside, "both ways' mean"
-    ),
+    **_chamfer_sides("", "the mask", "of what its pixels show"),
+    **_chamfer_sides("own_region_", "our own region", "of what lies in it; what an edit uncovers lies outside"),
 }
 """By the name in report.json, in the report's order."""

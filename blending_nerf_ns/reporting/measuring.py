@@ -17,11 +17,12 @@ from blending_nerf_ns.evaluation.directions import (
     edit_direction_consistency,
     view_change_consistency,
 )
-from blending_nerf_ns.evaluation.geometry import chamfer_distance, chamfer_inside_outside
+from blending_nerf_ns.evaluation.geometry import ChamferSides, chamfer_distance, chamfer_inside_outside
+from blending_nerf_ns.evaluation.masks import split_by_mask
 from blending_nerf_ns.evaluation.preservation import lpips_outside, psnr, psnr_outside, ssim, ssim_outside
 from blending_nerf_ns.evaluation.text import clip_similarity, manipulative_precision, r_precision
 from blending_nerf_ns.model import AMOUNTS
-from blending_nerf_ns.reporting.pictures import Pictures
+from blending_nerf_ns.reporting.pictures import Pictures, Surface
 
 NO_REGION = "this method has no region of its own: it may change the whole scene"
 NO_AMOUNTS = "this method does not tell what it adds from what it removes or recolours"
@@ -49,9 +50,9 @@ class Case:
     """The judge's feature of the source text."""
     pool: Optional[Float[Tensor, "pool features"]]
     """The judge's features of the target text, then of the other texts of the pool."""
-    original_points: Optional[Float[Tensor, "points 3"]]
-    """Surfaces that the views see; None where nobody knows them."""
-    edited_points: Optional[Float[Tensor, "other_points 3"]]
+    original_surface: Optional[Surface]
+    """What the views see; None where nobody knows it."""
+    edited_surface: Optional[Surface]
     mask: Optional[Bool[Tensor, "views height width"]]
     """The subject's pixels and the edit's room, told by something else than the edit."""
     close_before: Optional[Float[Tensor, "seen features"]]
@@ -61,7 +62,7 @@ class Case:
     """Pixels whose rays meet the edit's own region; None where the method has no region."""
     in_region: Callable[[Float[Tensor, "any 3"]], Bool[Tensor, "any"]]
     """Whether points of the scene lie in it."""
-    no_points: Optional[str] = None
+    no_surface: Optional[str] = None
     """Why surfaces are not known, if they are not."""
 
     @property
@@ -76,7 +77,7 @@ class Case:
             pictures=pictures,
             after=self.before,
             close_after=self.close_before,
-            edited_points=self.original_points,
+            edited_surface=self.original_surface,
         )
 
 
@@ -186,15 +187,19 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
             no_region or (NO_AMOUNTS if amount is None else None),
         )
 
-    points: Any = case.original_points
-    other: Any = case.edited_points
-    put("chamfer", lambda: _known(chamfer_distance(points, other).symmetric), case.no_points)
-    for side in ("inside", "outside"):
-        put(
-            f"own_region_chamfer_{side}",
-            lambda side=side: _known(getattr(chamfer_inside_outside(points, other, case.in_region), side).symmetric),
-            no_region or case.no_points,
-        )
+    surface: Any = case.original_surface
+    other: Any = case.edited_surface
+    put("chamfer", lambda: _known(chamfer_distance(surface.points, other.points).symmetric), case.no_surface)
+
+    def put_sides(prefix: str, is_inside: Callable[[Surface], Tensor], missing: Optional[str]) -> None:
+        def compute() -> ChamferSides:
+            return chamfer_inside_outside(surface.points, other.points, is_inside(surface), is_inside(other))
+
+        for side in ("inside", "outside"):
+            put(f"{prefix}chamfer_{side}", lambda side=side: _known(getattr(compute(), side).symmetric), missing)
+
+    put_sides("", lambda shown: split_by_mask(mask, original, dilation).inside[shown.seen], no_mask or case.no_surface)
+    put_sides("own_region_", lambda shown: case.in_region(shown.points), no_region or case.no_surface)
     return figures
 
 

@@ -84,19 +84,27 @@ def own_region(model: BlendingModel, layer: Edit, cameras: Cameras) -> OwnRegion
     return OwnRegion(torch.stack(shares), torch.stack(silhouettes))
 
 
-def surface_points(
-    cameras: Cameras, pictures: Pictures, seen: Bool[Tensor, "views height width"]
-) -> Float[Tensor, "points 3"]:
-    """Where the pixels' rays end, in scene coordinates.
+class Surface(NamedTuple):
+    """What pixels of some views show, as points."""
+
+    points: Float[Tensor, "points 3"]
+    """In scene coordinates."""
+    seen: Bool[Tensor, "views height width"]
+    """The points' pixels, in the points' order."""
+
+
+def surface_points(cameras: Cameras, pictures: Pictures, asked: Bool[Tensor, "views height width"]) -> Surface:
+    """Where the rays of opaque pixels end.
 
     Args:
         cameras: of the pictures.
         pictures: with their depth.
-        seen: the pixels that are asked about.
+        asked: the pixels that count.
     """
+    seen = asked & (pictures.accumulation >= OPAQUE)
     points = []
     for i in range(len(cameras)):
         rays = cameras.generate_rays(camera_indices=i, keep_shape=True)
         ends = rays.origins.cpu() + rays.directions.cpu() * pictures.depth[i, ..., None]
         points.append(ends[seen[i]])
-    return torch.cat(points)
+    return Surface(torch.cat(points), seen)

@@ -20,7 +20,7 @@ from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.judge import Judge, read_texts
 from blending_nerf_ns.reporting.measuring import Case, Figure, Yardstick, measure
 from blending_nerf_ns.reporting.opening import FinishedRun
-from blending_nerf_ns.reporting.pictures import OPAQUE, OwnRegion, Pictures, own_region, surface_points
+from blending_nerf_ns.reporting.pictures import OwnRegion, Pictures, own_region, surface_points
 from blending_nerf_ns.reporting.subject import Masks
 from blending_nerf_ns.reporting.views import Views
 
@@ -105,8 +105,8 @@ class Bench:
             after=self.judge.look(pictures.edited),
             source=None if texts is None else texts[0],
             pool=None if texts is None else texts[1:],
-            original_points=surface_points(cameras, plain, self._asked & (plain.accumulation >= OPAQUE)),
-            edited_points=surface_points(cameras, pictures, self._asked & (pictures.accumulation >= OPAQUE)),
+            original_surface=surface_points(cameras, plain, self._asked),
+            edited_surface=surface_points(cameras, pictures, self._asked),
             mask=self.masks and self.masks.room,
             close_before=self._close_before,
             close_after=self._close_up(pictures.edited),
