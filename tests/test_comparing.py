@@ -77,12 +77,14 @@ def test_scenes_of_the_package_use_words_that_the_guide_knows() -> None:
     files = sorted(SCENES.glob("*.json"))
     data = [f"{json.loads(file.read_text())['name']}={SCENES}" for file in files]
     scenes = read_scenes(["demo", *map(str, files)], data)
-    assert [scene.name for scene in scenes] == ["demo", "mic", "toy"]
+    assert [scene.name for scene in scenes] == ["demo", "fox", "mic", "toy"]
     for scene in scenes:
         assert [edit.name for edit in scene.edits] == ["recolour", "add", "remove", "replace"]
         for edit in scene.edits:
             assert unknown_words(edit.source_text) == unknown_words(edit.target_text) == []
-    assert scenes[2].development and Path(scenes[2].masks[1]).is_file(), "the polygons lie beside the examples"
+    assert [scene.name for scene in scenes if scene.development] == ["toy"]
+    polygons = [Path(scene.masks[1]) for scene in scenes if scene.masks[0] == "polygons"]
+    assert len(polygons) == 2 and all(file.is_file() for file in polygons), "they lie beside the examples"
     assert demo_case().edits == DEMO_EDITS
 
 
@@ -281,7 +283,7 @@ QUESTIONS = sorted(file.name for file in SCENES.parent.glob("1[1-5]_*.py"))
 def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(name, tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(SCENES.parent))
     asking = importlib.import_module("open_questions.asking")
-    values = dict.fromkeys((*COLUMNS, "own_region_chamfer_inside", "own_region_chamfer_outside"), 0.25)
+    values = dict.fromkeys((*COLUMNS, "chamfer_inside", "chamfer_outside"), 0.25)
     asked: list[Cell] = []
 
     def answer(cells: list[Cell], place: Workplace):
