@@ -276,7 +276,7 @@ def test_the_table_has_a_line_for_each_method_of_each_edit(place: Workplace) -> 
 
 # -- open questions -------------------------------------------------------------------------------------------------
 
-QUESTIONS = sorted(file.name for file in SCENES.parent.glob("1[1-5]_*.py"))
+QUESTIONS = sorted(file.name for file in SCENES.parent.glob("1[1-6]_*.py"))
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -285,10 +285,12 @@ def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(nam
     asking = importlib.import_module("open_questions.asking")
     values = dict.fromkeys((*COLUMNS, "chamfer_inside", "chamfer_outside"), 0.25)
     asked: list[Cell] = []
+    swept = [{"strength": at, "close_up_direction_similarity": at / 2, "psnr_outside": 99.0 - at} for at in (0.0, 1.0)]
+    sweep = {"strengths": [0.0, 1.0], "curves": {"all": swept, "change": swept}}
 
     def answer(cells: list[Cell], place: Workplace):
         asked.extend(cells)
-        return [result_of(cell, place, **values) for cell in cells], {}
+        return [{**result_of(cell, place, **values), "sweep": sweep} for cell in cells], {}
 
     monkeypatch.setattr(asking, "run_cells", answer)
     question = runpy.run_path(str(SCENES.parent / name))
@@ -297,4 +299,7 @@ def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(nam
     assert len({cell.key for cell in asked}) == len(asked) >= 4
     for cell in asked:
         assert unknown_words(f"{cell.edit.source_text} {cell.edit.target_text}") == []
-    assert len(list(tmp_path.glob("*.png"))) == len(list(tmp_path.glob("*.md"))) == 1
+    assert len(list(tmp_path.glob("*.png"))) == 1
+    (told,) = tmp_path.glob("*.md")
+    if name.startswith("16"):
+        assert "| recolour | change | 0.000, 99.0 dB | 0.500, 98.0 dB |" in told.read_text()

@@ -160,6 +160,7 @@ def test_the_sweep_of_the_run(report: dict[str, Any]) -> None:
             [point["strength"] for point in curve] == report["sweep"]["strengths"] == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5]
         )
         assert curve[0]["clip_direction_similarity"] == 0 and curve[0]["largest_difference"] == 0
+        assert curve[0]["close_up_direction_similarity"] == 0 and curve[-1]["close_up_direction_similarity"] is not None
     assert curves["all"][-1]["largest_difference"] > curves["all"][1]["largest_difference"] > 0
 
 

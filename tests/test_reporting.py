@@ -18,6 +18,7 @@ from tiny_run import ring, tiny_model
 
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.reporting.build import choose_views, finite, trained_on
 from blending_nerf_ns.reporting.catalogue import METRICS
@@ -35,9 +36,10 @@ from blending_nerf_ns.reporting.measuring import Figure, mean_figures
 from blending_nerf_ns.reporting.options import ReportOptions
 from blending_nerf_ns.reporting.pictures import own_region, render_pictures, surface_points
 from blending_nerf_ns.reporting.plots import by_layer, loss_plot
+from blending_nerf_ns.reporting.subject import Masks
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
 from blending_nerf_ns.reporting.views import find_view, novel_views, path_order, photo_views, view_gaps
-from blending_nerf_ns.reporting.workbench import every_nth, read_prompts, told_apart
+from blending_nerf_ns.reporting.workbench import every_nth, look_close, read_prompts, told_apart
 from blending_nerf_ns.training.loss_record import FILE, inherit, read_losses, record_step, rewind
 
 
@@ -302,6 +304,7 @@ def test_a_sweep_by_a_judge_that_cannot_tell_the_texts_apart_has_the_other_figur
     same = judge.read("a wolf")  # read as nothing that it knows, like "a fox"
     (off, on) = sweep_strengths(model, ("change",), (0.0, 1.0), SweepCase(cameras, judge, same, same, None, 0))["all"]
     assert off["clip_direction_similarity"] is on["clip_direction_similarity"] is None
+    assert off["close_up_direction_similarity"] is None, "and there are no masks"
     assert on["clip_similarity"] is not None and on["psnr"] < off["psnr"] == 99.0 and on["psnr_outside"] is None
 
 
@@ -309,7 +312,7 @@ def test_sweep_starts_from_nothing_and_passes_through_what_is_shown() -> None:
     model, cameras = tiny_model(), ring(2, size=16)
     judge = load_judge(JudgeConfig("embedded"), JudgeConfig("embedded"), torch.device("cpu"))
     mask = own_region(model, model.edit, cameras).silhouette > 0
-    case = SweepCase(cameras, judge, judge.read("a red ball"), judge.read("a blue ball"), mask, 0)
+    case = SweepCase(cameras, judge, judge.read("a red ball"), judge.read("a blue ball"), Masks(mask, mask), 0)
     before = model.edit.info
     curves = sweep_strengths(model, ("add", "remove", "change"), (0.0, 1.0, 1.5), case)
     assert model.edit.info == before and set(curves) == {"all", "add", "remove", "change"}
@@ -321,6 +324,10 @@ def test_sweep_starts_from_nothing_and_passes_through_what_is_shown() -> None:
     as_trained = curves["all"][1]
     pictures = render_pictures(model, cameras, "", bar=False)
     assert as_trained["psnr"] == pytest.approx(psnr(pictures.original, pictures.edited)) and as_trained["psnr"] < 90
+    before, after = (look_close(judge, each, mask, 0) for each in (pictures.original, pictures.edited))
+    assert before is not None and after is not None and case.source is not None and case.target is not None
+    close = clip_direction_similarity(before, after, case.source, case.target)
+    assert as_trained["close_up_direction_similarity"] == pytest.approx(close, abs=1e-4)
     assert pictures.changed is not None and as_trained["mean_changed"] == pytest.approx(float(pictures.changed.mean()))
     assert curves["add"][1]["mean_added"] > 0 and curves["add"][1]["mean_changed"] == 0.0
     assert curves["remove"][2]["mean_removed"] > curves["remove"][1]["mean_removed"] > 0

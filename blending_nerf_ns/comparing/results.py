@@ -151,7 +151,7 @@ def code_version() -> str:
 
 
 def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:
-    """What a table needs of a report: figures, and by what they were measured; no places, no losses."""
+    """What a table needs of a report: figures, by what they were measured, and a sweep where one was asked for; no places, no losses."""
     metrics = report["metrics"]
     return {
         "metrics": {name: metric["value"] for name, metric in metrics.items()},
@@ -169,4 +169,5 @@ def compact(report: Result, stages: Mapping[str, float]) -> Dict[str, Any]:
             if name.endswith("_seconds")
         },
         "edit_steps": stages.get("edit_steps"),
+        **({"sweep": report["sweep"]} if report.get("sweep") else {}),
     }

@@ -222,14 +222,14 @@ def _blend(bench: Bench) -> BlendingModel:
 def sweep_content(bench: Bench, layers: List[Edit], source: str, target: str, options: ReportOptions) -> Dict[str, Any]:
     """The sweep over some of the views."""
     some = spread(len(bench.views.names), options.sweep_views)
-    judge, masks = bench.judge, bench.masks and bench.masks.room[some]
+    judge, masks = bench.judge, bench.masks and Masks(*(side[some] for side in bench.masks))
     used = [name for name in OPERATIONS if any(name in edit.info.operations for edit in layers)]
     case = SweepCase(
         bench.views.cameras[torch.tensor(some)],
         judge,
         judge.read(source),
         judge.read(target),
-        masks if masks is not None and two_sided(masks, options.mask_dilation) else None,
+        masks if masks is not None and two_sided(masks.room, options.mask_dilation) else None,
         options.mask_dilation,
     )
     curves = sweep_strengths(_blend(bench), used, options.strengths, case)

@@ -16,6 +16,12 @@ TERMS = ("blended", "edit", "direction", "budget", "solid", "shading", "smooth")
 SMOOTH = 0.9
 """Of the running mean that is drawn over the single steps: each step sees one view, and views differ."""
 
+DIRECTIONS = {
+    "close_up_direction_similarity": "CLIP direction similarity, close-ups",
+    "clip_direction_similarity": "CLIP direction similarity",
+}
+"""Readings of a sweep and what they are called, the better one first: a judge of whole pictures misses small things."""
+
 Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -49,31 +55,36 @@ def sweep_plot(curves: Curves, preservation: str, label: str) -> bytes:
         label: what it is called.
     """
     drawing, (left, right) = _panels()
-    judged = curves["all"][0]["clip_direction_similarity"] is not None
-    for name, points in curves.items():
-        kept = [point[preservation] for point in points]
-        ratios = [point["strength"] for point in points]
-        colour, title = COLOURS.get(name, "#777777"), "all together" if name == "all" else f"{name} alone"
-        similar = [point["clip_direction_similarity"] for point in points] if judged else ratios
-        width = 4.5 if name == "all" else 1.5  # the operations' own curves may lie on that of all
-        look: Dict[str, Any] = {
-            "color": colour,
-            "markersize": 3.5,
-            "linewidth": width,
-            "alpha": 0.3 if width > 2 else 1.0,
-        }
-        left.plot(kept, similar, "o-", label=title, **look)
-        for x, y, ratio in zip(kept, similar, ratios, strict=True):
-            if name == "all":
-                left.annotate(f"{ratio:g}", (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7, color=colour)
-        right.plot(ratios, similar if judged else kept, "o-", label=title, **look)
-    what = "CLIP direction similarity" if judged else "blend ratio (there is no judge)"
+    reading = next((name for name in DIRECTIONS if curves["all"][0][name] is not None), None)
+    draw_sweep(left, curves, preservation, reading or "strength")
+    draw_sweep(right, curves, "strength", reading or preservation)
+    what = DIRECTIONS[reading] if reading else "blend ratio (there is no judge)"
     left.set(title="Strength against preservation", xlabel=f"{label}, higher is better", ylabel=what)
-    right.set(xlabel="blend ratio (1 is as trained)", ylabel=what if judged else label)
-    right.set_title("Direction similarity by strength" if judged else "Preservation by strength")
+    right.set(xlabel="blend ratio (1 is as trained)", ylabel=what if reading else label)
+    right.set_title("Direction similarity by strength" if reading else "Preservation by strength")
     for axes in (left, right):
         _legend_below(axes)
     return _png(drawing)
+
+
+def draw_sweep(axes: Any, curves: Curves, across: str, up: str) -> None:
+    """A curve for each operation, and a wide one for all together, with the blend ratios beside its points.
+
+    Args:
+        axes: matplotlib's.
+        curves: of a sweep.
+        across, up: names of the figures of the horizontal and the vertical axis.
+    """
+    for name, points in curves.items():
+        together = name == "all"  # the operations' own curves may lie on it
+        colour, title = COLOURS.get(name, "#777777"), "all together" if together else f"{name} alone"
+        look: Dict[str, Any] = {"linewidth": 4.5, "alpha": 0.3} if together else {"linewidth": 1.5}
+        xs, ys = ([point[figure] for point in points] for figure in (across, up))
+        axes.plot(xs, ys, "o-", label=title, color=colour, markersize=3.5, **look)
+        if together and across != "strength":
+            for x, y, point in zip(xs, ys, points, strict=True):
+                said = f"{point['strength']:g}"
+                axes.annotate(said, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7, color=colour)
 
 
 def by_layer(steps: Sequence[Mapping[str, Any]]) -> Dict[str, List[Mapping[str, Any]]]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 from tqdm import tqdm
@@ -24,6 +24,8 @@ from blending_nerf_ns.model import AMOUNTS, BlendingModel
 from blending_nerf_ns.reporting.judge import Judge
 from blending_nerf_ns.reporting.layers import at_strength, shown_as
 from blending_nerf_ns.reporting.pictures import Pictures, render_pictures
+from blending_nerf_ns.reporting.subject import Masks
+from blending_nerf_ns.reporting.workbench import look_close
 
 ALL = "all"
 """Name of the curve of all operations together."""
@@ -36,9 +38,24 @@ class SweepCase(NamedTuple):
     judge: Judge
     source: Optional[Float[Tensor, "features"]]
     target: Optional[Float[Tensor, "features"]]
-    mask: Optional[Bool[Tensor, "views height width"]]
+    masks: Optional[Masks]
     """With something inside and something outside."""
     dilation: int
+
+
+class Seen(NamedTuple):
+    """What the judge sees in pictures."""
+
+    whole: Optional[Float[Tensor, "views features"]]
+    """None without a judge."""
+    close: Optional[Float[Tensor, "seen features"]]
+    """In close-ups of the subject; None without a judge or masks."""
+
+    @classmethod
+    def of(cls, pictures: Float[Tensor, "views height width 3"], case: SweepCase) -> Seen:
+        """Let it look."""
+        close = look_close(case.judge, pictures, case.masks.subject, case.dilation) if case.masks else None
+        return cls(case.judge.look(pictures), close)
 
 
 def sweep_strengths(
@@ -62,7 +79,7 @@ def sweep_strengths(
     with tqdm(total=1 + len(points), desc="Strengths", dynamic_ncols=True) as bar:
         with shown_as(model, at_strength(0.0, OPERATIONS)):
             off = render_pictures(model, case.cameras, "", bar=False)
-        before = case.judge.look(off.original)
+        before = Seen.of(off.original, case)
         bar.update()
         for curve in curves.values():  # with nothing on, all curves meet
             curve.append({"strength": 0.0, **_measure(off, before, case)})
@@ -74,9 +91,9 @@ def sweep_strengths(
     return curves
 
 
-def _measure(pictures: Pictures, before: Optional[Tensor], case: SweepCase) -> Dict[str, Optional[float]]:
-    original, edited, mask = pictures.original, pictures.edited, case.mask
-    after = case.judge.look(edited)
+def _measure(pictures: Pictures, before: Seen, case: SweepCase) -> Dict[str, Optional[float]]:
+    original, edited, mask = pictures.original, pictures.edited, case.masks and case.masks.room
+    after = Seen.of(edited, case)
     source, target, dilation = case.source, case.target, case.dilation
     figures: Dict[str, Optional[float]] = {}
 
@@ -86,8 +103,9 @@ def _measure(pictures: Pictures, before: Optional[Tensor], case: SweepCase) -> D
             with suppress(BlendingNerfError):  # why is said beside the figure of the whole edit
                 figures[name] = compute(*told, **more)
 
-    put("clip_direction_similarity", clip_direction_similarity, before, after, source, target)
-    put("clip_similarity", clip_similarity, after, target)
+    put("clip_direction_similarity", clip_direction_similarity, before.whole, after.whole, source, target)
+    put("close_up_direction_similarity", clip_direction_similarity, before.close, after.close, source, target)
+    put("clip_similarity", clip_similarity, after.whole, target)
     put("psnr", psnr, original, edited)
     put("ssim", ssim, original, edited)
     put("psnr_outside", psnr_outside, original, edited, mask, dilation=dilation)
