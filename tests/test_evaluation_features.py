@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -228,6 +229,42 @@ def test_r_precision_of_shuffled_pairs_falls_to_chance():
     for k, chance in ((1, 0.02), (5, 0.1)):
         mean = sum(r_precision(images, texts, truth, k=k) for truth in shuffled) / 200
         assert mean == pytest.approx(chance, rel=0.15)  # 10,000 draws: 4 standard deviations are 0.0056 and 0.012
+
+
+class Given:
+    """A model and its processor in one, as torchmetrics asks for them, whose features are known."""
+
+    config = None
+
+    def __init__(self, images: Tensor, text: Tensor) -> None:
+        self.images, self.text = images, text
+
+    def __call__(self, images=None, **words):
+        asked = len(words["text"]) if images is None else len(images)
+        return dict.fromkeys(("pixel_values", "input_ids", "attention_mask"), torch.zeros(asked))
+
+    def to(self, device):
+        return self
+
+    def get_image_features(self, pixel_values):
+        return self.images
+
+    def get_text_features(self, input_ids, attention_mask):
+        return self.text.expand(len(input_ids), -1)
+
+
+@given(SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_clip_similarity_is_a_hundredth_of_torchmetrics_clip_score(seed):
+    """Theirs is cut at 0."""
+    from torchmetrics.functional.multimodal import clip_score
+
+    if "Callable" not in str(inspect.signature(clip_score)):
+        pytest.skip("this torchmetrics takes no model but those that it fetches")
+    images, text = random(seed, 5, 16), random(seed + 1, 16)
+    model = Given(images, text)
+    library = clip_score(torch.zeros(5, 3, 2, 2), ["a blue ball"] * 5, lambda: (model, model))  # pyright: ignore[reportArgumentType]
+    assert max(0.0, clip_similarity(images, text)) == pytest.approx(float(library) / 100, abs=1e-5)
 
 
 @given(SEEDS, st.integers(1, 7))
