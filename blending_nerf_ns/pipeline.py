@@ -311,7 +311,7 @@ class BlendingPipeline(VanillaPipeline):
         training = self.test_mode == "val"
         look = read_look(self.config.resumed_look if training else self.config.run_dir)
         if training and self.work.take_resumed(self.session.waits):
-            self.session.make_room()
+            self.session.region.make_room()
         if look is not None:
             apply_look(look, self.model.layers)
             self.session.layers.fade = look.fade

@@ -66,5 +66,5 @@ def grant(pipeline: BlendingPipeline) -> str:
 def margin_of(pipeline: BlendingPipeline) -> float:
     """Of the region that is there; the panel shows it."""
     margin = pipeline.model.edit.region.shape.margin
-    assert pipeline.session.margin == pytest.approx(margin)
+    assert pipeline.session.region.margin == pytest.approx(margin)
     return margin

@@ -69,13 +69,13 @@ def test_what_a_removal_was_seen_to_take_along_it_takes_until_it_may_do_more(cap
         pipeline.session.start()
         grant(pipeline)
         assert pipeline.model.edit.region.has_shape(**left)
-        pipeline.session.cut_region(margin=0.3)
+        pipeline.session.region.cut(margin=0.3)
         grant(pipeline)
         shape = pipeline.model.edit.region.shape
         assert shape.margin == pytest.approx(0.3) and not shape.margin_over_surfaces, "nobody looked at so wide a one"
         assert shape.attached == left.get("attached", False), "that goes by no margin"
         pipeline.config.region.margin = None
-        pipeline.session.cut_region(threshold=0.6)
+        pipeline.session.region.cut(threshold=0.6)
         grant(pipeline)
         assert not pipeline.model.edit.region.shape.attached, "of this object nobody looked what hangs together with it"
         pipeline.model.make_room(**left)
@@ -89,7 +89,7 @@ def test_what_a_removal_was_seen_to_take_along_it_takes_until_it_may_do_more(cap
 
 def test_the_user_or_a_file_says_how_much_room_there_is(done: BlendingPipeline) -> None:
     done.session.start()
-    done.session.cut_region(margin=0.2)
+    done.session.region.cut(margin=0.2)
     done.session.set_operations(("add",))
     grant(done)
     assert margin_of(done) == pytest.approx(0.2)
@@ -114,12 +114,12 @@ def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_b
     pipeline = open_pipeline(capture)
     pipeline.config.region.grow = "up"
     model, session = pipeline.model, pipeline.session
-    session.take_crop_box()
+    session.region.take_crop_box()
     assert "crop is off" in grant(pipeline) and not bool(model.edit_ready)
     places = []
     for middle in (0.0, 0.1):
         model.crop_box = OrientedBox.from_params((middle, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4))
-        session.take_crop_box()
+        session.region.take_crop_box()
         assert grant(pipeline) == "" and bool(model.edit_ready)
         places.append(torch.stack(model.edit.region.bounds()).clone())
         assert float(places[-1].mean(0)[0]) == pytest.approx(middle, abs=0.05)
@@ -141,12 +141,12 @@ def field_box(pipeline: BlendingPipeline) -> torch.Tensor:
 def test_the_field_of_an_edit_that_has_begun_stays_where_it_is(done: BlendingPipeline) -> None:
     model, before = done.model, field_box(done)
     model.crop_box = OrientedBox.from_params((0.1, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4))
-    done.session.take_crop_box()
+    done.session.region.take_crop_box()
     assert grant(done) == "" and torch.equal(field_box(done), before)
-    done.session.cut_region(margin=0.3)
+    done.session.region.cut(margin=0.3)
     assert grant(done) == "" and torch.equal(field_box(done), before)
     model.crop_box = OrientedBox.from_params((0.8, 0.8, 0.8), (0.0, 0.0, 0.0), (0.1, 0.1, 0.1))
-    done.session.take_crop_box()
+    done.session.region.take_crop_box()
     assert "lies beside what this edit was made for" in grant(done)
 
 
@@ -154,12 +154,12 @@ def test_an_edit_that_has_not_begun_follows_its_region(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.work.find_region()
     narrow = field_box(pipeline)
-    pipeline.session.cut_region(margin=0.3)
+    pipeline.session.region.cut(margin=0.3)
     assert grant(pipeline) == ""
     assert torch.equal(field_box(pipeline), torch.stack(pipeline.model.edit.region.bounds()))
     assert bool((field_box(pipeline)[1] > narrow[1]).all())
     pipeline.model.crop_box = OrientedBox.from_params((0.7, 0.7, 0.7), (0.0, 0.0, 0.0), (0.2, 0.2, 0.2))
-    pipeline.session.take_crop_box()
+    pipeline.session.region.take_crop_box()
     assert grant(pipeline) == "", "beside the first: there is nothing of it to lose"
     assert torch.equal(field_box(pipeline), torch.stack(pipeline.model.edit.region.bounds()))
 
@@ -193,7 +193,7 @@ def test_start_looks_where_the_panel_says(capture: Path) -> None:
 def test_a_search_for_the_region_wakes_a_run_that_was_falling_asleep(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.trainer = SimpleNamespace(training_state="training")
-    pipeline.session.find_region()
+    pipeline.session.region.find()
     pipeline.trainer.training_state = "paused"  # it saved itself meanwhile
     grant(pipeline)
     assert pipeline.trainer.training_state == "training"

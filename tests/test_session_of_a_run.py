@@ -296,15 +296,15 @@ def test_a_name_may_have_brackets(done: BlendingPipeline, capsys: pytest.Capture
 
 
 def test_the_panel_shows_the_threshold_that_the_region_has(done: BlendingPipeline) -> None:
-    before = done.session.threshold
+    before = done.session.region.threshold
     done.session.reset()
     grant(done)
-    done.session.cut_region(threshold=0.31)
+    done.session.region.cut(threshold=0.31)
     grant(done)
-    assert done.session.threshold == done.config.region.threshold == 0.31
+    assert done.session.region.threshold == done.config.region.threshold == 0.31
     done.session.undo()
     grant(done)
-    assert done.session.threshold == before == done.config.region.threshold, (
+    assert done.session.region.threshold == before == done.config.region.threshold, (
         "and is looked for by when it is found again"
     )
 

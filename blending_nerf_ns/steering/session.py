@@ -6,20 +6,18 @@ training loop, for a picture can be interrupted and a loop cannot.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Optional, Tuple
 
 import torch
 
 from blending_nerf_ns.edits.layers import clear
-from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
-from blending_nerf_ns.localization.clearing import takes_along
-from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.steering.hearing import overhearing
 from blending_nerf_ns.steering.history import History, Snapshot, restore, snapshot_of
 from blending_nerf_ns.steering.layers import SessionLayers
+from blending_nerf_ns.steering.region import SessionRegion
 from blending_nerf_ns.steering.status import Status
 from blending_nerf_ns.training.standing import Words, words_of
 
@@ -42,6 +40,7 @@ class Session:
         """Whether the run waits for its user where there is nothing to train, instead of ending."""
         self.steered = False
         """Whether its user can pause it, also where it ends with its edit."""
+        self.region = SessionRegion(self, pipeline)
         self.layers = SessionLayers(self, pipeline)
         self._errand: Optional[Callable[[], None]] = None
         self._model.wishes.on_error = self.say
@@ -81,11 +80,6 @@ class Session:
         return words_of(self._model.edit.info)  # nothing can be started
 
     @property
-    def has_region(self) -> bool:
-        """Whether the edit in work has a region, which Start will not look for again."""
-        return bool(self._model.edit_ready)
-
-    @property
     def guidance(self) -> GuidanceConfig:
         """Budgets and weights; a change acts from the next step on."""
         return self._pipeline.config.guidance
@@ -94,23 +88,6 @@ class Session:
     def budgets(self) -> Tuple[float, float, float]:
         """What the edit in work may add, remove and recolour for free, in [0, 1]."""
         return budgets(self.guidance, self.operations, self._model.edit.field.has_seed)
-
-    @property
-    def region(self) -> RegionConfig:
-        """Settings by which the next region is found."""
-        return self._pipeline.config.region
-
-    @property
-    def threshold(self) -> float:
-        """How sure a localiser must have been of the region that is there; or of the next one, where none is."""
-        return round(self._model.edit.region.shape.threshold, 6) if self.has_region else self.region.threshold
-
-    @property
-    def margin(self) -> float:
-        """How far the region grows that is there, as a share of its diagonal; or the next one, where none is."""
-        if bool(self._model.edit_ready):
-            return round(self._model.edit.region.shape.margin, 6)  # as it was said: it is stored in float32
-        return self.region.room_for(self.operations).get("margin", self.region.shape().margin)
 
     def refresh(self) -> None:
         """Bring the status up to date. From any thread: this only reads."""
@@ -132,7 +109,7 @@ class Session:
                 self.remember("another round")
                 self._pipeline.restart_edit()
             self._work.describe()
-            self.make_room()
+            self.region.make_room()
             self._wake()
 
         self._ask("start or pause", do)
@@ -145,18 +122,6 @@ class Session:
 
         self._ask("start or pause", do)
 
-    def find_region(self) -> None:
-        """Find the region by the words and settings of now, without training; its field starts afresh.
-
-        Where nothing is found the edit stays as it is.
-        """
-
-        def do() -> None:
-            self._errand = self._find_region
-            self._wake()
-
-        self._ask("find the region", do)
-
     def set_texts(self, source: str, target: str, new_region: bool = False, restart: bool = False) -> None:
         """Other prompts.
 
@@ -168,8 +133,8 @@ class Session:
         """
 
         def take() -> None:
-            before = self._snapshot("prompts")
-            with self._overhearing():
+            before = self.snapshot("prompts")
+            with overhearing(self.say):
                 self._pipeline.take_texts(source, target)
             self.history.remember(before)
             if restart or new_region:
@@ -189,39 +154,10 @@ class Session:
             self._pipeline.config.operations = operations  # type: ignore[assignment]
             self._pipeline.take_texts(*self._work.texts)
             if not self._work.is_done:  # what is done stays as it is until it is started again
-                self.make_room()
+                self.region.make_room()
             self._keep()
 
         self._ask("operations", take)
-
-    def make_room(self) -> None:
-        """The region has the room that the operations of now can use, unless the user or a file has said another, or it was looked
-        at (`localization/clearing.py`)."""
-        operations = self._pipeline.config.operations
-        shape = self._model.edit.region.shape
-        looked_at = (shape.attached or shape.margin_over_surfaces) and takes_along(self.region, operations)
-        if not looked_at:
-            self._model.make_room(**self.region.room_for(operations))
-
-    def cut_region(self, **changes: float) -> None:
-        """Another threshold, margin, ... of the region, live. No other surface goes with it that was not looked at."""
-        for name, value in changes.items():
-            setattr(self.region, name, value)
-        if self.region.margin_over_surfaces is None:
-            unseen = {"margin": "margin_over_surfaces", "threshold": "attached"}
-            self._model.want_region(**{unseen[name]: False for name in changes if name in unseen})
-        self._model.want_region(**changes)
-
-    def take_crop_box(self) -> None:
-        """The viewer's crop box becomes the region."""
-
-        def do() -> None:
-            before = self._snapshot("crop box")
-            self._model.take_crop_box(self.region.shape())
-            self._model.make_room(**self.region.room_for(self._pipeline.config.operations))
-            self.history.remember(before)
-
-        self.ask_each("crop box", do)
 
     def compare_at(self, position: float) -> None:
         """Where the output `compare` passes from the original to the edited picture, as a share of its width."""
@@ -241,18 +177,19 @@ class Session:
 
     def undo(self) -> None:
         """Take back the last reset, change of prompts or training; what is restored is not trained until it is started."""
-        self.ask_each("undo", lambda: self._restore(self.history.undo(self._snapshot("")), "nothing to undo"))
+        self.ask_each("undo", lambda: self._restore(self.history.undo(self.snapshot("")), "nothing to undo"))
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        self.ask_each("redo", lambda: self._restore(self.history.redo(self._snapshot("")), "nothing to redo"))
+        self.ask_each("redo", lambda: self._restore(self.history.redo(self.snapshot("")), "nothing to redo"))
 
-    def _snapshot(self, label: str) -> Snapshot:
+    def snapshot(self, label: str) -> Snapshot:
+        """The edit in work and its words as they are, to be taken back to."""
         return snapshot_of(self._pipeline, label)
 
     def remember(self, label: str) -> None:
         """What is about to be changed can be taken back."""
-        self.history.remember(self._snapshot(label))
+        self.history.remember(self.snapshot(label))
 
     def _restore(self, snapshot: Optional[Snapshot], otherwise: str) -> None:
         if snapshot is None:
@@ -266,13 +203,27 @@ class Session:
         keep_region = keep_region and bool(model.edit_ready)
         if keep_region:
             model.edit.region.load_state_dict(region)
-            self.make_room()
+            self.region.make_room()
             model.edit.fit_field_to_region()
         model.edit_ready.fill_(keep_region)
         self._pipeline.restart_edit()
         self._work.describe()
 
     # -- the training loop's side -------------------------------------------------------------------------------
+
+    def send(self, name: str, errand: Callable[[], None]) -> None:
+        """Have the training loop do what takes long.
+
+        Args:
+            name: the last one of a name counts.
+            errand: it.
+        """
+
+        def do() -> None:
+            self._errand = errand
+            self._wake()
+
+        self._ask(name, do)
 
     def run_errand(self) -> None:
         """Do what takes long, if anything. In the training loop only."""
@@ -292,7 +243,7 @@ class Session:
         """
         self.status.message = ""  # of what was tried before
         try:
-            with self._overhearing():
+            with overhearing(self.say):
                 do()
         except (BlendingNerfError, OSError, torch.OutOfMemoryError) as error:
             if not (self.waits or asked):
@@ -301,30 +252,6 @@ class Session:
             self.say(" ".join(filter(None, (self.status.message, str(error)))))  # a warning before it may explain it
             return False
         return True
-
-    @contextmanager
-    def _overhearing(self) -> Iterator[None]:
-        """What is warned of, such as words that the guide does not know, a user hears too, and before the error that it may explain. Under
-        the training's lock only: Python hands all threads' warnings on here."""
-        heard: list[warnings.WarningMessage] = []
-        try:
-            with warnings.catch_warnings(record=True) as heard:
-                warnings.simplefilter("always", GuidanceWarning)
-                yield
-        finally:
-            for warning in heard:
-                if issubclass(warning.category, GuidanceWarning):
-                    self.say(str(warning.message))
-                else:
-                    warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-
-    def _find_region(self) -> None:
-        self.running = False
-        before = self._snapshot("region") if bool(self._model.edit_ready) else None
-        self._work.find_region()
-        if before is not None:
-            self.history.remember(before)
-        self.restart(keep_region=True)
 
     def _ask(self, name: str, do: Callable[[], None]) -> None:
         self._model.wishes.ask(name, do)

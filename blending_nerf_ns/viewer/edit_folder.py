@@ -79,7 +79,7 @@ class EditFolder(Folder):
     def _begin(self) -> None:
         if (self._source.value, self._target.value) != self._session.texts:
             self._apply()
-        if not self._session.has_region:
+        if not self._session.region.is_found:
             self._before_search()
         self._session.start()
 

@@ -21,26 +21,26 @@ class RegionFolder(Folder):
         self._session, self._training = session, training
         if training:
             hint = "text, masks, box, sphere or file, or combined: text & box - sphere"
-            self._source = self.put(ViewerText("Region: source", session.region.source, hint=hint))
+            self._source = self.put(ViewerText("Region: source", session.region.settings.source, hint=hint))
             self._find = self.put(ViewerButton("Find the region", cb_hook=lambda _: self._look()))
         self._threshold = self.put(
-            self._cut("threshold", session.threshold, 0.05, 0.95, "How sure the localiser must be.")
+            self._cut("threshold", session.region.threshold, 0.05, 0.95, "How sure the localiser must be.")
         )
         grows = "How far it grows, as a share of its diagonal."
-        self._margin = self.put(self._cut("margin", session.margin, 0.0, 0.5, grows))
-        self.put(ViewerButton("Region: take the crop box", cb_hook=lambda _: session.take_crop_box()))
+        self._margin = self.put(self._cut("margin", session.region.margin, 0.0, 0.5, grows))
+        self.put(ViewerButton("Region: take the crop box", cb_hook=lambda _: session.region.take_crop_box()))
 
     def take_source(self) -> None:
         """What is typed says where the next region is looked for."""
-        self._session.region.source = self._source.value
+        self._session.region.settings.source = self._source.value
 
     def _look(self) -> None:
         self.take_source()
-        self._session.find_region()
+        self._session.region.find()
 
     def _cut(self, name: str, value: float, low: float, high: float, meaning: str) -> ViewerSlider:
         def moved(element: ViewerSlider) -> None:
-            self._session.cut_region(**{name: float(element.value)})
+            self._session.region.cut(**{name: float(element.value)})
 
         hint = f"{meaning} See the output region_overlay; nothing is trained anew."
         low, high = min(low, value), max(high, value)  # viser refuses a value outside its slider
@@ -48,7 +48,7 @@ class RegionFolder(Folder):
 
     def refresh(self) -> None:
         """Finding a region wants a finished base; and what only recolours wants no margin, unless the user does."""
-        self.write(self._threshold, value=self._session.threshold)
-        self.write(self._margin, value=self._session.margin)
+        self.write(self._threshold, value=self._session.region.threshold)
+        self.write(self._margin, value=self._session.region.margin)
         if self._training:
             self.write(self._find, disabled=self._session.status.stage in ("starting", "base", "region"))
