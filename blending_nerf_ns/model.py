@@ -238,6 +238,11 @@ class BlendingModel(Model):
         return EditedBase(self.scene, under, self.config.edit_samples_per_ray) if under else self.scene
 
     @property
+    def unedited(self) -> Base:
+        """What guidance compares the edit in work with."""
+        return self.beneath
+
+    @property
     def meeting(self) -> Meeting:
         """Where the scene's samples lie when an edit meets them."""
         return own_intervals

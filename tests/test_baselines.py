@@ -18,6 +18,7 @@ from blending_nerf_ns.baselines.tracing import sample_between, trace
 from blending_nerf_ns.baselines.unfrozen import UnfrozenModel, UnfrozenModelConfig
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.training.view_pool import render_view
 
 BOX = SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3]))
 
@@ -141,6 +142,16 @@ def test_an_unfrozen_base_starts_as_ours_and_its_original_stays() -> None:
     assert float((after["rgb"] - after["original"])[missed].abs().max()) > 1e-4, "it leaks, which is what it shows"
     model.set_strengths(0.0, 0.0, 0.0)
     assert torch.equal(model.get_outputs(rays)["rgb"], expected["original"])
+
+
+def test_guidance_compares_an_unfrozen_base_with_what_it_was_however_late_a_view_is_drawn() -> None:
+    model, ours = like_ours(UnfrozenModel, UnfrozenModelConfig)
+    cameras = ring(2, size=16)
+    expected = render_view(ours, cameras, 0)
+    move(model.moving.field)
+    late = render_view(model, cameras, 0)
+    assert torch.equal(late.original, expected.original) and torch.equal(late.coverage, expected.coverage)
+    assert not torch.equal(model.moving.render(late.rays).outputs["rgb"], model.base.render(late.rays).outputs["rgb"])
 
 
 def test_an_unfrozen_base_has_something_to_learn_where_all_is_removed() -> None:

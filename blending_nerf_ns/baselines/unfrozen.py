@@ -32,7 +32,7 @@ class UnfrozenModelConfig(BlendingModelConfig):
 class UnfrozenModel(BlendingModel):
     """Blending-NeRF whose base is not frozen: the rays that meet the region teach it, and it changes everywhere.
 
-    `original` stays what the base was; so does the whole picture where all strengths are 0. The proposals are not taught:
+    `original` stays what the base was, as does what guidance compares with; so does the whole picture where all strengths are 0. The proposals are not taught:
     an edit has no loss for them. Only one layer is trained this way, on no other.
 
     Args:
@@ -50,6 +50,11 @@ class UnfrozenModel(BlendingModel):
     def scene(self) -> NerfactoBase:
         """The copy that learns; the base itself where nothing is shown of the edit."""
         return self.base if self.edit.info.shown.all_off else self.moving
+
+    @property
+    def unedited(self) -> NerfactoBase:
+        """The base itself: a view that is drawn late would show what the copy has become."""
+        return self.base
 
     @property
     def nothing_to_learn(self) -> bool:

@@ -162,14 +162,14 @@ class ViewPool:
 
 @torch.no_grad()
 def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceView:
-    """Render the base for one camera and keep what an edit needs of it."""
-    bundle = cameras.generate_rays(camera_indices=index, keep_shape=True)
+    """Render what is not edited for one camera and keep what an edit needs of it."""
+    bundle, unedited = cameras.generate_rays(camera_indices=index, keep_shape=True), model.unedited
     height, width = bundle.origins.shape[:2]
     pictures, coverages, bases, proposals, intervals = [], [], [], [], []
     chunk = model.config.eval_num_rays_per_chunk
     for start in range(0, height * width, chunk):
         rays = bundle.get_row_major_sliced_ray_bundle(start, start + chunk)
-        render = model.beneath.render(rays)
+        render = unedited.render(rays)
         met = model.intersect(rays)
         base = BaseSamples(*(value[met.rays] for value in render.samples))
         coverage = render.outputs["rgb"].new_zeros(len(rays))
@@ -177,7 +177,7 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         pictures.append(render.outputs["rgb"])
         coverages.append(coverage)
         bases.append(base)
-        proposals.append(model.beneath.slice_proposal(render.proposal, met.rays))
+        proposals.append(unedited.slice_proposal(render.proposal, met.rays))
         intervals.append(met._replace(rays=met.rays + start))
     met = RegionIntervals(*(torch.cat(values) for values in zip(*(met[:-1] for met in intervals), strict=True)))
     base = BaseSamples(*(torch.cat(values) for values in zip(*bases, strict=True)))
