@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""It is full, read-only, or somebody else's."""
 
 
 class BlendingNerfError(ValueError):
@@ -28,6 +32,10 @@ def in_one_line() -> Iterator[None]:
         sys.exit(
             f"blending-nerf: there is no {error.filename}; if it is the capture's, see that --data is whole and where it was"
         )
+    except OSError as error:
+        if multiprocessing.parent_process() is not None or error.errno not in OF_THE_DISK:
+            raise
+        sys.exit(f"blending-nerf: {error}")
 
 
 @contextmanager

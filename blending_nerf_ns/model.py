@@ -102,6 +102,7 @@ class BlendingModel(Model):
         use_cuda = device.startswith("cuda")
         region, info = Region(self.config.region_resolution), LayerInfo(id=new_id())
         self.edit = Edit(region, EditField(self.config.edit_field, use_cuda), info)
+        self.config.edit_field.implementation = self.edit.field.implementation  # "auto" may mean another one tomorrow
         self.layers = Layers(self.edit, use_cuda)
         self.register_buffer("base_frozen", torch.tensor(False))
         self.register_buffer("edit_ready", torch.tensor(False))
@@ -152,10 +153,21 @@ class BlendingModel(Model):
             operations=tuple(operations),
         )
 
-    def want_region(self, **changes: float) -> None:
-        """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over."""
+    def want_region(self, then: Optional[Callable[[str, float], None]] = None, **changes: float) -> None:
+        """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over.
+
+        Args:
+            then: is told of each that was taken over, and of none that was refused.
+            changes: fields of `RegionShape`.
+        """
+
+        def take(name: str, value: float) -> None:
+            self._reshape(name, value)
+            if then is not None:
+                then(name, value)
+
         for name, value in changes.items():
-            self.wishes.ask(f"region's {name}", lambda name=name, value=value: self._reshape(name, value))
+            self.wishes.ask(f"region's {name}", lambda name=name, value=value: take(name, value))
 
     def _reshape(self, name: str, value: float) -> None:
         if bool(self.edit_ready):

@@ -226,19 +226,18 @@ class BlendingPipeline(VanillaPipeline):
         """Write a checkpoint now, where there is a trainer to write one, and what was moved in the panel.
 
         Returns:
-            Whether it was written. Where a user waits, a full disk is said and ends nothing: there may be room again later.
+            Whether both were written (see `BlendingTrainer.save_checkpoint`).
         """
         if self.trainer is None:
             return False
         try:
             self.trainer.save_config()
-            self.trainer.save_checkpoint(self.trainer.step)
         except OSError as error:
             if not self.session.waits:
                 raise
             self.session.say(f"Not saved: {error}")
             return False
-        return True
+        return self.trainer.save_checkpoint(self.trainer.step) is not False  # one that does not lead writes nothing
 
     def _rest(self) -> None:
         """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""

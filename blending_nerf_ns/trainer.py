@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Literal, Optional, Type, cast
+from typing import TYPE_CHECKING, Literal, Type, cast
 
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
@@ -21,7 +21,12 @@ from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
-from blending_nerf_ns.runs.config_file import RunConfig, check_capture, leaving_nothing
+from blending_nerf_ns.runs.config_file import (
+    RunConfig,
+    check_capture,
+    check_checkpoint,
+    leaving_nothing,
+)
 from blending_nerf_ns.runs.look import inherit_look, look_said_after
 from blending_nerf_ns.training.loss_record import inherit
 from blending_nerf_ns.training.team import TeamOptimizers
@@ -68,15 +73,24 @@ class BlendingTrainer(Trainer):
         pipeline_config.resumed = bool(resumed)
         if resumed:
             adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
-            if self.local_rank == 0:
-                inherit(resumed.parent, self.config.get_base_dir())
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         pipeline_config.steered = self.config.is_viewer_enabled() and alone
         pipeline_config.interactive = pipeline_config.steered and not self.config.viewer.quit_on_train_completion
         if self.config.load_dir and self.config.load_step is None:
             self.config.load_step = newest_whole_step(Path(self.config.load_dir))
-        pipeline_config.resumed_look = self._later_look()
+        checkpoint = self.config.load_checkpoint
+        if self.config.load_dir:
+            checkpoint = Path(self.config.load_dir) / f"step-{self.config.load_step:09d}.ckpt"
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
+            # its look counts where it was said later: this run then has it, too
+            later = look_said_after(checkpoint, checkpoint.parent.parent)
+            pipeline_config.resumed_look = checkpoint.parent.parent if later else None
         super().setup(test_mode)
+        if resumed and self.local_rank == 0:  # what is refused until here leaves nothing
+            inherit(resumed.parent, self.config.get_base_dir())
+            if pipeline_config.resumed_look is not None:
+                inherit_look(pipeline_config.resumed_look, self.config.get_base_dir())
         if resumed:
             data = cast(BlendingPipeline, self.pipeline).datamanager
             check_still_its_capture(resumed.parent, cast(DataparserOutputs, data.train_dataparser_outputs))
@@ -92,17 +106,6 @@ class BlendingTrainer(Trainer):
             told = without_effect(given, pipeline.config.region, bool(resumed), frozen, ready, has_base)
             for line in told + (rates_kept(sys.argv[1:]) if resumed else []):
                 CONSOLE.print(line, style="yellow", markup=False)
-
-    def _later_look(self) -> Optional[Path]:
-        """The resumed run's folder where its look was said after the checkpoint that is loaded; this run then has that look, too."""
-        checkpoint = self.config.load_checkpoint
-        if self.config.load_dir:
-            checkpoint = Path(self.config.load_dir) / f"step-{self.config.load_step:09d}.ckpt"
-        if checkpoint is None or not look_said_after(checkpoint, checkpoint.parent.parent):
-            return None
-        if self.local_rank == 0:
-            inherit_look(checkpoint.parent.parent, self.config.get_base_dir())
-        return checkpoint.parent.parent
 
     def _load_checkpoint(self) -> None:
         """nerfstudio's; a viewer that is up already shows nothing that is half loaded."""
@@ -154,10 +157,16 @@ class BlendingTrainer(Trainer):
 
     def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
         """nerfstudio's; where there is nothing to train nothing moves, and a GPU's gradient scaler is not asked what it has seen."""
-        if cast(BlendingPipeline, self.pipeline).idle:
-            nothing = torch.zeros(())
-            return nothing, {"nothing": nothing}, {}
-        return super().train_iteration(step)
+        pipeline, nothing = cast(BlendingPipeline, self.pipeline), torch.zeros(())
+        if not pipeline.idle:
+            try:
+                return super().train_iteration(step)
+            except (OSError, torch.OutOfMemoryError) as error:
+                if pipeline.stage == "base" or not pipeline.session.waits:
+                    raise
+                self.optimizers.zero_grad_all()  # of half a step
+                pipeline.session.stop_for(error)
+        return nothing, {"nothing": nothing}, {}
 
     def _after_train(self) -> None:
         """nerfstudio's loop, told to stop, has counted a step that it did not take: its checkpoint has the name of the last."""
@@ -173,7 +182,19 @@ class BlendingTrainer(Trainer):
         config.save_config()
 
     @check_main_thread
-    def save_checkpoint(self, step: int) -> None:
-        """Everything that a resume needs, written whole or not at all; a picture that grants a wish meanwhile waits."""
-        with self.train_lock:
-            write_training(self, step)
+    def save_checkpoint(self, step: int) -> bool:
+        """Everything that a resume needs, written whole or not at all; a picture that grants a wish meanwhile waits.
+
+        Returns:
+            Whether it was written. Where a user waits, a full disk is said and ends nothing: there may be room again later.
+        """
+        session = cast(BlendingPipeline, self.pipeline).session
+        try:
+            with self.train_lock:
+                write_training(self, step)
+        except OSError as error:
+            if not session.waits:
+                raise
+            session.say(f"Not saved: {error}")
+            return False
+        return True

@@ -119,6 +119,8 @@ def test_flags_for_other_commands_stand_behind_an_equals_sign(tmp_path: Path, ca
     ]
     main(["compare", "--no-run", "--work", str(tmp_path), *flags])
     assert "There are no results yet." in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="it's\" cannot be told apart: No closing quotation"):
+        main(["compare", "--no-run", "--work", str(tmp_path), "--train-flags=--pipeline.target-text it's"])
 
 
 # -- running --------------------------------------------------------------------------------------------------------

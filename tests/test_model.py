@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.data.scene_box import OrientedBox, SceneBox
 from tiny_run import rays_towards_middle, tiny_model
 
 from blending_nerf_ns.bases.base import BaseSamples
+from blending_nerf_ns.edits.field import EditFieldConfig
 from blending_nerf_ns.edits.intersection import intersect_region, ray_box, ray_contracted_box
 from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.solids import region_from_box
@@ -94,6 +97,12 @@ def test_an_operation_that_was_not_chosen_does_nothing(operation: str) -> None:
 
 
 @torch.no_grad()
+def test_a_run_says_what_its_edit_runs_on_for_tomorrow_something_else_may_be_installed() -> None:
+    config = replace(tiny_model().config, edit_field=EditFieldConfig(implementation="auto", log2_hashmap_size=6))
+    model = config.setup(scene_box=SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3])), num_train_data=2)
+    assert model.config.edit_field.implementation == model.edit.field.implementation == "torch"
+
+
 def test_outputs_are_named_shaped_and_in_range() -> None:
     outputs = tiny_model()(rays_towards_middle(64))
     for name in ("rgb", "original", "edit"):

@@ -19,6 +19,7 @@ from PIL import Image
 from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.commands.region import show_region
+from blending_nerf_ns.commands.scene import open_scene
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
@@ -264,6 +265,12 @@ def test_what_the_region_command_cannot_use_is_said_in_one_line(folder: Path) ->
     config = run_of(folder, "whole") / "config.yml"
     done = run("blending-nerf", "region", config, "--output", "bad", "--region.source", "word", cwd=folder, check=False)
     assert done.returncode == 1 and "is not understood" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_device_that_is_not_there(folder: Path) -> None:
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(BlendingNerfError, match=rf"--device {device} cannot be used \(.+\); choose cpu, cuda"):
+            open_scene(run_of(folder, "whole"), None, device)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import yaml
 from open_run import open_pipeline
 from run_on_disk import LOWER, UPPER, commanded, refused, said, write_run
 from test_layers import two_layers
@@ -21,7 +25,7 @@ from blending_nerf_ns.localization.build import warn_unseen
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.runs.atomic import writable
-from blending_nerf_ns.runs.config_file import check_capture, leaving_nothing
+from blending_nerf_ns.runs.config_file import check_capture, check_capture_of, check_checkpoint, leaving_nothing
 from blending_nerf_ns.runs.look import read_look
 from blending_nerf_ns.training.checking import check_edit
 from method_configs.blending_nerf import blending_nerf_cpu
@@ -143,6 +147,30 @@ def test_a_missing_file_ends_a_command_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "transforms.json").read_text()
 
 
+def test_a_full_disk_ends_a_command_in_one_line_and_a_lost_connection_is_not_one() -> None:
+    with pytest.raises(SystemExit, match=r"blending-nerf: .*No space left on device"), in_one_line():
+        Path("/dev/full").write_text("more")
+    with pytest.raises(ConnectionError), in_one_line():
+        raise ConnectionError("refused")
+
+
+def test_what_a_run_goes_on_from_is_looked_for_before_anything_is_built(tmp_path: Path) -> None:
+    manager: Any = deepcopy(blending_nerf_cpu.config.pipeline.datamanager)
+    manager.data = tmp_path / "moved"
+    with pytest.raises(BlendingNerfError, match=r"capture .*moved is not there; say where it is with --data"):
+        check_capture_of(manager)
+    manager.data.mkdir()
+    check_capture_of(manager)
+    whole, torn = tmp_path / "step-000000004.ckpt", tmp_path / "step-000000002.ckpt"
+    torch.save({"step": 4}, whole)
+    torn.write_bytes(whole.read_bytes()[:-40])
+    check_checkpoint(whole)
+    with pytest.raises(BlendingNerfError, match=r"step-000000002\.ckpt is truncated"):
+        check_checkpoint(torn)
+    with pytest.raises(BlendingNerfError, match=r"in that folder: step-000000002\.ckpt, step-000000004\.ckpt"):
+        check_checkpoint(tmp_path / "step-000000007.ckpt")
+
+
 def test_data_that_is_not_there(tmp_path: Path) -> None:
     config = blending_nerf_cpu.config
     check_capture(config)  # nothing is named: nerfstudio's own default
@@ -205,6 +233,16 @@ def test_a_run_that_lies_elsewhere_is_said(folder: Path, capsys: pytest.CaptureF
     assert "was moved or copied" in told and "chair/blending-nerf/2026-11-29_101010" in told
     config.write_text("- no config of ns-train")
     assert moved_hint(folder) is None
+
+
+def test_a_run_with_any_name_lies_where_it_says(tmp_path: Path) -> None:
+    name = f"Stühle 'von' {'sehr ' * 30}früher"  # which YAML escapes and folds
+    folder = tmp_path / name / "blending-nerf" / "2026-11-29_101010"
+    folder.mkdir(parents=True)
+    fields = {"experiment_name": name, "method_name": "blending-nerf", "timestamp": folder.name}
+    (folder / "config.yml").write_text("!!python/object:nowhere.Config\n" + yaml.dump(fields), "utf8")
+    assert moved_hint(folder) is None
+    assert "was moved or copied" in str(moved_hint(folder.rename(folder.with_name("other"))))
 
 
 def test_a_run_by_its_folder_of_checkpoints_and_one_without(folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.steering.wishes import Wishes
 from blending_nerf_ns.trainer import BlendingTrainer
 from blending_nerf_ns.viewer.stack_folder import StackFolder
+from method_configs.blending_nerf import blending_nerf_cpu
 
 
 @pytest.fixture(scope="module")
@@ -302,11 +305,46 @@ def test_the_panel_shows_the_threshold_that_the_region_has(done: BlendingPipelin
     done.session.region.cut(threshold=0.31)
     grant(done)
     assert done.session.region.threshold == done.config.region.threshold == 0.31
+    done.session.region.cut(threshold=1.5)
+    assert "region's threshold" in grant(done)
+    assert done.session.region.threshold == done.config.region.threshold == 0.31, "what was refused is not looked for"
     done.session.undo()
     grant(done)
     assert done.session.region.threshold == before == done.config.region.threshold, (
         "and is looked for by when it is found again"
     )
+
+
+def test_a_step_that_fails_stops_the_edit_and_loses_nothing(capture: Path, tmp_path: Path) -> None:
+    pipeline = open_pipeline(capture)
+    pipeline.work.find_region()
+    pipeline.config.run_dir = tmp_path
+    pipeline.work.prepare()
+    trainer: Any = BlendingTrainer.__new__(BlendingTrainer)
+    trainer.pipeline, trainer.config = pipeline, deepcopy(blending_nerf_cpu.config)
+    trainer.optimizers, trainer.grad_scaler = trainer.setup_optimizers(), torch.amp.GradScaler("cpu", enabled=False)
+    trainer.device, trainer.mixed_precision, trainer.gradient_accumulation_steps = "cpu", False, defaultdict(lambda: 1)
+    before = {name: value.clone() for name, value in pipeline.model.edit.field.named_parameters()}
+    (tmp_path / "losses.jsonl").unlink(missing_ok=True)
+    (tmp_path / "losses.jsonl").symlink_to("/dev/full")
+    trainer.train_iteration(0)
+    told = pipeline.session.status.message
+    assert "stands after 0 steps" in told and "No space left on device" in told and "Start" in told
+    assert pipeline.idle and all(
+        torch.equal(before[name], value) and (value.grad is None or not value.grad.any())
+        for name, value in pipeline.model.edit.field.named_parameters()
+    )
+    (tmp_path / "losses.jsonl").unlink()
+    pipeline.session.start()
+    grant(pipeline)
+    trainer.train_iteration(0)
+    assert not torch.equal(before["shape_head.bias"], pipeline.model.edit.field.shape_head.bias), "it goes on"
+
+    pipeline.session.waits = False
+    (tmp_path / "losses.jsonl").unlink()
+    (tmp_path / "losses.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        trainer.train_iteration(1)
 
 
 def test_where_there_is_nothing_to_train_a_gradient_scaler_is_not_asked(done: BlendingPipeline) -> None:

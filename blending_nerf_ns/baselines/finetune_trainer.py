@@ -18,7 +18,7 @@ from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
-from blending_nerf_ns.runs.config_file import RunConfig, check_capture, leaving_nothing
+from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_checkpoint, leaving_nothing
 from blending_nerf_ns.training.loss_record import inherit
 
 allow_nerfstudio_checkpoints()
@@ -53,13 +53,14 @@ class FinetuneTrainer(Trainer):
         if self.config.load_dir is not None:
             resumed = Path(self.config.load_dir)
             adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
-            inherit(resumed.parent, self.config.get_base_dir())
             for line in rates_kept(sys.argv[1:]):
                 CONSOLE.print(line, style="yellow", markup=False)
             if self.config.load_step is None:
                 self.config.load_step = newest_whole_step(resumed)
+            check_checkpoint(resumed / f"step-{self.config.load_step:09d}.ckpt")
         super().setup(test_mode)
         if self.config.load_dir is not None:
+            inherit(Path(self.config.load_dir).parent, self.config.get_base_dir())
             data = cast(FinetunePipeline, self.pipeline).datamanager
             outputs = cast(DataparserOutputs, data.train_dataparser_outputs)
             check_still_its_capture(Path(self.config.load_dir).parent, outputs)

@@ -14,6 +14,22 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import writable
 
 
+def words_in(flags: str) -> Tuple[str, ...]:
+    """Flags that were given in one string.
+
+    Raises:
+        BlendingNerfError: a quotation in it does not end.
+
+    Example:
+        >>> words_in("--pipeline.edit-steps 200 --pipeline.target-text 'a blue ball'")
+        ('--pipeline.edit-steps', '200', '--pipeline.target-text', 'a blue ball')
+    """
+    try:
+        return tuple(shlex.split(flags))
+    except ValueError as error:
+        raise BlendingNerfError(f"the flags {flags!r} cannot be told apart: {error}") from error
+
+
 @dataclass(frozen=True)
 class CompareOptions:
     """What is compared, and where it is run."""
@@ -72,7 +88,7 @@ def compare(
         options.work,
         options.results or options.work / "results",
         methods(options.size)[OURS].config,
-        *(tuple(shlex.split(flags)) for flags in (options.train_flags, options.base_flags, options.evaluate_flags)),
+        *(words_in(flags) for flags in (options.train_flags, options.base_flags, options.evaluate_flags)),
     )
     if not options.run:
         print(markdown([result for cell in cells if (result := read_result(cell, place)) is not None]))

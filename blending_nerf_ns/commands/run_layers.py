@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+import yaml
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
@@ -22,8 +23,8 @@ from blending_nerf_ns.runs.look import Look, read_look, shown_by
 MODELS = "nerfstudio_models"
 BASE, EDIT, FROZEN, EXTRA = "_model.base.", "_model.edit.", "_model.layers.frozen.", "_extra_state"
 LAYERS = "_model.layers._extra_state"
-PLACES = ("experiment_name: ", "method_name: ", "timestamp: ")
-"""Lines of config.yml that name a run's folders."""
+PLACES = ("experiment_name", "method_name", "timestamp")
+"""Fields of config.yml that name a run's folders."""
 INSIDE = 0.5
 """A voxel of this weight and more is in the region."""
 
@@ -173,13 +174,18 @@ def moved_hint(folder: Path) -> Optional[str]:
     """A line for a run that lies elsewhere than its config.yml says, where the ns-* commands look for it; None where it does not.
 
     Args:
-        folder: the run's. Its config.yml is searched for three plain lines, and nothing in it is executed.
+        folder: the run's. Its config.yml is read as plain YAML, and nothing in it is executed.
     """
     path = folder / "config.yml"
     if not path.is_file():
         return None
-    said = dict(line.split(": ", 1) for line in path.read_text("utf8").splitlines() if line.startswith(PLACES))
-    wanted = [said.get(name[:-2], "").strip().strip("'\"") for name in PLACES]
+    try:
+        whole = yaml.compose(path.read_text("utf8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+    fields = whole.value if isinstance(whole, yaml.MappingNode) else []  # nodes, of which none is made into anything
+    words = {key.value: value.value for key, value in fields if isinstance(value, yaml.ScalarNode)}
+    wanted = [words.get(name, "") for name in PLACES]
     here = folder.resolve().parts[-3:]
     if not all(wanted) or here == tuple(wanted):
         return None

@@ -27,9 +27,12 @@ def open_scene(run: Path, data: Optional[Path], device: str) -> Tuple[FrozenScen
         BlendingNerfError: no run, no capture, another capture than the run's, or no such device.
     """
     try:
-        torch.device(device)
-    except RuntimeError as error:
-        raise BlendingNerfError(f"--device {device} is none of torch's: cpu, cuda, cuda:1, ...") from error
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter of a torch that was built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise BlendingNerfError(
+            f"--device {device} cannot be used ({reason}); choose cpu, cuda, cuda:1, ..."
+        ) from error
     found = read_base_run(run)
     config = found.dataparser_config
     if data is not None:

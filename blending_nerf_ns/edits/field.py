@@ -82,6 +82,8 @@ class EditField(nn.Module):
         use_cuda: whether tinycudann may be chosen by `implementation="auto"`.
     """
 
+    implementation: Literal["tcnn", "torch"]
+    """What it runs on."""
     lower: Tensor
     upper: Tensor
     first_color: Tensor

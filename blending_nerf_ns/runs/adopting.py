@@ -17,6 +17,7 @@ from blending_nerf_ns.bases.loading import BaseRun
 from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
+from blending_nerf_ns.runs.config_file import check_capture_of
 
 if TYPE_CHECKING:
     from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
@@ -28,7 +29,11 @@ FLAG = "--pipeline."
 
 
 def adopt_base(config: Edited, run: BaseRun) -> None:
-    """Take the base's architecture, data and data parser, so that it renders what its own run renders."""
+    """Take the base's architecture, data and data parser, so that it renders what its own run renders.
+
+    Raises:
+        BlendingNerfError: the capture is not where the base's run found it, and no other place is named.
+    """
     config.model.base = run.model_config
     config.model.base_num_images = run.num_images
     asked = config.datamanager.dataparser  # type: ignore[attr-defined]
@@ -36,6 +41,7 @@ def adopt_base(config: Edited, run: BaseRun) -> None:
     config.datamanager.dataparser = run.dataparser_config  # type: ignore[attr-defined]
     if data is not None and str(data) not in (".", ""):
         config.datamanager.dataparser.data = Path(data)  # type: ignore[attr-defined]
+    check_capture_of(config.datamanager)
     for line in replaced_options(asked, run.dataparser_config):
         CONSOLE.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
@@ -147,7 +153,7 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
         given: fields that the command line names (`flags_given`): they stay, even at their default.
 
     Raises:
-        BlendingNerfError: there is no such file, or it is no run of ours.
+        BlendingNerfError: there is no such file, or it is no run of ours; or its capture has moved, and no place is named.
     """
     if not saved.exists():
         raise BlendingNerfError(f"cannot resume: {saved} does not exist; --load-dir wants RUN/nerfstudio_models")
@@ -165,6 +171,7 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     ours, theirs = cast(Any, pipeline.model), cast(Any, other).model
     ours.base, ours.base_num_images = theirs.base, theirs.base_num_images
     pipeline.base_run = None
+    check_capture_of(pipeline.datamanager)
     # not highlighted and not wrapped: a line that can be searched and copied
     CONSOLE.print(f"Resuming {saved.parent}: {describe(taken)}", highlight=False, markup=False, soft_wrap=True)
 

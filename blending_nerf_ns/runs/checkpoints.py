@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ def write_whole(state: Any, path: Path) -> None:
         try:
             torch.save(state, partial)
         except RuntimeError as error:  # torch's of a full disk, which says nothing of a disk
-            raise OSError(f"{path} cannot be written; is the disk full? ({error})") from error
+            raise OSError(errno.ENOSPC, f"{path} cannot be written; is the disk full? ({error})") from error
 
 
 def write_training(trainer: Trainer, step: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,33 @@ def check_capture(config: TrainerConfig) -> None:
     """
     if config.data is not None and not Path(config.data).exists():
         raise BlendingNerfError(f"--data {config.data}: there is no such folder")
+
+
+def check_capture_of(manager: Any) -> None:
+    """The same of the capture that a run itself names, which may have moved since.
+
+    Args:
+        manager: the configuration of the pipeline's datamanager.
+
+    Raises:
+        BlendingNerfError: it is not there.
+    """
+    capture = manager.data or manager.dataparser.data
+    if not Path(capture).exists():
+        raise BlendingNerfError(f"the run's capture {capture} is not there; say where it is with --data")
+
+
+def check_checkpoint(path: Path) -> None:
+    """Say that a checkpoint which was asked for by name cannot be loaded, before nerfstudio asserts it.
+
+    Raises:
+        BlendingNerfError: it is not there, or not whole.
+    """
+    if not path.is_file():
+        others = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "none"
+        raise BlendingNerfError(f"cannot resume: there is no {path}; checkpoints in that folder: {others}")
+    if not zipfile.is_zipfile(path):  # torch's format; the directory of a zip file is at its end
+        raise BlendingNerfError(f"cannot resume: {path} is truncated; leave its name out to take the newest whole one")
 
 
 @contextmanager

@@ -72,12 +72,14 @@ class SessionRegion:
 
     def cut(self, **changes: float) -> None:
         """Another threshold, margin, ... of the region, live. No other surface goes with it that was not looked at."""
-        for name, value in changes.items():
-            setattr(self.settings, name, value)
         if self.settings.margin_over_surfaces is None:
             unseen = {"margin": "margin_over_surfaces", "threshold": "attached"}
-            self._model.want_region(**{unseen[name]: False for name in changes if name in unseen})
-        self._model.want_region(**changes)
+            self._model.want_region(None, **{unseen[name]: False for name in changes if name in unseen})
+        self._model.want_region(self._take_cut, **changes)
+
+    def _take_cut(self, name: str, value: float) -> None:
+        """The next region is cut as this one is now."""
+        setattr(self.settings, name, value)
 
     def take_crop_box(self) -> None:
         """The viewer's crop box becomes the region."""

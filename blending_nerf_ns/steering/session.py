@@ -231,6 +231,11 @@ class Session:
         if errand is not None:
             self.attempt(errand, asked=self.steered)
 
+    def stop_for(self, error: Exception) -> None:
+        """The edit stands where a step of it failed, until its user starts it again."""
+        self.running = False
+        self.say(f"The edit stands after {self._work.done} steps: {error}. Press Start to go on.")
+
     def attempt(self, do: Callable[[], None], asked: bool = False) -> bool:
         """Do something that a user may have asked wrongly. Where nobody waits the error ends the run; else it is said.
 

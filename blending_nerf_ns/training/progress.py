@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -90,4 +91,5 @@ class StageClock:
 def write_stage_times(folder: Optional[Path], times: Dict[str, float]) -> None:
     """Write `stages.json` beside config.yml, where there is one."""
     if folder is not None and folder.is_dir():
-        (folder / "stages.json").write_text(json.dumps(times, indent=2) + "\n")
+        with suppress(OSError):  # of a full disk what matters more will tell: the checkpoint, which is written next
+            (folder / "stages.json").write_text(json.dumps(times, indent=2) + "\n")

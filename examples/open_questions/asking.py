@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from blending_nerf_ns.commands.compare import words_in
 from blending_nerf_ns.comparing.cases import Cell, Workplace
 from blending_nerf_ns.comparing.running import run_cells
 from blending_nerf_ns.comparing.table import COLUMNS, figure_of, markdown, spread_of
@@ -42,7 +42,7 @@ class Asking:
 
     def place(self) -> Workplace:
         """For the runner."""
-        flags = (tuple(shlex.split(text)) for text in (self.train_flags, self.base_flags, self.evaluate_flags))
+        flags = (words_in(text) for text in (self.train_flags, self.base_flags, self.evaluate_flags))
         return Workplace(self.work, self.results or self.output / "results", "blending-nerf-cpu", *flags)
 
 
