@@ -82,6 +82,20 @@ def import_open_clip() -> Any:
     return open_clip
 
 
+def with_batch_encode_plus(tokenizer: Any) -> Any:
+    """open_clip's tokenizer, of which those with files of their own on the hub (roberta, xlm-roberta, mt5, SigLIP's) can be called.
+
+    Versions: open_clip 2.32 with transformers 5.
+    Why: open_clip's `HFTokenizer` calls `batch_encode_plus`, which transformers 5 has no more: calling the tokenizer itself has done
+    the same since transformers 3.
+    Goes when: open_clip 3, which calls it itself, may be installed beside nerfstudio (it wants timm >= 1).
+    """
+    inner = getattr(tokenizer, "tokenizer", None)
+    if inner is not None and not hasattr(inner, "batch_encode_plus"):
+        inner.batch_encode_plus = inner.__call__
+    return tokenizer
+
+
 def _absent_lpips(*_: Any, **__: Any) -> float:
     return float("nan")
 

@@ -124,6 +124,17 @@ def test_errors_of_use(folder: Path):
         localizer.probability(bad, "a ball")
 
 
+def test_a_processor_by_the_name_that_it_had_before_transformers_4_26(folder: Path, tmp_path: Path):
+    copy = tmp_path / "old"
+    shutil.copytree(folder, copy)
+    own = json.loads((copy / "processor_config.json").read_text())["image_processor"]
+    (copy / "processor_config.json").unlink()
+    (copy / "preprocessor_config.json").write_text(json.dumps({**own, "image_processor_type": "ViTFeatureExtractor"}))
+    image = torch.from_numpy(picture()) / 255
+    old, new = (load_clipseg(str(path)).probability(image, "a ball") for path in (copy, folder))
+    assert torch.equal(old, new)
+
+
 def test_folders_that_are_no_clipseg(folder: Path, tmp_path: Path):
     with pytest.raises(BlendingNerfError, match="weights of CLIPSeg") as caught:
         load_clipseg(str(tmp_path))

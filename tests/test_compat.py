@@ -16,7 +16,8 @@ from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
 from tiny_nerfacto import TINY, TINY_PROPOSALS, write_blank_alexnet
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
-from blending_nerf_ns.compat import allow_nerfstudio_checkpoints, without_lpips
+from blending_nerf_ns.compat import allow_nerfstudio_checkpoints, with_batch_encode_plus, without_lpips
+from blending_nerf_ns.guidance.embedded import mini_clipseg_path
 
 
 @pytest.fixture
@@ -130,6 +131,17 @@ def _said_by(program: str) -> str:
     """What a fresh Python prints: in this one everything is imported already."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def test_with_batch_encode_plus_is_still_needed() -> None:
+    import open_clip
+    from open_clip.tokenizer import HFTokenizer
+
+    tokenizer = HFTokenizer(str(mini_clipseg_path()), context_length=8)
+    assert open_clip.__version__.startswith("2."), "3 calls the tokenizer itself"
+    with pytest.raises(AttributeError, match="batch_encode_plus"):
+        tokenizer("a red ball")
+    assert with_batch_encode_plus(tokenizer)("a red ball").shape == (1, 8)
 
 
 def test_without_wandb_is_still_needed() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from blending_nerf_ns.edits.contraction import scene_box
+from blending_nerf_ns.edits.contraction import scene_box, uncontract
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import VoxelGrid
@@ -62,6 +64,18 @@ def test_scene_box_of_a_contracted_box_reaches_farther_out() -> None:
     assert torch.allclose(lower, torch.tensor([-0.5, -2 / 3, -2 / 3]), atol=0.2) and float(upper[0]) >= 2.0 - 1e-4
     same = scene_box(torch.zeros(3), torch.ones(3), contracted=False)
     assert torch.equal(same[0], torch.zeros(3)) and torch.equal(same[1], torch.ones(3))
+
+
+@given(st.lists(st.tuples(st.floats(-1.9, 1.9), st.floats(-1.9, 1.9)), min_size=3, max_size=3))
+@settings(max_examples=50, deadline=None)
+def test_a_box_of_scene_coordinates_holds_all_of_a_box_of_grid_coordinates_and_touches_it(ends):
+    lower, upper = torch.tensor([sorted(pair) for pair in ends], dtype=torch.float64).T
+    steps = torch.linspace(0, 1, 9, dtype=torch.float64)
+    inside = lower + torch.cartesian_prod(steps, steps, steps) * (upper - lower)
+    found = scene_box(lower, upper, contracted=True)
+    points = uncontract(torch.cat([inside, torch.zeros(3, dtype=torch.float64).clamp(lower, upper)[None]]))
+    for box, reached in zip(found, (points.amin(dim=0), points.amax(dim=0)), strict=True):
+        assert torch.allclose(box, reached, rtol=1e-9, atol=1e-9)
 
 
 def test_dim_parts_and_fringes_do_not_count() -> None:

@@ -17,7 +17,7 @@ from test_layers import two_layers
 from tiny_run import ring, tiny_model
 
 from blending_nerf_ns.edits.layer import LayerInfo
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.reporting.build import choose_views, finite, trained_on
@@ -156,6 +156,16 @@ def test_a_judge_sees_all_of_a_picture_that_is_not_square() -> None:
     assert torch.equal(squared(before[:, :36]), before[:, :36])
     odd = squared(torch.zeros(1, 3, 6, 3))
     assert odd.shape == (1, 6, 6, 3) and odd[0, :, 0, 0].tolist() == [0.5, 0.0, 0.0, 0.0, 0.5, 0.5]
+
+
+def test_a_judge_that_reads_both_texts_alike_has_its_other_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    judge = load_judge(JudgeConfig(), JudgeConfig("embedded"), torch.device("cpu"))
+    assert judge.clip is not None
+    with pytest.warns(GuidanceWarning):
+        score = EditScore(judge.clip, "a bear", "a panda")
+    assert "'a bear' and 'a panda' are one to the judge embedded-judge" in " ".join(capsys.readouterr().out.split())
+    picture = torch.rand(24, 24, 3, generator=torch.Generator().manual_seed(0))
+    assert list(score(picture, 1.0 - picture)) == ["edit_manipulative_precision"]
 
 
 def test_a_text_counts_once_in_a_pool_however_it_is_spelled(tmp_path: Path) -> None:

@@ -25,6 +25,18 @@ them by 1e-3: take both stacks as rendered, or both from files, never one of eac
 """
 
 
+def differ(source: Float[Tensor, "features"], target: Float[Tensor, "features"]) -> bool:
+    """Whether two texts' features, of any length, are far enough apart to be a direction.
+
+    Example:
+        >>> x, y, _ = torch.eye(3)
+        >>> differ(x, y), differ(x, 7 * x)
+        (True, False)
+    """
+    source, target = as_directions("source text", source, 1), as_directions("target text", target, 1)
+    return (target - source).norm().item() >= NO_STEP
+
+
 def clip_direction_similarity(
     before: Float[Tensor, "views features"],
     after: Float[Tensor, "views features"],
@@ -57,7 +69,7 @@ def clip_direction_similarity(
     source, target = as_directions("source text", source, 1), as_directions("target text", target, 1)
     check_same_width(images=before, source=source, target=target)
     wanted = (target - source).to(before.device)
-    if wanted.norm() < NO_STEP:
+    if not differ(source, target):
         raise BlendingNerfError(
             f"source and target text have the same features (distance {wanted.norm().item():.3g}): no way to go."
         )

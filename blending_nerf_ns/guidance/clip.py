@@ -201,8 +201,7 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
     def tokenize(texts: List[str], length: int) -> LongTensor:
         return tokenizer(texts, context_length=length)
 
-    name = f"{model} ({pretrained})" if pretrained else model
-    return ClipGuide(network, tokenize, name, PHOTO).to(device)
+    return ClipGuide(network, tokenize, open_clip_source.said(model, pretrained), PHOTO).to(device)
 
 
 def _load_embedded(name: str) -> ClipGuide:

@@ -6,11 +6,12 @@ import difflib
 import json
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from blending_nerf_ns.compat import import_open_clip
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.compat import import_open_clip, with_batch_encode_plus
+from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights, reachable, summary
 
 HUB_PREFIX = "hf-hub:"
@@ -33,9 +34,12 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
     model, pretrained = _at_home(model), _at_home(pretrained)
     if folder := _folder(model, pretrained):
         model, pretrained, settings = _register_folder(folder)
-    elif not model.startswith(HUB_PREFIX):
+    elif model.startswith(HUB_PREFIX):
+        pretrained = None  # of a repository its own weights, whatever tag a method has by default
+    else:
         model = _known_name(model)
         _check_pretrained(model, pretrained)
+        _warn_of_preprocessing(model, pretrained)
     with hub_or_cache() as hub:
         if not Path(pretrained or "").is_file():
             _download(model, pretrained, hub)
@@ -55,8 +59,17 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
 def check_names(model: str, pretrained: Optional[str]) -> None:
     """See `clip.check_names`."""
     model, pretrained = _at_home(model), _at_home(pretrained)
-    if _folder(model, pretrained) is None and not model.startswith(HUB_PREFIX):
+    if folder := _folder(model, pretrained):
+        _register_folder(folder)
+    elif not model.startswith(HUB_PREFIX):
         _check_pretrained(_known_name(model), pretrained)
+
+
+def said(model: str, pretrained: Optional[str]) -> str:
+    """Model and weights as reports name them: a folder and a repository bring their own weights, whatever tag stands beside them."""
+    if folder := _folder(_at_home(model), _at_home(pretrained)):
+        return str(folder)
+    return model if not pretrained or model.startswith(HUB_PREFIX) else f"{model} ({pretrained})"
 
 
 def _trained_with_quick_gelu(model: str, pretrained: Optional[str]) -> bool:
@@ -97,6 +110,7 @@ def _register_folder(folder: Path) -> Tuple[str, str, Dict[str, Any]]:
         open_clip.add_model_config(path)
     if open_clip.get_model_config(name) is None:
         raise BlendingNerfError(f"{folder / FOLDER_CONFIG} lacks embed_dim, vision_cfg or text_cfg in its model_cfg")
+    _check_tower(name, str(folder))
     return name, str(weights), dict(config.get("preprocess_cfg", {}))
 
 
@@ -105,14 +119,52 @@ def _known_name(model: str) -> str:
     open_clip = import_open_clip()
     name, known = model.replace("/", "-"), open_clip.list_models()
     if name in known:
+        _check_tower(name, model)
         return name
-    by_lower = {k.lower(): k for k in known}
+    by_lower = {k.lower(): k for k in known if not _wants_timm(k)}
     near = [by_lower[k] for k in difflib.get_close_matches(name.lower(), list(by_lower), n=5, cutoff=0.4)]
     hint = f"Close names: {', '.join(near)}. " if near else ""
     raise BlendingNerfError(
         f"open_clip has no model {model!r}. {hint}Give one of open_clip.list_models(), {HUB_PREFIX}owner/name, a folder with "
         f"an {FOLDER_CONFIG}, or 'embedded'."
     )
+
+
+def _wants_timm(name: str) -> bool:
+    """Whether a model that open_clip knows has a vision tower of timm, and the timm that is installed is too old for open_clip."""
+    from open_clip import timm_model
+
+    return timm_model.timm is None and "timm_model_name" in import_open_clip().get_model_config(name)["vision_cfg"]
+
+
+def _check_tower(name: str, said: str) -> None:
+    """Refuses what can never be built here."""
+    if _wants_timm(name):
+        raise BlendingNerfError(
+            f"the model {said!r} has a vision tower of timm, which wants timm >= 1, and nerfstudio 1.1.5 pins timm 0.6.7: choose one "
+            "with a tower of open_clip's own, such as ViT-B-16, ViT-L-14 or xlm-roberta-base-ViT-B-32."
+        )
+
+
+def _warn_of_preprocessing(model: str, pretrained: Optional[str]) -> None:
+    """Of a file nobody knows how its pictures were prepared: open_clip does it as OpenAI did, and some tags want it otherwise."""
+    open_clip = import_open_clip()
+    if not os.path.isfile(pretrained or "") or open_clip.is_pretrained_cfg(model, pretrained):
+        return
+    usual = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD, "resize_mode": "shortest"}
+    others = []
+    for tag in open_clip.list_pretrained_tags_by_model(model):
+        config = open_clip.get_pretrained_cfg(model, tag)
+        if any(name in config and config[name] not in (None, value, list(value)) for name, value in usual.items()):
+            others.append(tag)
+    if others:
+        warnings.warn(
+            f"The file {pretrained} does not say how its pictures are prepared, so they are as OpenAI's; the weights of the tags "
+            f"{', '.join(others)} of {model} want them otherwise. If they are these, give a folder with an {FOLDER_CONFIG}, whose "
+            "preprocess_cfg says so.",
+            GuidanceWarning,
+            stacklevel=2,
+        )
 
 
 def _check_pretrained(model: str, pretrained: Optional[str]) -> None:
@@ -163,7 +215,7 @@ def _tokenizer(model: str, hub: Hub) -> Any:
     """The model's tokenizer; most come with open_clip, some have files of their own on the hub."""
     open_clip = import_open_clip()
     try:
-        return open_clip.get_tokenizer(model)
+        return with_batch_encode_plus(open_clip.get_tokenizer(model))
     except Exception as error:
         text = (open_clip.get_model_config(model) or {}).get("text_cfg", {})
         repository = str(text.get("hf_tokenizer_name", model))
@@ -179,6 +231,10 @@ def _unusable(model: str, pretrained: Optional[str], error: Exception) -> Blendi
         return BlendingNerfError(
             f"{what}: the file is a TorchScript archive, which is a program and not only weights. Save its state dict "
             "(torch.save or safetensors) once and give that file."
+        )
+    if "timm" in message:  # a repository's, of which nothing is known before
+        return BlendingNerfError(
+            f"{what}: it has a vision tower of timm, which wants timm >= 1, and nerfstudio 1.1.5 pins timm 0.6.7."
         )
     if "state_dict" in message or isinstance(error, AssertionError):
         return BlendingNerfError(

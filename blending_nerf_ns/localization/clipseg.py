@@ -181,9 +181,25 @@ def check_localizer(model: str) -> None:
         raise missing_weights(f"CLIPSeg {model!r}", (f"the folder {folder.absolute()}",), LOCAL_PATH, instead=INSTEAD)
 
 
+def _processor(model: str, here: bool) -> Any:
+    """What prepares pictures and texts, also where its file calls itself as transformers before 4.26 did and 5 no longer knows.
+
+    Args:
+        model: a local folder or a name on the hub.
+        here: whether only local files are read.
+    """
+    from transformers import AutoProcessor, AutoTokenizer, CLIPSegProcessor, ViTImageProcessor
+
+    try:
+        return AutoProcessor.from_pretrained(model, local_files_only=here)
+    except ValueError:
+        pictures = ViTImageProcessor.from_pretrained(model, local_files_only=here)
+        return CLIPSegProcessor(pictures, AutoTokenizer.from_pretrained(model, local_files_only=here))
+
+
 def _load(model: str, hub: Hub) -> Tuple[Any, Any]:
     """Model in float32 and processor, of a local folder or a name on the hub."""
-    from transformers import AutoConfig, AutoProcessor, CLIPSegForImageSegmentation
+    from transformers import AutoConfig, CLIPSegForImageSegmentation
 
     local = Path(model).is_dir()
     try:
@@ -196,7 +212,7 @@ def _load(model: str, hub: Hub) -> Tuple[Any, Any]:
             model, config=config, local_files_only=not hub.online, output_loading_info=True
         )
         network, report = loaded
-        processor = AutoProcessor.from_pretrained(model, local_files_only=not hub.online)
+        processor = _processor(model, not hub.online)
     except BlendingNerfError:
         raise
     except Exception as error:  # transformers, the hub's client, safetensors and json raise their own

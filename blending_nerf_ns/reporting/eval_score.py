@@ -10,7 +10,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.directions import clip_direction_similarity
+from blending_nerf_ns.evaluation.directions import clip_direction_similarity, differ
 from blending_nerf_ns.evaluation.text import manipulative_precision
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, squared
@@ -36,19 +36,24 @@ class EditScore:
     def __init__(self, clip: ClipGuide, source: str, target: str) -> None:
         self._clip = clip
         self._source, self._target = (clip.encode_prompt(text) for text in (source, target))
+        self._differ = differ(self._source, self._target)
+        if not self._differ:
+            told = f"{source!r} and {target!r} are one to the judge {clip.name}: no direction similarity."
+            CONSOLE.print(told, style="yellow", markup=False)
 
     @torch.no_grad()
     def __call__(
         self, original: Float[Tensor, "height width 3"], edited: Float[Tensor, "height width 3"]
     ) -> Dict[str, float]:
-        """Direction similarity and manipulative precision of one view."""
+        """Direction similarity, where the judge tells the texts apart, and manipulative precision of one view."""
         pair = torch.stack([original, edited])
         images = squared(pair).permute(0, 3, 1, 2).to(self._clip.device)
         before, after = self._clip.encode_images(images).split(1)
-        return {
-            "edit_direction_similarity": clip_direction_similarity(before, after, self._source, self._target),
-            "edit_manipulative_precision": manipulative_precision(pair[:1], pair[1:], after, self._target),
-        }
+        figures = {"edit_manipulative_precision": manipulative_precision(pair[:1], pair[1:], after, self._target)}
+        if self._differ:
+            direction = clip_direction_similarity(before, after, self._source, self._target)
+            figures["edit_direction_similarity"] = direction
+        return figures
 
 
 def score_by(config: Judged, texts: Tuple[str, str], device: torch.device) -> EditScore:
