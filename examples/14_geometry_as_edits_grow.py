@@ -40,7 +40,7 @@ def main(asking: Asking) -> None:
     def label(result):
         return result["settings"]["edit"]["name"], result["settings"]["method"]
 
-    figures = ("chamfer", "close_up_direction_similarity")
+    figures = ("chamfer_outside", "close_up_direction_similarity")
     draw_points(results, label, figures, asking.output / "geometry.png")
 
 
