@@ -27,7 +27,7 @@ from blending_nerf_ns.runs.config_file import (
     check_checkpoint,
     leaving_nothing,
 )
-from blending_nerf_ns.runs.look import inherit_look, look_said_after
+from blending_nerf_ns.runs.look import inherit_fade, inherit_look, look_said_after
 from blending_nerf_ns.training.loss_record import inherit
 from blending_nerf_ns.training.team import TeamOptimizers
 from blending_nerf_ns.viewer.ending import end_pictures
@@ -87,13 +87,11 @@ class BlendingTrainer(Trainer):
             later = look_said_after(checkpoint, checkpoint.parent.parent)
             pipeline_config.resumed_look = checkpoint.parent.parent if later else None
         super().setup(test_mode)
-        if resumed and self.local_rank == 0:  # what is refused until here leaves nothing
-            inherit(resumed.parent, self.config.get_base_dir())
-            if pipeline_config.resumed_look is not None:
-                inherit_look(pipeline_config.resumed_look, self.config.get_base_dir())
         if resumed:
             data = cast(BlendingPipeline, self.pipeline).datamanager
             check_still_its_capture(resumed.parent, cast(DataparserOutputs, data.train_dataparser_outputs))
+            if self.local_rank == 0:  # what is refused until here leaves nothing
+                self._inherit_from(resumed.parent, pipeline_config.resumed_look is not None)
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         if self.local_rank == 0:
             self.config.save_config()
@@ -106,6 +104,15 @@ class BlendingTrainer(Trainer):
             told = without_effect(given, pipeline.config.region, bool(resumed), frozen, ready, has_base)
             for line in told + (rates_kept(sys.argv[1:]) if resumed else []):
                 CONSOLE.print(line, style="yellow", markup=False)
+
+    def _inherit_from(self, resumed: Path, look_counts: bool) -> None:
+        """What lies beside a run's checkpoints; of a look that they are younger than, whether it fades: that is all they do not know."""
+        here, pipeline = self.config.get_base_dir(), cast(BlendingPipeline, self.pipeline)
+        inherit(resumed, here)
+        if look_counts:
+            inherit_look(resumed, here)
+        elif inherit_fade(resumed, here, pipeline.model.layers):
+            pipeline.session.layers.fade = True
 
     def _load_checkpoint(self) -> None:
         """nerfstudio's; a viewer that is up already shows nothing that is half loaded."""

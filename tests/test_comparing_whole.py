@@ -107,9 +107,10 @@ def test_a_fine_tuned_run_renders_and_evaluates_as_any_other(table: TinyTable) -
 @pytest.mark.slow
 def test_a_fine_tuned_run_trains_its_own_base_and_resumes(tmp_path: Path) -> None:
     write_tiny_capture(tmp_path / "capture")
-    texts = ("--pipeline.source-text", "a red ball", "--pipeline.target-text", "a blue ball")
+    source, target = ("--pipeline.source-text", "a red ball"), ("--pipeline.target-text", "a blue ball")
     where = ("--data", "capture", "--output-dir", "out", "--experiment-name", "tiny", "--vis", "tensorboard")
-    flags = (*texts, *where, "--viewer.quit-on-train-completion", "True", *TINY_BASE, *TINY_EDIT)
+    usual = (*source, *where, "--viewer.quit-on-train-completion", "True", *TINY_BASE, *TINY_EDIT)
+    flags = (*target, *usual)
     runs = tmp_path / "out" / "tiny" / "clip-nerf-finetune-cpu"
     run("ns-train", "clip-nerf-finetune-cpu", *flags, "--timestamp", "half", "--max-num-iterations", 15, cwd=tmp_path)
     assert [line["step"] for line in read_losses(runs / "half")] == [0, 1, 2]
@@ -117,3 +118,10 @@ def test_a_fine_tuned_run_trains_its_own_base_and_resumes(tmp_path: Path) -> Non
     run("ns-train", "clip-nerf-finetune-cpu", *flags, *resumed, cwd=tmp_path)
     assert [line["step"] for line in read_losses(runs / "whole")] == list(range(6))
     assert {"blended", "direction", "proposal", "similarity"} <= set(read_losses(runs / "whole")[0])
+
+    resumed = ("--timestamp", "other", "--load-dir", runs / "whole" / "nerfstudio_models")
+    other = ("--pipeline.target-text", "a green ball", *usual, *resumed)
+    done = run("ns-train", "clip-nerf-finetune-cpu", *other, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "fine-tuned from 'a red ball' to 'a blue ball' already; begin a new run for 'a red ball' and" in done.stderr
+    assert not (runs / "other" / "losses.jsonl").exists(), "what it would have gone on from is not taken over"

@@ -95,9 +95,11 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(folder: Path, interr
     rates = [state["optimizers"]["edit_field"]["param_groups"][0]["initial_lr"] for state in (resumed, whole)]
     assert rates[0] == rates[1], "as was said of it"
     if interrupted_after > BASE_STEPS:  # the edit's draws are seeded by its step, so the same edit comes out
-        key = "_model.edit.field.shape_head.bias"
         before = checkpoint(folder, name)["pipeline"]
-        assert not torch.equal(before[key], resumed["pipeline"][key]), "it went on"
+        field = [key for key in before if key.startswith("_model.edit.field.") and before[key].is_floating_point()]
+        ends = [(resumed["pipeline"][key], whole["pipeline"][key]) for key in field]
+        assert not all(torch.equal(before[key], end) for key, (end, _) in zip(field, ends, strict=True)), "it went on"
+        assert all(torch.allclose(*pair, rtol=1e-3, atol=1e-4) for pair in ends)
         assert torch.equal(before["_model.edit.region.weight"], resumed["pipeline"]["_model.edit.region.weight"])
 
 

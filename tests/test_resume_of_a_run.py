@@ -16,7 +16,7 @@ from tiny_run import write_tiny_capture
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.runs.adopting import without_effect
-from blending_nerf_ns.runs.look import Look, inherit_look, look_said_after, read_look, write_look
+from blending_nerf_ns.runs.look import Look, inherit_fade, inherit_look, look_of, look_said_after, read_look, write_look
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,24 @@ def test_a_resume_shows_the_runs_look(done: BlendingPipeline, capture: Path, tmp
         os.utime(checkpoint, (time.time() + age, time.time() + age))
         assert look_said_after(checkpoint, old) == later, "what was moved after the look is in the checkpoint"
     assert not look_said_after(checkpoint, tmp_path / "without a look")
+
+
+def test_of_an_older_look_a_resume_keeps_that_it_fades(done: BlendingPipeline, tmp_path: Path) -> None:
+    old, new, layers = tmp_path / "old", tmp_path / "new", done.model.layers
+    for folder in (old, new):
+        folder.mkdir()
+    assert not inherit_fade(old, new, layers)
+    (info,) = (edit.info for edit in layers.all())
+    for fades in (False, True):
+        write_look(Look((replace(info, visible=False),), fade=fades), old)
+        assert inherit_fade(old, new, layers) == fades
+        found = read_look(new)
+        assert (found is not None) == fades
+    assert found is not None and found.fade
+    assert found.to_dict() == look_of(layers, fade=True).to_dict(), "shown as the checkpoint has it"
+    assert inherit_fade(old, old, layers)
+    kept = read_look(old)
+    assert kept is not None and not kept.layers[0].visible, "a run that goes on in its own folder keeps its look"
 
 
 def test_all_steps_are_taken_once_that_is_said(done: BlendingPipeline, capture: Path) -> None:

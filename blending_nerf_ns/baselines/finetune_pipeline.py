@@ -70,6 +70,8 @@ class FinetunePipelineConfig(VanillaPipelineConfig):
     """The run's folder; set by the trainer's configuration."""
     resumed: Annotated[bool, tyro.conf.Suppress] = False
     """Whether a checkpoint is about to be loaded; set by the trainer."""
+    resumed_texts: Annotated[Optional[Tuple[str, str]], tyro.conf.Suppress] = None
+    """Source and target text of the run that is resumed; set by the trainer."""
 
 
 class FinetunePipeline(VanillaPipeline):
@@ -207,7 +209,17 @@ class FinetunePipeline(VanillaPipeline):
         rewind(config.run_dir, LAYER, int(self.progress[1]))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: Optional[bool] = None):  # type: ignore[override]
-        """Take everything that a checkpoint holds, or say what does not fit."""
+        """Take everything that a checkpoint holds, or say what does not fit.
+
+        Raises:
+            BlendingNerfError: something does not fit; or its copy was taught other words than are asked for now.
+        """
+        texts, taught = (self.config.source_text, self.config.target_text), self.config.resumed_texts
+        if taught is not None and texts != taught and int(state_dict["progress"][1]) > 0:
+            raise BlendingNerfError(
+                f"cannot resume with other words: its copy was fine-tuned from {taught[0]!r} to {taught[1]!r} already; "
+                f"begin a new run for {texts[0]!r} and {texts[1]!r}"
+            )
         load_whole(self, state_dict)
         if bool(self.model.base_frozen):
             self.model.freeze_base()

@@ -49,10 +49,12 @@ class FinetuneTrainer(Trainer):
             self._set_up(test_mode)
 
     def _set_up(self, test_mode: Literal["test", "val", "inference"]) -> None:
-        cast(FinetunePipelineConfig, self.config.pipeline).resumed = self.config.resumes is not None
+        pipeline_config = cast(FinetunePipelineConfig, self.config.pipeline)
+        pipeline_config.resumed = self.config.resumes is not None
         if self.config.load_dir is not None:
             resumed = Path(self.config.load_dir)
-            adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
+            other = adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
+            pipeline_config.resumed_texts = other.source_text, other.target_text
             for line in rates_kept(sys.argv[1:]):
                 CONSOLE.print(line, style="yellow", markup=False)
             if self.config.load_step is None:

@@ -144,13 +144,16 @@ LAST_FIELD = "vis"
 """Of a trainer's configuration, whose fields nerfstudio writes in the order of the alphabet."""
 
 
-def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] = frozenset()) -> None:
+def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] = frozenset()) -> Any:
     """On a resume, take from the run that is resumed whatever was not given anew.
 
     Args:
         config: this run's configuration, changed in place: its pipeline's fields that stand at the method's default.
         saved: the resumed run's config.yml. It is YAML with Python tags, so name only runs that you trust.
         given: fields that the command line names (`flags_given`): they stay, even at their default.
+
+    Returns:
+        The configuration of the resumed run's pipeline.
 
     Raises:
         BlendingNerfError: there is no such file, or it is no run of ours; or its capture has moved, and no place is named.
@@ -174,6 +177,7 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     check_capture_of(pipeline.datamanager)
     # not highlighted and not wrapped: a line that can be searched and copied
     CONSOLE.print(f"Resuming {saved.parent}: {describe(taken)}", highlight=False, markup=False, soft_wrap=True)
+    return other
 
 
 def _pipeline_of(saved: Path) -> Any:

@@ -88,6 +88,25 @@ def inherit_look(old: Path, new: Path) -> None:
     take_over(old / FILE, new / FILE)
 
 
+def inherit_fade(old: Path, new: Path, layers: Layers) -> bool:
+    """Of an older look only whether it fades: a checkpoint knows the rest, as it was moved since.
+
+    Args:
+        old: the run that is resumed.
+        new: this run, which gets a look of its own, where it has none.
+        layers: as they are shown now.
+
+    Returns:
+        Whether it fades.
+    """
+    look = read_look(old)
+    if look is None or not look.fade:
+        return False
+    if not (new / FILE).exists():
+        write_look(look_of(layers, fade=True), new)
+    return True
+
+
 def read_look(folder: Optional[Path]) -> Optional[Look]:
     """The look in a run's folder; None where there is none.
 
