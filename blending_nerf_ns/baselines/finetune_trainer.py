@@ -62,10 +62,10 @@ class FinetuneTrainer(Trainer):
             check_checkpoint(resumed / f"step-{self.config.load_step:09d}.ckpt")
         super().setup(test_mode)
         if self.config.load_dir is not None:
-            inherit(Path(self.config.load_dir).parent, self.config.get_base_dir())
             data = cast(FinetunePipeline, self.pipeline).datamanager
             outputs = cast(DataparserOutputs, data.train_dataparser_outputs)
             check_still_its_capture(Path(self.config.load_dir).parent, outputs)
+            inherit(Path(self.config.load_dir).parent, self.config.get_base_dir())
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         self.config.save_config()
 

@@ -32,8 +32,8 @@ class UnfrozenModelConfig(BlendingModelConfig):
 class UnfrozenModel(BlendingModel):
     """Blending-NeRF whose base is not frozen: the rays that meet the region teach it, and it changes everywhere.
 
-    `original` stays what the base was, as does what guidance compares with; so does the whole picture where all strengths are 0. The proposals are not taught:
-    an edit has no loss for them. Only one layer is trained this way, on no other.
+    `original` stays what the base was, and is what guidance compares with; the whole picture is that, too, where all strengths are 0.
+    The proposals are not taught: an edit has no loss for them. Only one layer is trained this way, on no other.
 
     Args:
         config: see `UnfrozenModelConfig`.
