@@ -201,6 +201,24 @@ def test_what_was_added_keeps_its_density_and_colour_when_the_scene_goes() -> No
     assert none.density.item() == 2.0 and none.rgb[0].tolist() == [0.0, 0.0, 1.0]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4])
+@pytest.mark.parametrize("lower", [edit(GREEN, changes=1.0), edit(GREEN, density=1.0)], ids=["recoloured", "added"])
+@pytest.mark.parametrize(
+    "upper",
+    [edit(BLUE, density=3.0), edit(BLUE, changes=0.5), edit(BLUE, density=3.0, changes=0.5), edit(BLUE, removes=0.5)],
+    ids=["added", "recoloured", "both", "removed"],
+)
+def test_in_a_stack_too_what_was_added_keeps_its_colour_when_the_scene_goes(share, lower, upper) -> None:
+    """As if there had been less of the scene from the beginning."""
+    whole, thin = (
+        fold(fold(scene(4.0 * s), EDGES, lower, Strengths()), EDGES, upper, Strengths()) for s in (1.0, share)
+    )
+    stays = share * (0.5 if upper.density_ratio.any() else 1.0)  # of the scene's own density
+    cut, truth = inner(keep_no_more(whole, EDGES, stays * ONE)), inner(thin)
+    assert torch.allclose(cut.density, truth.density)
+    assert torch.allclose(cut.rgb, truth.rgb, atol=1e-6) or float(truth.density) == 0.0
+
+
 def density_at(folded: Folded, *distances: float) -> list[float]:
     place = torch.searchsorted(folded.edges[0].contiguous(), torch.tensor(distances), right=True) - 1
     return folded.blended.density[0, place].tolist()

@@ -223,6 +223,7 @@ def _put(old: Folded, rays: Int[Tensor, " some"], new: Folded) -> Folded:
         original=old.original.index_copy(0, rays, new.original),
         blended=blended,
         edit_rgb=old.edit_rgb.index_copy(0, rays, new.edit_rgb),
+        added_rgb=old.added_rgb.index_copy(0, rays, new.added_rgb),
         background=old.background,
     )
 

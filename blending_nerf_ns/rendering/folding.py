@@ -30,6 +30,8 @@ class Folded(NamedTuple):
     """Density and colour after all edits; added, kept, removed and changed by all of them together."""
     edit_rgb: Float[Tensor, "rays samples 3"]
     """Colour of what the edits added or recoloured."""
+    added_rgb: Float[Tensor, "rays samples 3"]
+    """Colour of what the edits added, as it is now."""
     background: Float[Tensor, "rays 3"]
     """Colour behind the rays; no edit moves it."""
     untouched: bool = False
@@ -45,7 +47,7 @@ def unedited(
     """A scene before its first edit."""
     nothing = torch.zeros_like(density)
     blended = BlendedSamples(density, rgb, added=nothing, kept=density, removed=nothing, changed=nothing)
-    return Folded(edges, density, blended, rgb, background, untouched=True)
+    return Folded(edges, density, blended, rgb, rgb, background, untouched=True)
 
 
 class Layer(NamedTuple):
@@ -120,7 +122,8 @@ def _cut(below: Folded, edges: Float[Tensor, "rays m+1"], parent: Int[Tensor, "r
     blended = BlendedSamples(
         *((take_nearest if name == "rgb" else take)(value, parent) for name, value in below.blended._asdict().items())
     )
-    return Folded(edges, original, blended, take_nearest(below.edit_rgb, parent), below.background)
+    edit_rgb, added_rgb = (take_nearest(colour, parent) for colour in (below.edit_rgb, below.added_rgb))
+    return Folded(edges, original, blended, edit_rgb, added_rgb, below.background)
 
 
 def _blend_on(
@@ -134,7 +137,7 @@ def _blend_on(
         share = alone.changed * alone.kept / alone.edit_density.clamp_min(SMALLEST_DENSITY)
         own_rgb = own_rgb + share[..., None] * (painted - own_rgb)
     if below.untouched:
-        return below._replace(blended=alone, edit_rgb=own_rgb, untouched=False)
+        return below._replace(blended=alone, edit_rgb=own_rgb, added_rgb=own.rgb, untouched=False)
     stays = 1.0 - alone.removed
     together = BlendedSamples(
         density=alone.density,
@@ -145,11 +148,23 @@ def _blend_on(
         changed=old.changed + alone.changed - old.changed * alone.changed,
     )
     # of what is not the scene's own, the part that this edit made; the rest was made by those beneath and shines through
-    made = stays * alone.changed * old.density + alone.added
-    share = (made / together.edit_density.clamp_min(SMALLEST_DENSITY)).clamp(0.0, 1.0)
-    share = torch.where(together.edit_density > SMALLEST_DENSITY, share, torch.ones_like(share))
-    edit_rgb = below.edit_rgb + share[..., None] * (own_rgb - below.edit_rgb)  # lerp takes twice as long on a CPU
-    return below._replace(blended=together, edit_rgb=edit_rgb)
+    edit_rgb = _mixed(below.edit_rgb, own_rgb, stays * alone.changed * old.density + alone.added, together.edit_density)
+    recoloured = own.rgb if painted is None else painted
+    added_before = below.added_rgb + alone.changed[..., None] * (recoloured - below.added_rgb)
+    added_rgb = _mixed(added_before, own.rgb, alone.added, together.added)
+    return below._replace(blended=together, edit_rgb=edit_rgb, added_rgb=added_rgb)
+
+
+def _mixed(
+    before: Float[Tensor, "rays samples 3"],
+    now: Float[Tensor, "rays samples 3"],
+    part: Float[Tensor, "rays samples"],
+    whole: Float[Tensor, "rays samples"],
+) -> Float[Tensor, "rays samples 3"]:
+    """The colour of a density of which a part has another colour now; that of the part where there is no density."""
+    share = (part / whole.clamp_min(SMALLEST_DENSITY)).clamp(0.0, 1.0)
+    share = torch.where(whole > SMALLEST_DENSITY, share, torch.ones_like(share))
+    return before + share[..., None] * (now - before)  # lerp takes twice as long on a CPU
 
 
 def pixels_of(folded: Folded) -> BlendedPixels:
@@ -196,7 +211,7 @@ def keep_no_more(folded: Folded, edges: Float[Tensor, "rays n+1"], share: Float[
     stays = (most / old.kept.clamp_min(SMALLEST_DENSITY)).clamp_max(1.0)
     density = stays * old.kept + old.added
     # of the colour, that of what was kept goes, and that of what was added stays
-    light = (stays * old.density)[..., None] * old.rgb + ((1.0 - stays) * old.added)[..., None] * folded.edit_rgb
+    light = (stays * old.density)[..., None] * old.rgb + ((1.0 - stays) * old.added)[..., None] * folded.added_rgb
     rgb = light / density.clamp_min(SMALLEST_DENSITY)[..., None]
     rgb = torch.where((density > SMALLEST_DENSITY)[..., None], rgb, old.rgb)
     return folded._replace(blended=old._replace(density=density, rgb=rgb, kept=stays * old.kept))
