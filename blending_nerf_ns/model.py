@@ -4,6 +4,7 @@ This is a thin rim: the mathematics is in `rendering`, the base in `bases`, the 
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import torch
@@ -153,23 +154,13 @@ class BlendingModel(Model):
             operations=tuple(operations),
         )
 
-    def want_region(self, then: Optional[Callable[[str, float], None]] = None, **changes: float) -> None:
-        """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over.
-
-        Args:
-            then: is told of each that was taken over, and of none that was refused.
-            changes: fields of `RegionShape`.
-        """
-
-        def take(name: str, value: float) -> None:
-            self._reshape(name, value)
-            if then is not None:
-                then(name, value)
-
+    def want_region(self, **changes: float) -> None:
+        """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over."""
         for name, value in changes.items():
-            self.wishes.ask(f"region's {name}", lambda name=name, value=value: take(name, value))
+            self.wishes.ask(f"region's {name}", partial(self.cut_region, name, value))
 
-    def _reshape(self, name: str, value: float) -> None:
+    def cut_region(self, name: str, value: float) -> None:
+        """Another threshold, margin, ... now, where there is a region; raises BlendingNerfError where it cannot be that."""
         if bool(self.edit_ready):
             self.edit.region.reshape(**{name: value})
             self._spread()

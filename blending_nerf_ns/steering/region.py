@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from blending_nerf_ns.localization.clearing import takes_along
@@ -74,11 +75,13 @@ class SessionRegion:
         """Another threshold, margin, ... of the region, live. No other surface goes with it that was not looked at."""
         if self.settings.margin_over_surfaces is None:
             unseen = {"margin": "margin_over_surfaces", "threshold": "attached"}
-            self._model.want_region(None, **{unseen[name]: False for name in changes if name in unseen})
-        self._model.want_region(self._take_cut, **changes)
+            self._model.want_region(**{unseen[name]: False for name in changes if name in unseen})
+        for name, value in changes.items():
+            self._model.wishes.ask(f"region's {name}", partial(self._take_cut, name, value))
 
     def _take_cut(self, name: str, value: float) -> None:
-        """The next region is cut as this one is now."""
+        """The next region is cut as this one is now; what was refused is not looked for, either."""
+        self._model.cut_region(name, value)
         setattr(self.settings, name, value)
 
     def take_crop_box(self) -> None:
