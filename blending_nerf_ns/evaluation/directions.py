@@ -15,26 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.inputs import as_directions, check_same_width
-
-NO_STEP = 1e-4
-"""Features have length 1 here; steps shorter than this are rounding, not a direction.
-
-The embedded CLIP's features differ by 3e-7 between batches, and by 2e-5 where pixels differ by 1e-5. Rounding to 8 bits moves
-them by 1e-3: take both stacks as rendered, or both from files, never one of each.
-"""
-
-
-def differ(source: Float[Tensor, "features"], target: Float[Tensor, "features"]) -> bool:
-    """Whether two texts' features, of any length, are far enough apart to be a direction.
-
-    Example:
-        >>> x, y, _ = torch.eye(3)
-        >>> differ(x, y), differ(x, 7 * x)
-        (True, False)
-    """
-    source, target = as_directions("source text", source, 1), as_directions("target text", target, 1)
-    return (target - source).norm().item() >= NO_STEP
+from blending_nerf_ns.evaluation.inputs import NO_STEP, as_directions, check_same_width, differ
 
 
 def clip_direction_similarity(

@@ -12,6 +12,12 @@ ROUNDING = 1e-5
 """Values this far outside [0, 1] are float32 rounding and are clamped; pictures that differ by no more are the same."""
 SMALLEST_LENGTH = 1e-6
 """A feature shorter than this has no direction."""
+NO_STEP = 1e-4
+"""Features have length 1 here; steps shorter than this are rounding, not a direction.
+
+The embedded CLIP's features differ by 3e-7 between batches, and by 2e-5 where pixels differ by 1e-5. Rounding to 8 bits moves
+them by 1e-3: take both stacks as rendered, or both from files, never one of each.
+"""
 
 
 def as_pictures(name: str, pictures: Float[Tensor, "views height width 3"]) -> Float[Tensor, "views height width 3"]:
@@ -87,6 +93,18 @@ def as_directions(name: str, features: Float[Tensor, "*batch features"], axes: i
     if lengths.min() < SMALLEST_LENGTH:
         raise BlendingNerfError(f"{name} have a vector of length {lengths.min().item():.3g}, which has no direction.")
     return features / lengths
+
+
+def differ(source: Float[Tensor, "features"], target: Float[Tensor, "features"]) -> bool:
+    """Whether two texts' features, of any length, are far enough apart to be a direction.
+
+    Example:
+        >>> x, y, _ = torch.eye(3)
+        >>> differ(x, y), differ(x, 7 * x)
+        (True, False)
+    """
+    source, target = as_directions("source text", source, 1), as_directions("target text", target, 1)
+    return (target - source).norm().item() >= NO_STEP
 
 
 def check_same_width(**features: Tensor) -> None:

@@ -10,7 +10,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.directions import clip_direction_similarity, differ
+from blending_nerf_ns.evaluation.directions import clip_direction_similarity
+from blending_nerf_ns.evaluation.inputs import differ
 from blending_nerf_ns.evaluation.text import manipulative_precision
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.reporting.judge import JudgeConfig, kinship, squared
