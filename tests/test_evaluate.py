@@ -119,9 +119,8 @@ def test_the_report_says_what_was_measured_and_by_what(folder: Path, report: dic
     assert unedited["clip_direction_similarity"] == 0 and unedited["psnr"] == 99 and unedited["leaked_change"] == 0
     assert unedited["view_change_consistency"] == pytest.approx(1) and unedited["chamfer"] == 0
     assert report["metrics"]["own_region_share_of_change"]["value"] == pytest.approx(1.0, abs=0.2)
-    assert all(report["metrics"][f"chamfer_{side}"]["value"] > 0 for side in ("inside", "outside")), (
-        "all may change here"
-    )
+    sides = [report["metrics"][f"chamfer_{side}"]["value"] for side in ("inside", "outside")]
+    assert None not in sides and max(sides) > 0, "something moved, on one side of the mask or the other"
     assert unedited["chamfer_inside"] == unedited["chamfer_outside"] == 0
     assert [line["step"] for line in report["losses"]] == list(range(EDIT_STEPS))
     assert {"blended", "direction", "budget", "similarity"} <= set(report["losses"][0])
