@@ -10,44 +10,26 @@ import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, Dict, Iterator
+from typing import Any, Iterator
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tiny_clip import write_tiny_clip
 
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance import open_clip_source, templates, weights
-from blending_nerf_ns.guidance.clip import ClipGuide, check_names, check_prompts_differ, load_clip
+from blending_nerf_ns.guidance.clip import ClipGuide, check_prompts_differ, load_clip
 from blending_nerf_ns.guidance.crops import crop, sample_boxes
-from blending_nerf_ns.guidance.embedded import mini_clipseg_path
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
-
-TINY: Dict[str, Any] = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
-PREPROCESS = {"mean": [0.5, 0.4, 0.3], "std": [0.3, 0.3, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a very small open_clip model, weights random, whose architecture is known to open_clip as "tiny"."""
-    import open_clip
-
-    folder = tmp_path_factory.mktemp("models")
-    (folder / "tiny.json").write_text(json.dumps(TINY))
-    open_clip.add_model_config(folder / "tiny.json")
-    torch.manual_seed(0)
-    state = open_clip.create_model("tiny").state_dict()
-    save_file(state, folder / "open_clip_model.safetensors")
-    save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, folder / "half.safetensors")
-    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, folder / "trained.pt")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": PREPROCESS}))
-    return folder
+    return write_tiny_clip(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -213,48 +195,7 @@ def test_equal_prompts_are_refused(tiny: Path):
         check_prompts_differ("a ball", "a BALL", feature, guide.encode_prompt("a BALL"))
 
 
-def test_a_tokenizer_with_files_of_its_own_can_be_called(tiny: Path, tmp_path: Path):
-    import open_clip
-
-    text = {**TINY["text_cfg"], "hf_tokenizer_name": str(mini_clipseg_path())}
-    (tmp_path / "tiny-hf.json").write_text(json.dumps({**TINY, "text_cfg": text}))
-    open_clip.add_model_config(tmp_path / "tiny-hf.json")
-    guide = load_clip("tiny-hf", str(tiny / "trained.pt"))
-    red, blue = guide.encode_text(["a red ball", "a blue ball"])
-    assert not torch.allclose(red, blue, atol=1e-4)
-    assert torch.allclose(guide.encode_prompt("a red ball", ("{}",)), red, atol=1e-5)
-
-
-def test_a_file_that_may_want_its_pictures_otherwise_is_warned_of(tiny: Path):
-    weights = str(tiny / "trained.pt")
-    with pytest.warns(GuidanceWarning, match=r"laion2b_s32b_b82k of ViT-L-14 want them otherwise.*preprocess_cfg"):
-        open_clip_source._warn_of_preprocessing("ViT-L-14", weights)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        open_clip_source._warn_of_preprocessing("ViT-L-14", "laion2b_s32b_b82k")
-        open_clip_source._warn_of_preprocessing("ViT-B-32-quickgelu", weights)
-
-
 # ----------------------------------------------------------------------------------------------------- what can go wrong
-
-
-def test_a_tower_of_timm_is_refused_before_anything_is_trained_or_fetched(tiny: Path, tmp_path: Path):
-    from open_clip import timm_model
-
-    if timm_model.timm is not None:
-        pytest.skip("this timm is new enough for open_clip")
-    for read in (load_clip, check_names):
-        with pytest.raises(BlendingNerfError, match=r"'convnext_base_w' has a vision tower of timm.* such as ViT-B-16"):
-            read("convnext_base_w", "laion2b_s13b_b82k")
-    with pytest.raises(BlendingNerfError, match="no model 'convnext_base_x'") as caught:
-        check_names("convnext_base_x", "laion2b_s13b_b82k")
-    assert "convnext_base_w" not in str(caught.value), "that one would not do, either"
-    vision = {"timm_model_name": "convnext_base", "image_size": 32}
-    content = {"model_cfg": {**TINY, "vision_cfg": vision}, "preprocess_cfg": {}}
-    (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
-    (tmp_path / "open_clip_model.safetensors").write_bytes(b"")
-    with pytest.raises(BlendingNerfError, match="has a vision tower of timm"):
-        check_names(str(tmp_path), None)
 
 
 def test_unknown_model_lists_close_names():

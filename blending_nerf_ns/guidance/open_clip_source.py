@@ -17,6 +17,7 @@ from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights
 HUB_PREFIX = "hf-hub:"
 FOLDER_CONFIG = "open_clip_config.json"
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TIMM_TOWER = "a vision tower of timm, which wants timm >= 1, and nerfstudio 1.1.5 pins timm 0.6.7"
 LOCAL_PATH = (
     "give the path of a local file as pretrained (--pipeline.guidance.pretrained, --guide-pretrained, --judge.pretrained; "
     ".safetensors, .pt or .bin, for this model)"
@@ -141,8 +142,7 @@ def _check_tower(name: str, said: str) -> None:
     """Refuses what can never be built here."""
     if _wants_timm(name):
         raise BlendingNerfError(
-            f"the model {said!r} has a vision tower of timm, which wants timm >= 1, and nerfstudio 1.1.5 pins timm 0.6.7: choose one "
-            "with a tower of open_clip's own, such as ViT-B-16, ViT-L-14 or xlm-roberta-base-ViT-B-32."
+            f"the model {said!r} has {TIMM_TOWER}: choose one with a tower of open_clip's own, such as ViT-B-16, ViT-L-14 or xlm-roberta-base-ViT-B-32."
         )
 
 
@@ -233,9 +233,7 @@ def _unusable(model: str, pretrained: Optional[str], error: Exception) -> Blendi
             "(torch.save or safetensors) once and give that file."
         )
     if "timm" in message:  # a repository's, of which nothing is known before
-        return BlendingNerfError(
-            f"{what}: it has a vision tower of timm, which wants timm >= 1, and nerfstudio 1.1.5 pins timm 0.6.7."
-        )
+        return BlendingNerfError(f"{what}: it has {TIMM_TOWER}.")
     if "state_dict" in message or isinstance(error, AssertionError):
         return BlendingNerfError(
             f"{what}: they belong to another architecture. Give the open_clip model name that they were trained with. "
