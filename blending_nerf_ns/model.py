@@ -23,6 +23,7 @@ from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.bases.memory import RenderMemory
 from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
 from blending_nerf_ns.edits.edit import Edit, accumulated_region
+from blending_nerf_ns.edits.edited_base import EditedBase
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.intersection import RegionIntervals
 from blending_nerf_ns.edits.layer import LayerInfo
@@ -31,7 +32,6 @@ from blending_nerf_ns.edits.placing import move_region_to
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.stack import (
-    EditedBase,
     Meeting,
     MetEdit,
     fold_edits,

@@ -22,7 +22,7 @@ from blending_nerf_ns.evaluation.inputs import as_pictures
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.evaluation.text import clip_similarity, r_precision
 
-METRIC_MODULES = ("change", "directions", "geometry", "preservation", "text")
+METRIC_MODULES = ("change", "directions", "geometry", "preservation", "shading", "text")
 X, Y, Z = torch.eye(3)
 
 

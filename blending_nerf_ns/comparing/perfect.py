@@ -105,11 +105,13 @@ def score_perfect(drawing: Drawing, edit: EditCase, options: ReportOptions) -> D
         original_surface=None,
         edited_surface=None,
         mask=check_not_empty(with_room(mask, options.mask_room), "demo"),
+        subject=mask,
         close_before=look_close(judge, before.pictures, mask, options.mask_dilation),
         close_after=look_close(judge, after.pictures, mask, options.mask_dilation),
         own=None,
         in_region=lambda points: torch.zeros(len(points), dtype=torch.bool),
         no_surface=NO_SURFACES,
+        recolors=set(edit.operations) == {"change"},
     )
     by = Yardstick(options.mask_dilation, options.change_threshold, judge.missing, None, *find_lpips())
     return {

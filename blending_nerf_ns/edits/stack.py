@@ -20,7 +20,6 @@ from blending_nerf_ns.rendering.folding import (
     accumulated_removal,
     fold_together,
     keep_no_more,
-    pixels_of,
     unedited,
 )
 
@@ -153,7 +152,7 @@ def fold_edits(
     Returns:
         the folded samples, and the accumulated removal of each ray.
     """
-    folded = _fold_all(meeting(ray_bundle, samples, edits), edits)
+    folded = fold_all(meeting(ray_bundle, samples, edits), edits)
     if not any(sampled.strengths.remove > 0.0 for sampled in edits):
         return folded, folded.edges.new_zeros(len(folded.edges))
     removed = accumulated_removal(folded.original, folded.blended.removed, folded.edges)
@@ -165,8 +164,8 @@ def fold_edits(
         behind = base.resample(ray_bundle[bared], base.slice_proposal(proposal, bared), kept)
         behind = meeting(ray_bundle[bared], behind, [sampled.among(bared) for sampled in edits])
     among = [sampled.among(bared) for sampled in edits]
-    share = _kept_at_middles(ray_bundle[bared], behind, kept)
-    return _put(folded, bared, keep_no_more(_fold_all(behind, among), behind.edges, share)), removed
+    share = kept_at_middles(ray_bundle[bared], behind, kept)
+    return _put(folded, bared, keep_no_more(fold_all(behind, among), behind.edges, share)), removed
 
 
 def kept_by_all(
@@ -184,14 +183,15 @@ def kept_by_all(
     return kept
 
 
-def _fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
+def fold_all(samples: BaseSamples, edits: Sequence[SampledEdit]) -> Folded:
+    """A scene's samples with edits folded in, the first lowest, on rays that meet them and rays that do not."""
     scene = unedited(samples.edges, samples.density, samples.rgb, samples.background)
     return fold_together(
         scene, [Layer(*on_all_rays(one, scene.edges), one.strengths, one.edit.field.kept_light) for one in edits]
     )
 
 
-def _kept_at_middles(
+def kept_at_middles(
     ray_bundle: RayBundle, samples: BaseSamples, kept: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "rays samples"]:
     """What edits leave in the middles of a scene's own intervals; where it is the less, it is what their gradient goes through."""
@@ -250,70 +250,3 @@ def fold_met(
     proposal = base.slice_proposal(render.proposal, rays)
     edits = [sample_edit(edit, strengths, ray_bundle, intervals).within(rays) for edit, strengths, intervals in met]
     return fold_edits(base, ray_bundle[rays], samples, proposal, edits, meeting)
-
-
-class EditedBase:
-    """A base with edits on top is a base again: what the next edit is made on, and what its region is looked for in.
-
-    Args:
-        base: the scene.
-        edits: with their strengths, the first lowest.
-        num_intervals: of each edit on a ray.
-    """
-
-    def __init__(self, base: Base, edits: Sequence[tuple[Edit, Strengths]], num_intervals: int) -> None:
-        self._base, self._edits, self._num_intervals = base, list(edits), num_intervals
-
-    @property
-    def contracted(self) -> bool:
-        """See `Base`."""
-        return self._base.contracted
-
-    @property
-    def grid_box(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-        """See `Base`."""
-        return self._base.grid_box
-
-    def to_grid(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """See `Base`."""
-        return self._base.to_grid(points)
-
-    def slice_proposal(self, proposal: Proposal, rays: Tensor | slice) -> Proposal:
-        """See `Base`."""
-        return self._base.slice_proposal(proposal, rays)
-
-    @torch.no_grad()
-    def render(self, ray_bundle: RayBundle) -> BaseRender:
-        """The edited picture of a chunk; rays that miss all regions are the base's own, bit for bit."""
-        render = self._base.render(ray_bundle)
-        edits = self._sample(ray_bundle)
-        folded, _ = fold_edits(self._base, ray_bundle, render.samples, render.proposal, edits)
-        outputs, pixels = dict(render.outputs), pixels_of(folded)
-        for rays in (sampled.rays for sampled in edits):
-            outputs["rgb"] = outputs["rgb"].index_copy(0, rays, pixels.rgb[rays].clamp(0.0, 1.0))
-            outputs["depth"] = outputs["depth"].index_copy(0, rays, pixels.depth[rays, None])
-            outputs["accumulation"] = outputs["accumulation"].index_copy(0, rays, pixels.accumulation[rays, None])
-        return BaseRender(_as_samples(folded), outputs, render.proposal)
-
-    @torch.no_grad()
-    def resample(
-        self,
-        ray_bundle: RayBundle,
-        proposal: Proposal,
-        kept: Callable[[Float[Tensor, "R P 3"]], Float[Tensor, "R P"]],
-    ) -> BaseSamples:
-        """See `Base`."""
-        mine = kept_by_all(self._edits, self._base)
-        samples = self._base.resample(ray_bundle, proposal, lambda positions: mine(positions) * kept(positions))
-        share = _kept_at_middles(ray_bundle, samples, mine)
-        return _as_samples(keep_no_more(_fold_all(samples, self._sample(ray_bundle)), samples.edges, share))
-
-    def _sample(self, ray_bundle: RayBundle) -> list[SampledEdit]:
-        return [
-            sample_edit(edit, strengths, ray_bundle, intersect(edit, self._base, ray_bundle, self._num_intervals))
-            for edit, strengths in self._edits
-        ]
-
-
-def _as_samples(folded: Folded) -> BaseSamples:
-    return BaseSamples(folded.edges, folded.blended.density, folded.blended.rgb, folded.background)

@@ -26,11 +26,12 @@ from blending_nerf_ns.edits.contraction import scene_box
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.region import Region
-from blending_nerf_ns.edits.stack import fold_met, meet_edits, pixels_of
+from blending_nerf_ns.edits.stack import fold_met, meet_edits
 from blending_nerf_ns.guidance.cameras import cameras_around
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.views import INTERVALS, FrozenScene
 from blending_nerf_ns.rendering.blending import Strengths
+from blending_nerf_ns.rendering.folding import pixels_of
 
 CLEARING_VIEWS = 6
 """Views that are enough to look at..."""

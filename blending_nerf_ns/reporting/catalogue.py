@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Dict, NamedTuple
 
-from blending_nerf_ns.evaluation import change, directions, geometry, preservation, text
+from blending_nerf_ns.evaluation import change, directions, geometry, preservation, shading, text
 from blending_nerf_ns.evaluation.closeups import ROOM
 
 TEXT = "What the judge reads"
@@ -88,6 +88,7 @@ METRICS: Dict[str, Metric] = {
     "psnr_outside": Metric("PSNR outside (dB)", MASK, preservation.psnr_outside),
     "ssim_outside": Metric("SSIM outside", MASK, preservation.ssim_outside),
     "lpips_outside": Metric("LPIPS outside", MASK, preservation.lpips_outside, "AlexNet, by torchmetrics"),
+    "shading_correlation": Metric("Light and shade kept, inside", MASK, shading.shading_correlation, "of a recolour"),
     "leaked_change": Metric("Leakage, weighed", MASK, change.leaked_change),
     "leaked_pixels": Metric("Leakage, pixels", MASK, change.leaked_pixels),
     **_sides("added", "density added"),

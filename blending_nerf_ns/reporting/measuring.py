@@ -20,12 +20,14 @@ from blending_nerf_ns.evaluation.directions import (
 from blending_nerf_ns.evaluation.geometry import ChamferSides, chamfer_distance, chamfer_inside_outside
 from blending_nerf_ns.evaluation.masks import split_by_mask
 from blending_nerf_ns.evaluation.preservation import lpips_outside, psnr, psnr_outside, ssim, ssim_outside
+from blending_nerf_ns.evaluation.shading import shading_correlation
 from blending_nerf_ns.evaluation.text import clip_similarity, manipulative_precision, r_precision
 from blending_nerf_ns.model import AMOUNTS
 from blending_nerf_ns.reporting.pictures import Pictures, Surface
 
 NO_REGION = "this method has no region of its own: it may change the whole scene"
 NO_AMOUNTS = "this method does not tell what it adds from what it removes or recolours"
+NO_SHADE = "this edit may do more than recolour: another surface has another shade"
 
 
 class Figure(NamedTuple):
@@ -55,6 +57,8 @@ class Case:
     edited_surface: Optional[Surface]
     mask: Optional[Bool[Tensor, "views height width"]]
     """The subject's pixels and the edit's room, told by something else than the edit."""
+    subject: Optional[Bool[Tensor, "views height width"]]
+    """The subject's pixels alone."""
     close_before: Optional[Float[Tensor, "seen features"]]
     """The judge's features of close-ups of the subject in the originals; None without a judge or a mask."""
     close_after: Optional[Float[Tensor, "seen features"]]
@@ -64,6 +68,8 @@ class Case:
     """Whether points of the scene lie in it."""
     no_surface: Optional[str] = None
     """Why surfaces are not known, if they are not."""
+    recolors: bool = True
+    """Whether this is a recolour and nothing else, as far as one knows."""
 
     @property
     def unedited(self) -> Case:
@@ -122,6 +128,7 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
     source: Any = case.source
     pool: Any = case.pool
     mask: Any = case.mask
+    subject: Any = case.subject
     close_before: Any = case.close_before
     close_after: Any = case.close_after
     amounts: Any = {name: getattr(pictures, name) for name in AMOUNTS}
@@ -155,6 +162,11 @@ def _figures(case: Case, by: Yardstick) -> Dict[str, Figure]:
         "lpips_outside",
         lambda: lpips_outside(original, edited, mask, by.lpips, dilation=dilation),
         no_mask or by.no_lpips,
+    )
+    put(
+        "shading_correlation",
+        lambda: shading_correlation(original, edited, subject),
+        no_mask or (None if case.recolors else NO_SHADE),
     )
     put("leaked_change", lambda: leaked_change(original, edited, mask, dilation=dilation), no_mask)
     put(

@@ -108,10 +108,12 @@ class Bench:
             original_surface=surface_points(cameras, plain, self._asked),
             edited_surface=surface_points(cameras, pictures, self._asked),
             mask=self.masks and self.masks.room,
+            subject=self.masks and self.masks.subject,
             close_before=self._close_before,
             close_after=self._close_up(pictures.edited),
             own=self.region(layers).silhouette >= IN_REGION if layers else None,
             in_region=in_region,
+            recolors=all(set(edit.info.operations) == {"change"} for edit in layers),
         )
         return Measured(measure(case, self.yardstick), pool if self.judge.clip is not None else [], warned)
 
