@@ -1,5 +1,6 @@
 """nerfstudio's pipeline: stages (base, region, edit), checkpoints, and the panel that the viewer shows."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,7 +194,7 @@ class BlendingPipeline(VanillaPipeline):
             run = self.config.run_dir
             if self.config.base_run is not None or run is None:
                 raise
-            kept = f"The base is trained and kept: --pipeline.base-run {run / 'config.yml'} goes on from it"
+            kept = f"The base is trained and kept: --pipeline.base-run {shlex.quote(str(run / 'config.yml'))} goes on from it"
             raise type(error)(f"{error}. {kept}") from error
 
     def _after_step(self, step: int) -> None:

@@ -2,8 +2,8 @@
 
     python examples/04_measure_an_edit.py RUN/config.yml --target "a green toy" --output sheet.png
 
-The hue is measured in the region's core (margin and soft edge off) as the original shows it; everything else outside the
-grown region. The region is our own, so these figures say what happened inside it, not whether it was the right one.
+The hue is measured in the region's core (the object alone, without any room around it) as the original shows it; everything else
+outside the grown region. The region is our own, so these figures say what happened inside it, not whether it was the right one.
 """
 
 import json
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.demo.measure import hue_fraction, hue_of_text, mean_psnr, psnr_outside
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.sheet import contact_sheet
 
@@ -58,13 +59,17 @@ def main(measurement: Measurement) -> None:
         photo = model.base.renderer_rgb.blend_background(data[index]["image"].to(model.device))
         shown["photo"].append(photo.cpu().numpy())
     before = model.edit.region.shape
-    model.edit.region.reshape(margin=0.0, soft_edge=0.0)
+    core = before.of_object._replace(soft_edge=0.0, grow="all", attached=False)
+    model.edit.region.reshape(**core._asdict())
     model.set_strengths(0.0, 0.0, 0.0)
     for index in tqdm(chosen, desc="Core"):
         camera = data.cameras[index : index + 1].to(model.device)
         shown["core"].append(model.get_outputs_for_camera(camera)["region"][..., 0].cpu().numpy() > 0.5)
-    model.edit.region.reshape(margin=before.margin, soft_edge=before.soft_edge)
+    model.edit.region.reshape(**before._asdict())
 
+    sizes = {picture.shape[:2] for picture in shown["edited"]}
+    if len(sizes) > 1:
+        raise BlendingNerfError(f"the held-out photos have several sizes ({sizes}): one sheet cannot show them")
     stacks = {name: np.stack(pictures) for name, pictures in shown.items()}
     columns = ("photo", "original", "edited", "overlay", "added", "removed", "changed")
     contact_sheet({name: stacks[name] for name in columns}, [f"view {i}" for i in chosen]).save(measurement.output)

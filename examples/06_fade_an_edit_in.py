@@ -8,6 +8,7 @@ one that you saved in the viewer (`--path`), or leads along the training cameras
 
 import json
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Dict, Optional
@@ -75,10 +76,10 @@ def main(fade: Fade) -> None:
     fade.output.write_text(json.dumps(path) + "\n")
     look(fade.config, fade=True)
     print(f"written: {fade.output} ({len(frames)} frames). Now:")
-    print(
-        f"ns-render camera-path --load-config {fade.config} --camera-path-filename {fade.output} "
-        f"--rendered-output-names rgb --output-path {fade.output.with_suffix('.mp4')}"
-    )
+    run = fade.config / "config.yml" if fade.config.is_dir() else fade.config
+    read, write = ["--load-config", str(run)], ["--output-path", str(fade.output.with_suffix(".mp4"))]
+    path_of = ["--camera-path-filename", str(fade.output), "--rendered-output-names", "rgb"]
+    print(shlex.join(["ns-render", "camera-path", *read, *path_of, *write]))
 
 
 if __name__ == "__main__":

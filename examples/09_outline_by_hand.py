@@ -22,7 +22,7 @@ import tyro
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from PIL import Image, ImageDraw, ImageOps
 
-from blending_nerf_ns.errors import in_one_line
+from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.reporting.subject import full_size, read_polygons
 from blending_nerf_ns.runs.atomic import replacing
 
@@ -59,6 +59,9 @@ def chosen_photos(outlining: Outlining) -> List[Path]:
 
 def outline_all(photos: List[Path], output: Path, hand: Hand) -> None:
     """Ask for an outline of each photo that has none yet, and keep it; one without a part is asked for again another time."""
+    twice = sorted({file.name for file in photos if sum(other.name == file.name for other in photos) > 1})
+    if twice:
+        raise BlendingNerfError(f"outlines are kept by the photos' names, and several are called {', '.join(twice)}")
     known = json.loads(output.read_text()) if output.exists() else {}
     for file in photos:
         if file.name in known:
@@ -93,7 +96,12 @@ def by_mouse(photo: Image.Image, name: str) -> List[Outline]:
 def draw_sheet(photos: List[Path], output: Path) -> Image.Image:
     """The photos that have outlines, with these, side by side."""
     polygons, tiles = read_polygons(output), []
-    for file in [file for file in photos if file.name in polygons]:
+    outlined = [file for file in photos if file.name in polygons]
+    if not outlined:
+        raise BlendingNerfError(
+            f"{output} has outlines of {', '.join(polygons)}, and of none of {', '.join(file.name for file in photos)}"
+        )
+    for file in outlined:
         with Image.open(file) as picture:
             photo = ImageOps.contain(picture.convert("RGB"), (TILE, TILE))
         scale = np.array(photo.size) / full_size(file)

@@ -41,4 +41,4 @@ def main(asking: Asking) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Asking, description=__doc__))
+    main(tyro.cli(Asking, description=__doc__, default=Asking(Path("outputs/questions/11"))))

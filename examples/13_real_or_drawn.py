@@ -46,4 +46,4 @@ def main(asking: Captures) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Captures, description=__doc__))
+    main(tyro.cli(Captures, description=__doc__, default=Captures(Path("outputs/questions/13"))))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from blending_nerf_ns.edits.shape import BARRED, FREE, HIDDEN, SEEN, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.combine import SOURCES, Operand, combine, combine_bounds, parse_sources
+from blending_nerf_ns.localization.combine import SOURCES, Operand, combine, combine_bounds, parse_sources, place_of
 
 
 def seen(probability: list[float], state: list[int]) -> Operand:
@@ -45,6 +45,34 @@ def test_what_is_not_understood_is_quoted_with_what_there_is(text: str) -> None:
     with pytest.raises(BlendingNerfError, match="is not understood") as error:
         parse_sources(text)
     assert repr(text) in str(error.value) and all(name in str(error.value) for name in SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("expression", "inside"),
+    [
+        ("text & box", [0, 1, 1, 0]),
+        ("text - box", [1, 0, 0, 1]),
+        ("box & text", [0, 1, 1, 0]),
+        ("box - text", [0, 1, 1, 0]),
+        ("box | sphere - text", [0, 1, 1, 1]),
+        ("text & box - sphere", [0, 1, 0, 0]),
+        ("box - sphere & text", [0, 1, 0, 0]),
+        ("text | box & sphere", [0, 0, 1, 1]),
+        ("text", None),
+        ("text | box", None),
+        ("box | text", None),
+        ("text & masks", None),
+        ("masks & box - text", None),
+    ],
+)
+def test_where_a_source_counts(expression: str, inside: list[int] | None) -> None:
+    points = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    solids = {"box": lambda p: (p[..., 0] - 1.5).abs() < 1.0, "sphere": lambda p: p[..., 0] > 1.5}
+    place = place_of(parse_sources(expression), "text", solids)
+    if inside is None:
+        assert place is None, "everywhere"
+    else:
+        assert place is not None and place(points).int().tolist() == inside
 
 
 def test_both_keeps_the_views_states_and_the_smaller_probability() -> None:

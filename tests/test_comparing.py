@@ -298,6 +298,8 @@ def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(nam
     question = runpy.run_path(str(SCENES.parent / name))
     options = question.get("Captures", asking.Asking)(output=tmp_path)
     question["main"](options)
+    own = f'Path("outputs/questions/{name[:2]}")'
+    assert own in (SCENES.parent / name).read_text(), "or the next question would find another's results"
     assert len({cell.key for cell in asked}) == len(asked) >= 4
     for cell in asked:
         assert unknown_words(f"{cell.edit.source_text} {cell.edit.target_text}") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from blending_nerf_ns.comparing.results import (
     training_fingerprint,
 )
 from blending_nerf_ns.comparing.running import edit_flags
+from blending_nerf_ns.comparing.scenes import read_scene
 from blending_nerf_ns.comparing.table import figure_of, rows_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
@@ -168,3 +170,25 @@ def test_light_and_shade_are_told_of_recolours_only_also_where_a_method_knows_no
         ("add", BASELINE.name): "None",
     }
     assert all(str(told["psnr"]) == "9.000" for told in rows.values())
+
+
+def test_what_a_region_is_read_from_is_told_by_its_content_and_not_by_its_place(place: Workplace) -> None:
+    scenes = place.work.with_name("my scenes")
+    scenes.mkdir()
+    told = {
+        "name": "recolour",
+        "source_text": "a",
+        "target_text": "b",
+        "region": {"source": "file", "file": "r.safetensors"},
+    }
+    (scenes / "scene.json").write_text(json.dumps({"name": "tiny", "edits": [told]}))
+    (scenes / "r.safetensors").write_bytes(b"one")
+    scene = read_scene(scenes / "scene.json", {"tiny": place.work.parent})
+    cell = Cell(scene, scene.edits[0], OURS, 0)
+    flags = edit_flags(cell)
+    assert flags[flags.index("--pipeline.region.file") + 1] == str(scenes / "r.safetensors"), "one word, blank and all"
+    before = settings(cell, place), training_fingerprint(cell, place)
+    assert str(scenes) not in json.dumps(before[0])
+    (scenes / "r.safetensors").write_bytes(b"two")
+    os.utime(scenes / "r.safetensors", (1.0, 1.0))  # some disks' clocks are coarse
+    assert settings(cell, place) != before[0] and training_fingerprint(cell, place) != before[1]

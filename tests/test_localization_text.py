@@ -21,6 +21,7 @@ from blending_nerf_ns.localization.parts import nearest_part
 from blending_nerf_ns.localization.views import FrozenScene, close_cameras, even_cameras, look
 from blending_nerf_ns.procedural.base import ProceduralBase, square_photographs
 from blending_nerf_ns.procedural.render import render
+from blending_nerf_ns.procedural.scene import Scene, primitive
 
 pytestmark = pytest.mark.slow
 
@@ -34,13 +35,13 @@ def poses() -> torch.Tensor:
     return torch.tensor(np.stack([orbit_pose(a, e, 4.0)[:3] for a, e in directions]), dtype=torch.float32)
 
 
-def scene() -> FrozenScene:
-    return FrozenScene(ProceduralBase(demo_capture_scene()), square_photographs(poses(), FOCAL, SIZE))
+def scene(drawn: Scene | None = None) -> FrozenScene:
+    return FrozenScene(ProceduralBase(drawn or demo_capture_scene()), square_photographs(poses(), FOCAL, SIZE))
 
 
-def found(text: str = "", images: tuple[Path, ...] = (), **changes) -> FoundRegion:
+def found(text: str = "", images: tuple[Path, ...] = (), drawn: Scene | None = None, **changes) -> FoundRegion:
     guide = load_clip("embedded", None, "cpu")
-    return build_region(replace(CONFIG, **changes), scene(), text, 48, lambda: guide, images)
+    return build_region(replace(CONFIG, **changes), scene(drawn), text, 48, lambda: guide, images)
 
 
 def weight(region: FoundRegion, place: torch.Tensor) -> float:
@@ -67,6 +68,42 @@ def test_text_and_solids() -> None:
     assert weight(other, BALL) == 0.0 and weight(other, CUBE) > 0.9
     either = found("a red ball", source="text | box", box_center=(0.0, 0.0, 1.2), box_size=(0.4, 0.4, 0.4))
     assert weight(either, BALL) > 0.9 and weight(either, torch.tensor([0.0, 0.0, 1.2])) > 0.9
+
+
+RED = (0.85, 0.1, 0.1)
+TWO = (0.9, 0.7, 0.45), (-0.9, -0.7, 0.4)
+"""Centres of two red balls, and with their heights their radii."""
+
+
+@pytest.mark.parametrize("keep", ["best", "largest"])
+@pytest.mark.parametrize(
+    ("around", "source"), [(0, "text & box"), (1, "text & box"), (0, "text - box"), (1, "text - box")]
+)
+def test_of_two_alike_the_one_that_a_box_leaves_is_found(around: int, source: str, keep: str) -> None:
+    balls = tuple(primitive("ball", "red", RED, centre, (centre[2],) * 3) for centre in TWO)
+    drawn = replace(demo_capture_scene(), things=balls)
+    region = found(
+        "a red ball", drawn=drawn, source=source, keep=keep, box_center=TWO[around], box_size=(1.2, 1.2, 1.2)
+    )
+    wanted = around if "&" in source else 1 - around
+    there, elsewhere = (torch.tensor(TWO[which]) for which in (wanted, 1 - wanted))
+    assert weight(region, there) > 0.9 and weight(region, elsewhere) == 0.0
+
+
+def test_masks_that_mark_nothing_are_what_is_told(tmp_path: Path) -> None:
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    for folder in (photos, masks):
+        folder.mkdir()
+        for number in range(VIEWS):
+            Image.new("L", (SIZE, SIZE)).save(folder / f"{number}.png")
+    with pytest.raises(NothingFound, match="the masks mark nothing") as error:
+        found("a red ball", tuple(sorted(photos.iterdir())), source="text & masks", masks=masks)
+    assert "was not found" not in str(error.value), "the ball is there"
+
+
+def test_words_that_the_localiser_does_not_know_are_no_alternatives() -> None:
+    with pytest.raises(NothingFound, match=r"'a purple walnut' was not found.*finds instead"):
+        found("a purple walnut", threshold=0.99)
 
 
 def test_masks_of_some_images(tmp_path: Path) -> None:
@@ -117,6 +154,8 @@ def test_other_texts_are_shorter_and_never_the_same() -> None:
     assert other_texts("a small wooden chair", embedded=False) == [
         "a wooden chair", "a chair", "small", "wooden", "chair", "an object",
     ]  # fmt: skip
+    said = ["a wooden chair", "small", "wooden", "an object"]
+    assert other_texts("a small wooden chair", embedded=True)[:4] == said, "of a chair alone nothing would be read"
     assert "a ball" in other_texts("chair", embedded=True) and "a ball" not in other_texts("a ball", embedded=True)
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from tiny_nerfacto import write_capture
 
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.reporting.subject import read_polygons
 
 SCRIPT = Path(__file__).resolve().parent.parent / "examples" / "09_outline_by_hand.py"
@@ -57,6 +58,14 @@ def test_outlines_are_drawn_where_they_are(script, photos: list[Path], tmp_path:
     assert sheet.shape == (24 * scale, 24 * scale, 3), "only the photo that has one"
     marked = np.argwhere((sheet == script["LINE"]).all(-1)) / scale
     assert marked.min(0) == pytest.approx([14, 14], abs=0.2) and marked.max(0) == pytest.approx([20, 20], abs=0.2)
+
+
+def test_what_cannot_be_outlined_or_drawn_is_told(script, photos: list[Path], tmp_path: Path) -> None:
+    (output := tmp_path / "outlines.json").write_text(json.dumps({"other.png": SQUARE}))
+    with pytest.raises(BlendingNerfError, match=f"outlines of other.png, and of none of {photos[0].name}"):
+        script["draw_sheet"](photos, output)
+    with pytest.raises(BlendingNerfError, match=f"several are called {photos[0].name}$"):
+        script["outline_all"]([*photos, tmp_path / photos[0].name], output, lambda *_: [TRIANGLE])
 
 
 def test_clicks_become_corners_in_pixels_of_the_photo(script, monkeypatch: pytest.MonkeyPatch) -> None:

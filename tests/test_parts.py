@@ -48,6 +48,21 @@ def test_a_part_that_is_pointed_at_may_be_the_ninth_and_a_dim_one() -> None:
         assert bool((low < torch.tensor([x, y, z])).all()) and bool((high > torch.tensor([x, y, z]) + 2).all())
 
 
+def test_where_only_a_place_counts_parts_come_by_their_light_there() -> None:
+    grid = grid_with({(2, 2, 2): (4, 0.9, 9.0), (10, 2, 2): (4, 0.9, 1.0), (2, 12, 12): (4, 0.9, 5.0)})
+    counts = torch.zeros(20, 20, 20, dtype=torch.bool)
+    counts[2:6, 2:6, 5:12] = True  # a quarter of the first along x, half of the second, nothing of the third
+    first, second = find_parts(grid, 0.3, counts=counts)
+    assert float(first[0][0]) < 2.0 < 6.0 < float(first[1][0]), "144 there, and all of it is the part"
+    assert float(second[0][0]) < 10.0 < 14.0 < float(second[1][0]), "32 there"
+    counts[2:6, 2:6, 5] = False
+    counts[2, 2, 5] = True  # a 64th of the first: it belongs elsewhere
+    (only,) = find_parts(grid, 0.3, counts=counts)
+    assert torch.equal(only[0], second[0])
+    (only,) = find_parts(grid, 0.3, counts=counts & (torch.arange(20) < 6))
+    assert torch.equal(only[0], first[0]), "unless it is all there is"
+
+
 def test_nothing_marked_is_no_part() -> None:
     assert find_parts(grid_with({(2, 2, 2): (3, 0.2, 1.0)}), 0.3) == []
 

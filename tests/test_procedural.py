@@ -227,6 +227,12 @@ def test_stock_gives_endless_looks_of_the_same_scenes(painter):
     assert (first.facts.colour[first.facts.shape < 0] == -2).all()
 
 
+def test_a_stock_of_another_size_is_made_anew(tmp_path):
+    make_stock(tmp_path, count=3, size=24, seed=0)
+    make_stock(tmp_path, count=2, size=24, seed=0)
+    assert len(load_stock(tmp_path)) == 2, "the third would be of another time"
+
+
 def test_missing_stock_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="run make_stock"):
         load_stock(tmp_path)

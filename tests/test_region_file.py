@@ -21,7 +21,14 @@ from blending_nerf_ns.edits.shape import FREE, SEEN, RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import FoundRegion
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.localization.file import OPERATIONS_FOR, load_region, other_operations_hint, save_region
+from blending_nerf_ns.localization.file import (
+    FOUND_ON,
+    OPERATIONS_FOR,
+    load_region,
+    other_base_hint,
+    other_operations_hint,
+    save_region,
+)
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.training.preparing import Preparation
@@ -154,3 +161,12 @@ def test_a_region_says_for_which_operations_it_has_room(tmp_path: Path) -> None:
         hint is not None
         and "may add, remove, change, and this one may change: `blending-nerf region --operations change`" in hint
     )
+
+
+def test_a_region_that_was_found_on_another_base_is_told(tmp_path: Path) -> None:
+    region, path = some_region(), tmp_path / "region.safetensors"
+    save_region(region, path)
+    assert other_base_hint(path, "0123") is None, "nothing says so"
+    save_region(region, path, {FOUND_ON: "0123"})
+    assert other_base_hint(path, "0123") is None
+    assert "was found on another base" in (other_base_hint(path, "4567") or "")

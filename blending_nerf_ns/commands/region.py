@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -66,12 +67,13 @@ def show_region(
         device: where to compute.
     """
     from blending_nerf_ns.bases.nerfacto import NerfactoBase
+    from blending_nerf_ns.bases.weights import fingerprint
     from blending_nerf_ns.commands.overlay import overlay_view
     from blending_nerf_ns.commands.scene import open_scene
     from blending_nerf_ns.guidance.clip import check_names, load_clip
     from blending_nerf_ns.localization.build import build_region, warn_unseen
     from blending_nerf_ns.localization.clearing import TAKEN_ALONG, clear_region, takes_along
-    from blending_nerf_ns.localization.file import OPERATIONS_FOR, save_region
+    from blending_nerf_ns.localization.file import FOUND_ON, OPERATIONS_FOR, save_region
     from blending_nerf_ns.localization.keeping import Search, keep_region
     from blending_nerf_ns.localization.views import even_cameras
     from blending_nerf_ns.reporting.sheet import contact_sheet
@@ -121,7 +123,7 @@ def show_region(
     along = takes_along(region, operations) and clear_region(scene, made)
     if along:
         console.print(TAKEN_ALONG)
-    save_region(made, output / FILE, {OPERATIONS_FOR: " ".join(operations)})
+    save_region(made, output / FILE, {OPERATIONS_FOR: " ".join(operations), FOUND_ON: fingerprint(base.state_dict())})
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}
     for index in tqdm(range(len(cameras)), desc="Overlay", dynamic_ncols=True):
@@ -158,4 +160,7 @@ def show_region(
         table.add_row(name.replace("_", " "), escape(json.dumps(value)))
     console.print(table)
     console.print(f"written: {output / SHEET}, {output / FILE}, {output / REPORT}", markup=False)
-    console.print(f"to edit in it: --pipeline.region.source file --pipeline.region.file {output / FILE}", markup=False)
+    console.print(
+        f"to edit in it: --pipeline.region.source file --pipeline.region.file {shlex.quote(str(output / FILE))}",
+        markup=False,
+    )

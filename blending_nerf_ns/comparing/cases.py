@@ -46,6 +46,10 @@ class EditCase:
             )
 
 
+REGION_PLACES = ("file", "masks")
+"""Of a region's flags, those that name a place on a disk."""
+
+
 @dataclass(frozen=True)
 class SceneCase:
     """A capture and what is done to it."""

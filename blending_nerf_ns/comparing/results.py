@@ -52,11 +52,15 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
     """All that a cell's figures depend on; no place on a disk: another may go on with what is committed."""
     names = ("train_flags", "base_flags", "evaluate_flags")
     flags = {name: [without_folder(word) for word in getattr(place, name)] for name in names}
+    said = cell.settings
+    said["flags"] = [without_folder(word) for word in said["flags"]]
+    if "region" in said["edit"]:
+        said["edit"]["region"] = {name: without_folder(value) for name, value in said["edit"]["region"].items()}
     if not cell.method.trained and cell.scene.drawing is not None:
         drawn = cell.scene.drawing.fingerprint(cell.edit.name)
-        said = {**cell.settings, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
+        said = {**said, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
     else:
-        said = {**cell.settings, "base_config": place.base_config, **flags}
+        said = {**said, "base_config": place.base_config, **flags}
     return {**said, "contents": contents(cell, place)}
 
 

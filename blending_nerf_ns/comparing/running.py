@@ -10,7 +10,7 @@ from typing import Dict, List, Tuple
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.cases import REGION_PLACES, Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
@@ -186,7 +186,7 @@ def edit_flags(cell: Cell) -> List[str]:
     if cell.method.has_region:
         flags += ["--pipeline.operations", *edit.operations]
         for name, value in edit.region.items():
-            flags += [f"--pipeline.region.{name}", *value.split()]
+            flags += [f"--pipeline.region.{name}", *([value] if name in REGION_PLACES else value.split())]
     return flags
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from blending_nerf_ns.comparing.cases import EditCase, SceneCase, edit_of
+from blending_nerf_ns.comparing.cases import REGION_PLACES, EditCase, SceneCase, edit_of
 from blending_nerf_ns.comparing.drawing import Drawing
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, object_folder
 from blending_nerf_ns.errors import BlendingNerfError
@@ -78,8 +78,8 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
 
     Args:
         file: JSON: {"name": "mic", "masks": ["alpha"], "train_flags": [...], "edits": [{"name": "recolour", "source_text": ...,
-            "target_text": ..., "operations": [...], "region": {"margin": "0.1"}, "room": "above"}, ...]}. A masks' file lies
-            beside it.
+            "target_text": ..., "operations": [...], "region": {"margin": "0.1"}, "room": "above"}, ...]}. Files that masks and
+            regions name lie beside it.
         captures: where the captures lie, by the scenes' names: a scene's file says nothing of the disk it is on.
 
     Raises:
@@ -87,7 +87,7 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
     """
     try:
         content: Any = json.loads(file.read_text())
-        name, edits = str(content["name"]), tuple(edit_of(values) for values in content["edits"])
+        name, edits = str(content["name"]), tuple(_placed(edit_of(values), file.parent) for values in content["edits"])
         masks, flags = (words_of(content, name, usual) for name, usual in (("masks", ["none"]), ("train_flags", [])))
     except OSError as error:
         raise BlendingNerfError(f"there is no scene {file}: name {DEMO}, or a scene's JSON file") from error
@@ -106,6 +106,12 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
         train_flags=flags,
         development=bool(content.get("development", False)),
     )
+
+
+def _placed(edit: EditCase, folder: Path) -> EditCase:
+    """The edit with what its region is read from, in full."""
+    found = {name: str((folder / edit.region[name]).resolve()) for name in REGION_PLACES if name in edit.region}
+    return replace(edit, region={**edit.region, **found})
 
 
 def words_of(content: Mapping[str, Any], name: str, usual: List[str]) -> Tuple[str, ...]:

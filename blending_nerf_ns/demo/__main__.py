@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,9 @@ def main() -> int:
     files = ("before_after.mp4", "contact_sheet.png", "report.json", "renders", "capture")
     for path in (*(demo.output / name for name in files), demo.run_folder / "config.yml"):
         print(f"  {path}")
-    print(f"and move the strengths in the viewer:\n  ns-viewer --load-config {demo.run_folder / 'config.yml'}")
+    print(
+        f"and move the strengths in the viewer:\n  ns-viewer --load-config {shlex.quote(str(demo.run_folder / 'config.yml'))}"
+    )
     return 0
 
 

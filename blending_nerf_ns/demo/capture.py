@@ -23,7 +23,7 @@ from tqdm import tqdm
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.procedural.render import look_at, render
 from blending_nerf_ns.procedural.scene import Scene, Surface, Thing, demo_scene
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, SYNONYMS, split_words
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, meant
 
 CENTRE = (0.0, 0.0, 0.25)
 """What the cameras look at, in scene units: the middle of the four objects."""
@@ -88,8 +88,7 @@ def find_subject(scene: Scene, text: str) -> int:
     Raises:
         BlendingNerfError: the text fits none of the objects, or several.
     """
-    meaning = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}
-    words = {meaning.get(word, word) for word in split_words(text)}
+    words = set(meant(text))
     colours, shapes = words & set(COLOUR_NAMES), words & set(PRIMITIVES)
     fits = [
         i

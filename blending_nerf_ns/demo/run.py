@@ -28,7 +28,7 @@ from blending_nerf_ns.demo.report import (
     read_held_out,
 )
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, split_words
+from blending_nerf_ns.procedural.words import ARTICLES, COLOUR_NAMES, meant
 
 QUICK_BASE = (
     *("--pipeline.model.base.num-levels", "6", "--pipeline.model.base.max-res", "512"),
@@ -147,12 +147,12 @@ def operations(source: str, target: str) -> tuple[str, ...]:
     """What the edit may do: where only a colour word differs, nothing needs to grow or vanish.
 
     Example:
-        >>> operations("a red ball", "an orange ball")
+        >>> operations("my red ball", "a violet sphere")
         ('change',)
     """
 
     def rest(text: str) -> list[str]:
-        return [word for word in split_words(text) if word not in (*COLOUR_NAMES, "a", "an", "the")]
+        return [word for word in meant(text) if word not in (*COLOUR_NAMES, *ARTICLES)]
 
     return ("change",) if rest(source) == rest(target) else ("add", "remove", "change")
 

@@ -7,12 +7,15 @@ from typing import List, Sequence, Tuple
 from torch import Tensor
 
 from blending_nerf_ns.localization.clipseg import ClipSegLocalizer
-
-ARTICLES = ("a", "an", "the", "my")
+from blending_nerf_ns.procedural.words import ARTICLES, COLOUR_NAMES, PRIMITIVES
 
 
 def other_texts(text: str, embedded: bool) -> List[str]:
     """Shorter and more general texts than one that found nothing, without it.
+
+    Args:
+        text: what was not found.
+        embedded: whether the mini models are to read them: only what says something to these.
 
     Example:
         >>> other_texts("a small wooden chair", embedded=False)
@@ -23,8 +26,9 @@ def other_texts(text: str, embedded: bool) -> List[str]:
     found = [f"{'an' if tail[0] in 'aeiou' else 'a'} {tail}" for tail in tails] + (words if len(words) > 1 else [])
     found.append("an object")
     if embedded:
-        from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES
+        from blending_nerf_ns.guidance.embedded import says_something
 
+        found = [one for one in found if says_something(one)]
         found += [f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} toy" for colour in COLOUR_NAMES]
         found += [f"a {shape}" for shape in PRIMITIVES]
     return [other for other in dict.fromkeys(found) if other != text]

@@ -14,10 +14,11 @@ from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.edits.solids import region_from_solid
 from blending_nerf_ns.errors import NothingFound
-from blending_nerf_ns.localization.combine import combine, combine_bounds, parse_sources
+from blending_nerf_ns.localization.combine import combine, combine_bounds, parse_sources, place_of
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.file import load_region
+from blending_nerf_ns.localization.parts import only_there
 from blending_nerf_ns.localization.sources import Placed, Seen, Source, fill_all, mask_evidence
 from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text, only_nearest
 from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
@@ -79,19 +80,30 @@ def build_region(
         region = region_from_solid(config.solid(names[0]), base.grid_box, base.contracted, resolution, shape)
         return _checked(region, 1.0, covered_by_views(region, scene, config), scene)
     evidence: Dict[str, Evidence] = {}
+    solids = {name: config.solid(name) for name in names if name in ("box", "sphere")}
+    places = {name: solid.inside for name, solid in solids.items()}
     if "text" in names:
-        evidence["text"] = find_text(config, scene, source_text, load_guide)
+        evidence["text"] = find_text(config, scene, source_text, load_guide, place_of(steps, "text", places))
     if "masks" in names and config.masks is not None:
         masked = mask_evidence(scene, config.masks, images, config.views, config.image_size)
-        evidence["masks"] = only_nearest(config, scene, masked) if config.keep == "nearest" else masked
+        place = place_of(steps, "masks", places)
+        if config.keep == "nearest":
+            masked = only_nearest(config, scene, masked, place)
+        elif config.keep == "largest" and place is not None:
+            masked = only_there(masked, place, scene.base.contracted)
+        evidence["masks"] = masked
     sources: Dict[str, Source] = {name: Seen(scene, found) for name, found in evidence.items()}
-    sources |= {name: Placed(scene, config.solid(name)) for name in names if name in ("box", "sphere")}
-    try:
-        bounds = {name: source.bounds(shape, resolution) for name, source in sources.items()}
-        box = combine_bounds(steps, bounds)
-        operands = fill_all(sources, box, resolution, shape.threshold)
-    except NothingFound as error:
-        raise (explain_nothing(error, config, scene, source_text) if "text" in evidence else error) from error
+    sources |= {name: Placed(scene, solid) for name, solid in solids.items()}
+    bounds = {}
+    for name, source in sources.items():
+        try:
+            bounds[name] = source.bounds(shape, resolution)
+        except NothingFound as error:
+            if name == "text":
+                raise explain_nothing(error, config, scene, source_text) from error
+            raise NothingFound(f"the {name} mark nothing: {error}") from error
+    box = combine_bounds(steps, bounds)
+    operands = fill_all(sources, box, resolution, shape.threshold)
     probability, state = combine(steps, operands)
     try:
         with scene.timed("shape"):

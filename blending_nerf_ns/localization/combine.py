@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import List, Mapping, NamedTuple, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -17,6 +17,10 @@ from blending_nerf_ns.errors import BlendingNerfError
 
 SOURCES = ("text", "masks", "box", "sphere")
 OPERATORS = {"|": "union", "&": "intersection", "-": "subtraction"}
+
+
+Place = Callable[[Float[Tensor, "*points 3"]], Bool[Tensor, "*points"]]
+"""Which points of the scene, uncontracted, lie in it."""
 
 
 class Operand(NamedTuple):
@@ -99,6 +103,38 @@ def combine(
     barred = outside | ruled_out
     state = state.masked_fill(claimed, SEEN).masked_fill(barred, BARRED)
     return probability.masked_fill(barred, 0.0), state
+
+
+def place_of(steps: List[Tuple[str, str]], name: str, solids: Mapping[str, Place]) -> Optional[Place]:
+    """Where what a source says can matter, as far as solids tell: of "text & box - sphere" the text in the box and out of the sphere.
+
+    Args:
+        steps: from `parse_sources`.
+        name: of the source.
+        solids: those among the sources that are solids.
+
+    Returns:
+        None where that is everywhere.
+
+    Example:
+        >>> place = place_of(parse_sources("text - sphere"), "text", {"sphere": lambda points: points.norm(dim=-1) <= 1})
+        >>> place(torch.tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 2.0]])).tolist()
+        [False, True]
+    """
+    at = [source for _, source in steps].index(name)
+    before = steps[:at] if steps[at][0] != "|" and all(source in solids for _, source in steps[:at]) else []
+    after = [(operator, source) for operator, source in steps[at + 1 :] if operator != "|" and source in solids]
+    if not before and not after:
+        return None
+
+    def place(points: Tensor) -> Tensor:
+        inside = torch.full(points.shape[:-1], not before, dtype=torch.bool, device=points.device)
+        for operator, source in [*before, *after]:
+            other = solids[source](points)
+            inside = inside | other if operator == "|" else inside & (other if operator == "&" else ~other)
+        return inside
+
+    return place
 
 
 def _nearer(one: Bool[Tensor, "z y x"], other: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:

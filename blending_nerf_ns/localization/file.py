@@ -17,6 +17,8 @@ from blending_nerf_ns.errors import BlendingNerfError
 FORMAT = "blending-nerf region 1"
 OPERATIONS_FOR = "operations"
 """Under this name it says for which operations it was given room."""
+FOUND_ON = "base"
+"""Under this the fingerprint of the base that it was found on (`bases.weights.fingerprint`)."""
 DERIVED = ("weight", "color_weight")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -66,6 +68,21 @@ def other_operations_hint(path: Path, operations: Sequence[str]) -> Optional[str
     return (
         f"The region in {path} has the room of an edit that may {', '.join(meant)}, and this one may {', '.join(operations)}: "
         f"`blending-nerf region --operations {' '.join(operations)}` gives it its own."
+    )
+
+
+def other_base_hint(path: Path, base: str) -> Optional[str]:
+    """A line for an edit whose region was found on another base; None where it is this one, or nothing says so.
+
+    Args:
+        path: the region's file.
+        base: fingerprint of the base that is edited.
+    """
+    if read_metadata(path).get(FOUND_ON, base) == base:
+        return None
+    return (
+        f"The region in {path} was found on another base than this. It has the same coordinates here, which is the same place only if "
+        "capture and dataparser are the same: look at the output region_overlay before you train for long."
     )
 
 

@@ -4,7 +4,7 @@ points at one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, cast
+from typing import List, NamedTuple, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
@@ -13,14 +13,13 @@ from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
 
-from blending_nerf_ns.edits.contraction import Box
+from blending_nerf_ns.edits.contraction import Box, uncontract
 from blending_nerf_ns.edits.shape import SEEN
+from blending_nerf_ns.edits.solids import voxel_positions
+from blending_nerf_ns.localization.combine import Place
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import COARSE_RAYS, VoxelGrid, fill_grid
 from blending_nerf_ns.localization.views import FrozenScene
-
-if TYPE_CHECKING:
-    pass
 
 COARSE = 96
 """Voxels along each side of the whole scene, when parts are told apart."""
@@ -40,6 +39,8 @@ MOST_PARTS = 8
 """Parts among which the guide chooses."""
 SMALLEST_SHARE = 0.03
 """A part that catches less light than this share of the brightest one's is noise, too."""
+IN_PLACE = 0.1
+"""Where only a place counts, a part with less than this share of its light there belongs elsewhere, if another has more."""
 THIN_END = 0.005
 """Share of a part's light that may lie outside its box at each end: a fringe on the floor is not the object."""
 ROOM = 1.5
@@ -47,7 +48,12 @@ ROOM = 1.5
 
 
 def marked_parts(
-    scene: FrozenScene, evidence: Evidence, threshold: float, box: Optional[Box] = None, every: bool = False
+    scene: FrozenScene,
+    evidence: Evidence,
+    threshold: float,
+    box: Optional[Box] = None,
+    every: bool = False,
+    place: Optional[Place] = None,
 ) -> List[Box]:
     """Boxes around everything that might be meant, in grid coordinates.
 
@@ -57,22 +63,29 @@ def marked_parts(
         threshold: of the region.
         box: look only in here, with voxels that are small beside it; without it in the whole scene.
         every: however many there are, and however little light they catch: a user points at one.
+        place: only those that lie there, at least in part.
     """
     most = scene.base.grid_box
     resolution = COARSE if box is None else CLOSE
     box = (most[0].to(evidence.points), most[1].to(evidence.points)) if box is None else box
     with scene.timed("fuse"):
         grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, resolution, most_rays=COARSE_RAYS)
-    return find_parts(grid, PART_SHARE * threshold, every)
+    counts = None
+    if place is not None:
+        counts = place(voxel_positions(grid.lower, grid.upper, resolution, scene.base.contracted))
+    return find_parts(grid, PART_SHARE * threshold, every, counts)
 
 
-def find_parts(grid: VoxelGrid, threshold: float, every: bool = False) -> List[Box]:
+def find_parts(
+    grid: VoxelGrid, threshold: float, every: bool = False, counts: Optional[Bool[Tensor, "z y x"]] = None
+) -> List[Box]:
     """Boxes around the connected parts of a probability grid, in grid coordinates, those that most pixels show first.
 
     Args:
         grid: fused evidence.
         threshold: a surface with at least this probability may belong to a part.
         every: all of them, instead of `MOST_PARTS` at most that are no noise.
+        counts: voxels where a part's light counts; None: everywhere.
     """
     probability, light = grid.probability.cpu().numpy(), grid.light.cpu().numpy()
     marked = (grid.state.cpu().numpy() == SEEN) & (probability >= threshold)
@@ -84,6 +97,12 @@ def find_parts(grid: VoxelGrid, threshold: float, every: bool = False) -> List[B
         if part.sum() >= SMALLEST_PART
     ]
     weights = [float(seen.sum()) for _, seen in found]
+    if counts is not None and found:
+        there = counts.cpu().numpy()
+        shares = [float(seen[there[place]].sum()) / max(weight, 1e-12) for (place, seen), weight in zip(found, weights)]
+        weights = [
+            share * weight if share >= min(IN_PLACE, max(shares)) else 0.0 for share, weight in zip(shares, weights)
+        ]
     step = (grid.upper - grid.lower) / grid.probability.shape[0]
     boxes: List[Box] = []
     for part in sorted(range(len(found)), key=lambda i: -weights[i])[: None if every else MOST_PARTS]:
@@ -169,6 +188,18 @@ def believed_inside(evidence: Evidence, box: Box) -> Evidence:
     inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)
     kept = (evidence.points[inside], evidence.weights[inside], evidence.probabilities[inside])
     return Evidence(*kept, evidence.origins, evidence.directions, evidence.ends)
+
+
+def only_there(evidence: Evidence, place: Place, contracted: bool) -> Evidence:
+    """The same evidence with everything outside a place denied.
+
+    Args:
+        evidence: in grid coordinates.
+        place: in scene coordinates.
+        contracted: whether grid coordinates are contracted.
+    """
+    there = place(uncontract(evidence.points) if contracted else evidence.points)
+    return evidence._replace(probabilities=evidence.probabilities * there)
 
 
 def only_inside(evidence: Evidence, box: Box) -> Evidence:

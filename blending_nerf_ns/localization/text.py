@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, List, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -12,6 +12,7 @@ from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 from blending_nerf_ns.localization.alternatives import best_alternatives
 from blending_nerf_ns.localization.clipseg import load_clipseg
+from blending_nerf_ns.localization.combine import Place
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence, join_evidence
 from blending_nerf_ns.localization.parts import (
@@ -20,6 +21,7 @@ from blending_nerf_ns.localization.parts import (
     nearest_part,
     never_inside,
     only_inside,
+    only_there,
 )
 from blending_nerf_ns.localization.reading import read_parts
 from blending_nerf_ns.localization.views import (
@@ -48,7 +50,9 @@ PICTURES_FOR_ALTERNATIVES = 4
 
 
 @torch.no_grad()
-def find_text(config: RegionConfig, scene: FrozenScene, text: str, load_guide: LoadGuide) -> Evidence:
+def find_text(
+    config: RegionConfig, scene: FrozenScene, text: str, load_guide: LoadGuide, place: Optional[Place] = None
+) -> Evidence:
     """What the localiser says of a text.
 
     Args:
@@ -56,6 +60,7 @@ def find_text(config: RegionConfig, scene: FrozenScene, text: str, load_guide: L
         scene: with a frozen base.
         text: what to look for, "a red ball".
         load_guide: decides between several parts.
+        place: where they can lie, as far as other sources say so (see `place_of`); None: anywhere.
 
     Raises:
         BlendingNerfError: the text is empty or too long for the localiser.
@@ -70,9 +75,10 @@ def find_text(config: RegionConfig, scene: FrozenScene, text: str, load_guide: L
             return localizer.localize(pictures, words)
 
         evidence = look(scene, cameras, localize, "Region")
-        return Search(
-            evidence, marked_parts(scene, evidence, config.threshold, every=config.keep == "nearest"), localize
-        )
+        if place is not None and config.keep == "largest":
+            evidence = only_there(evidence, place, scene.base.contracted)
+        parts = marked_parts(scene, evidence, config.threshold, every=config.keep == "nearest", place=place)
+        return Search(evidence, parts, localize)
 
     found = search(text)
     if config.keep == "nearest" and found.parts:
@@ -169,9 +175,11 @@ def _without_neighbours(
     return evidence
 
 
-def only_nearest(config: RegionConfig, scene: FrozenScene, evidence: Evidence) -> Evidence:
+def only_nearest(
+    config: RegionConfig, scene: FrozenScene, evidence: Evidence, place: Optional[Place] = None
+) -> Evidence:
     """The evidence of the part that is nearest to the configured point; all of it where nothing is marked."""
-    parts = marked_parts(scene, evidence, config.threshold, every=True)
+    parts = marked_parts(scene, evidence, config.threshold, every=True, place=place)
     return only_inside(evidence, parts[nearest_part(parts, _point(config, scene))]) if parts else evidence
 
 

@@ -95,7 +95,8 @@ def make_stock(
         count: pictures.
         size: width and height in pixels.
         seed: scene i depends on (seed, i) alone.
-        part: (k, n) traces only every n-th scene from the k-th on, so that n processes can share the work.
+        part: (k, n) traces only every n-th scene from the k-th on, so that n processes can share the work, if the arrays are
+            there: what is there of this count and size is filled, anything else is replaced.
         progress: called with an iterable, to show a bar.
         shot: picture `index` of a seed.
     """
@@ -108,9 +109,11 @@ def make_stock(
     for name, (kind, shape) in layout.items():
         path = folder / f"{name}.npy"
         try:
-            out[name] = np.lib.format.open_memmap(path, "r+")
+            kept = np.lib.format.open_memmap(path, "r+")
+            fits = kept.shape == shape and kept.dtype == np.dtype(kind)
         except (FileNotFoundError, ValueError):
-            out[name] = np.lib.format.open_memmap(path, "w+", kind, shape)
+            fits = False
+        out[name] = kept if fits else np.lib.format.open_memmap(path, "w+", kind, shape)
     for i in (progress or iter)(range(part[0], count, part[1])):
         scene, pose, focal = shot(seed, i)
         origin, directions = camera_rays(pose, size * focal, size * focal, size / 2, size / 2, size, size)

@@ -67,6 +67,7 @@ FILLER: Tuple[str, ...] = tuple(
     "colored coloured".split()
 )
 
+ARTICLES: Tuple[str, ...] = ("a", "an", "the", "my")
 JOINING: Tuple[str, ...] = tuple("a an the of and with on to in is this there one my at it".split())
 """Words that name nothing."""
 
@@ -126,3 +127,14 @@ def colour_name(rgb) -> str:
 def split_words(text: str) -> List[str]:
     """Lower-cased words of a text, as the embedded tokenizer sees them (punctuation only separates)."""
     return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+
+
+def meant(text: str) -> List[str]:
+    """The words of a text, lower case, each synonym as the word that it stands for.
+
+    Example:
+        >>> meant("My violet sphere")
+        ['my', 'purple', 'ball']
+    """
+    stands_for = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}
+    return [stands_for.get(word, word) for word in split_words(text)]

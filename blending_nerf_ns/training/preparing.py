@@ -9,11 +9,12 @@ import torch
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.build import build_region, warn_unseen
 from blending_nerf_ns.localization.clearing import CLEARING_VIEWS, TAKEN_ALONG, clear_surroundings, takes_along
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.localization.file import other_operations_hint
+from blending_nerf_ns.localization.file import other_base_hint, other_operations_hint
 from blending_nerf_ns.localization.keeping import Search, keep_region
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.model import BlendingModel
@@ -62,9 +63,13 @@ class Preparation:
         if hint:
             self._team.say(hint)
         if config.region.source.strip() == "file" and config.region.file is not None:
-            hint = other_operations_hint(config.region.file, config.operations)
-            if hint:
-                self._team.say(hint, style="yellow")
+            base = fingerprint(model.base.state_dict())
+            for hint in (
+                other_operations_hint(config.region.file, config.operations),
+                other_base_hint(config.region.file, base),
+            ):
+                if hint:
+                    self._team.say(hint, style="yellow")
         started = time.perf_counter()
         search = self.search()
         scene = FrozenScene(model.beneath, search.cameras, model.config.eval_num_rays_per_chunk)

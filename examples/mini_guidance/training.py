@@ -6,7 +6,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List
+from typing import Any, Callable, Dict, Iterable, Iterator, List
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 
 from blending_nerf_ns.procedural.backgrounds import texture_bank
 from blending_nerf_ns.procedural.batches import Painter
-from blending_nerf_ns.procedural.stock import load_stock, make_stock
+from blending_nerf_ns.procedural.stock import Shot, load_stock, make_stock, random_shot
 from blending_nerf_ns.procedural.variants import STATES, variant_shot
 
 TRAIN_SEED, HELD_OUT_SEED = 7, 991
@@ -31,21 +31,24 @@ def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: 
     prepare_scenes(folder, "train", scenes, TRAIN_SEED, textures, side)
 
 
+def trace_once(folder: Path, count: int, side: int, seed: int, shot: Callable[[int, int], Shot]) -> None:
+    """Trace so many pictures, unless just these are there."""
+    said, done = f"{count} pictures of {side} pixels, seed {seed}\n", folder / "done"
+    if done.exists() and done.read_text() == said:
+        return
+    done.unlink(missing_ok=True)
+    make_stock(folder, count, side, seed, progress=lambda it: track(list(it), f"tracing {folder.name}"), shot=shot)
+    done.write_text(said)
+
+
 def prepare_edits(folder: Path, name: str, scenes: int, seed: int, side: int = 96) -> None:
     """Trace the three states of scenes under folder/name, unless they are there; textures are those of `prepare_data`."""
-    if not (folder / name / "done").exists():
-        say = f"tracing {name}"
-        make_stock(
-            folder / name, STATES * scenes, side, seed, progress=lambda it: track(list(it), say), shot=variant_shot
-        )
-        (folder / name / "done").touch()
+    trace_once(folder / name, STATES * scenes, side, seed, variant_shot)
 
 
 def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: int, side: int = 96) -> None:
     """Trace scenes under folder/name and make their textures, unless they are there."""
-    if not (folder / name / "done").exists():
-        make_stock(folder / name, scenes, side, seed, progress=lambda it: track(list(it), f"tracing {name}"))
-        (folder / name / "done").touch()
+    trace_once(folder / name, scenes, side, seed, random_shot)
     bank = folder / f"textures_{name}.npy"
     if not bank.exists():
         np.save(bank, texture_bank(textures, 128, seed))

@@ -24,10 +24,10 @@ Label = Callable[[Result], Tuple[str, str]]
 class Asking:
     """Where a question is asked, and how often."""
 
+    output: Path
+    """Tables and plots."""
     work: Path = Path("outputs/table")
     """Captures, bases and runs: those of `blending-nerf compare` are taken where they fit."""
-    output: Path = Path("outputs/open_questions")
-    """Tables and plots."""
     results: Optional[Path] = None
     """One small JSON file for each run; `results/` in the output folder if none is named. A table's may be shared where the question
     asks what it has: `--results docs/table`."""

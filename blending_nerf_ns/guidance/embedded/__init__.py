@@ -86,16 +86,26 @@ def meant_words(text: str) -> str:
     return ", ".join(f"{word!r} ({found[0]}?)" if found else repr(word) for word, found in close.items())
 
 
-def check_says_something(text: str) -> None:
-    """Refuse a text of which the mini models would read nothing but "a" and "the".
+def says_something(text: str) -> bool:
+    """Whether the mini models read more of a text than "a" and "the"; of an empty one there is nothing that they miss.
 
-    Raises:
-        BlendingNerfError: with its words, and those that may have been meant.
+    Example:
+        >>> says_something("a purple fox"), says_something("a fox")
+        (True, False)
     """
     from blending_nerf_ns.procedural.words import JOINING, split_words
 
     unknown = unknown_words(text)
-    if unknown and set(split_words(text)) <= {*unknown, *JOINING}:
+    return not unknown or not set(split_words(text)) <= {*unknown, *JOINING}
+
+
+def check_says_something(text: str) -> None:
+    """Refuse a text of which the mini models would read nothing.
+
+    Raises:
+        BlendingNerfError: with its words, and those that may have been meant.
+    """
+    if not says_something(text):
         raise BlendingNerfError(
             f"the embedded models know no word of {text!r}: {meant_words(text)}. Use words of their model card "
             '("a purple toy", "a red ball"), or real models, which blending-nerf and blending-nerf-small take'
