@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from color_guide import BLUE, RED, ColorGuide
 from tiny_run import ring, tiny_model
 
 from blending_nerf_ns.edits.field import ALL_REMOVED
-from blending_nerf_ns.edits.seeds import seeds_beside
+from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
@@ -115,6 +116,50 @@ def test_the_best_beginning_is_taken() -> None:
     started = {"the original": False, "the object taken away": True}.get(best.words, False)
     assert (float(bias[1].detach()) == ALL_REMOVED) is started
     assert editing.model.edit.field.untouched is (best.words == "the original")
+
+
+def test_of_solids_in_the_objects_place_the_best_is_taken_and_the_object_taken_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editing = guiding(("add", "remove"))
+    region, field = editing.model.edit.region, editing.model.edit.field
+    ball, box = seeds_in_place(region)[:2]
+    known = {ball.power: (0.7, torch.tensor([0.9, 0.1, 0.1])), box.power: (0.2, torch.tensor([0.1, 0.2, 0.8]))}
+    monkeypatch.setattr(beginning, "seeds_beside", lambda *_: [])
+    monkeypatch.setattr(beginning, "seeds_in_place", lambda _: [ball, box])
+    monkeypatch.setattr(beginning._Views, "loss", lambda *_: 0.5)
+    removed = []
+
+    def best_color(*_: object) -> tuple[torch.Tensor, float]:
+        removed.append(field.starts_removed)
+        loss, color = known[float(field.seed[-1])]
+        return color, loss
+
+    monkeypatch.setattr(beginning._Views, "best_color", best_color)
+    assert choose_start(editing) == "a box in its place, 0.10 0.20 0.80 (RGB)"
+    assert removed and all(removed), "each is looked at without the object"
+    assert field.starts_removed and torch.equal(field.seed[:3], box.center) and float(field.seed[-1]) == box.power
+    assert field.first_color.tolist() == pytest.approx([0.1, 0.2, 0.8])
+
+
+@pytest.mark.parametrize(("source", "target"), [("red", "blue"), ("blue", "red")])
+def test_the_colour_that_an_edit_starts_with_is_the_one_that_the_guide_reads(source: str, target: str) -> None:
+    editing = guiding(("change",))
+    editing.guide = ColorGuide()  # type: ignore[assignment]
+    editing.set_texts(source, target)
+    assert choose_start(editing).startswith("one colour")
+    red, _, blue = editing.model.edit.field.first_color.tolist()
+    assert blue > 2 * red if target == "blue" else red > 2 * blue
+
+
+def test_a_beginning_is_the_better_the_nearer_the_target() -> None:
+    editing = guiding(("change",))
+    editing.guide = ColorGuide()  # type: ignore[assignment]
+    editing.set_texts("red", "blue")
+    views = beginning._Views(editing, 2)
+    there, back = (color.expand_as(views.before) for color in (BLUE, RED))
+    assert views.loss(there) < 0.5 < views.loss(views.before) < views.loss(back)
+    assert views.loss(back) > 2.0, "all of the way to the target is left, and it is the wrong direction"
 
 
 def test_an_edit_that_may_only_remove_and_has_removed_all_is_done() -> None:

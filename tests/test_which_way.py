@@ -1,7 +1,4 @@
-"""Which way an edit trains: every loss by numbers that are known beforehand, its gradient, and what ten steps of it do.
-
-The guide here reads nothing but colours: a picture's feature is its mean colour, a text's the colour that it names.
-"""
+"""Which way an edit trains: every loss by numbers that are known beforehand, its gradient, and what ten steps of it do."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from color_guide import ColorGuide
 from tiny_run import ring, tiny_model
 from torch.nn.functional import normalize
 
@@ -19,26 +17,8 @@ from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.training.editing import METRICS, EditTraining
 from blending_nerf_ns.training.team import Team
 
-RED, BLUE = torch.eye(3)[0], torch.eye(3)[2]
 WEIGHTS = ("blended", "edit", "direction", "budget", "smooth", "shading", "solid")
 NOTHING = dict.fromkeys((f"weight_{name}" for name in WEIGHTS), 0.0)
-
-
-class ColorGuide:
-    """Sees colours; keeps what it was shown."""
-
-    image_size = 24
-
-    def __init__(self) -> None:
-        self.seen: list[torch.Tensor] = []
-
-    def encode_prompt(self, text: str) -> torch.Tensor:
-        return BLUE if "blue" in text else RED
-
-    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
-        features = normalize(images.mean(dim=(-1, -2)), dim=-1)
-        self.seen.append(features.detach())
-        return features
 
 
 def training(operations: tuple[str, ...] = ("change",), **changes: float) -> EditTraining:

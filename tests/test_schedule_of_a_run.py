@@ -1,0 +1,67 @@
+"""Learning rates and the end of an edit, as a real pipeline sets them step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from open_run import STEPS, open_pipeline
+from tiny_run import write_tiny_capture
+
+from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.training.editing import METRICS
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> BlendingPipeline:
+    pipeline = open_pipeline(write_tiny_capture(tmp_path / "capture"))
+    groups = {name: [{"params": [torch.zeros(1)], "lr": 0.5}] for name in ("fields", "edit_field")}
+    optimizers = {name: torch.optim.SGD(group) for name, group in groups.items()}
+    pipeline.trainer = cast(Any, SimpleNamespace(optimizers=SimpleNamespace(optimizers=optimizers)))
+    return pipeline
+
+
+def rates(pipeline: BlendingPipeline, step: int) -> dict[str, float]:
+    pipeline._before_step(step)
+    return {name: one.param_groups[0]["lr"] for name, one in pipeline.trainer.optimizers.optimizers.items()}
+
+
+def test_the_bases_rates_fall_over_its_own_steps(pipeline: BlendingPipeline) -> None:
+    pipeline.model.base_frozen.fill_(False)
+    pipeline.config.base_steps, pipeline.config.base_final_rate = 100, 0.01
+    for done, factor in ((0, 1.0), (50, 0.1), (100, 0.01)):
+        pipeline.progress[0] = done
+        assert rates(pipeline, done) == pytest.approx({"fields": 0.5 * factor, "edit_field": 0.5})
+
+
+def test_the_edits_rate_falls_over_the_edits_share_of_its_stage(pipeline: BlendingPipeline) -> None:
+    pipeline.work.find_region()
+    pipeline.work.training = cast(Any, SimpleNamespace())
+    pipeline.config.edit_final_rate = 0.04
+    assert pipeline.stage == "edit"
+    for done, factor in ((0, 1.0), (STEPS // 2, 0.2)):
+        pipeline.progress[1] = done
+        assert rates(pipeline, 1000 + done) == pytest.approx({"fields": 0.5, "edit_field": 0.5 * factor})
+
+
+def test_an_edit_settles_by_how_much_nearer_the_target_it_is_than_the_original(
+    pipeline: BlendingPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.work.find_region()
+    metrics = dict(zip(METRICS, (0.7, 0.2, 0.0, 0.0, 0.0), strict=True))
+    asked = []
+
+    def step(done: int, share: float, scale: float) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        asked.append((done, share, scale))
+        return {"blended": torch.tensor(1.0), "nothing": torch.tensor(0.0)}, metrics
+
+    pipeline.work.training = cast(Any, SimpleNamespace(step=step))
+    followed = []
+    monkeypatch.setattr(pipeline.work.settling, "follow", lambda *told: followed.append(told) or False)
+    pipeline.progress[1] = STEPS // 4
+    losses, _ = pipeline.work.step(8.0)
+    assert asked == [(STEPS // 4, pytest.approx(0.25), 8.0)] and set(losses) == {"blended", "nothing"}
+    assert followed == [(STEPS // 4 + 1, STEPS, pytest.approx(0.5))]
