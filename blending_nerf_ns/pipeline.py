@@ -28,7 +28,7 @@ from blending_nerf_ns.runs.adopting import adopt_base
 from blending_nerf_ns.runs.checkpoints import load_whole
 from blending_nerf_ns.runs.look import apply_look, read_look
 from blending_nerf_ns.steering.session import Session
-from blending_nerf_ns.training.checking import check_edit, check_place, transparency_hint
+from blending_nerf_ns.training.checking import check_edit, check_place, fetch_models, transparency_hint
 from blending_nerf_ns.training.in_work import EditInWork
 from blending_nerf_ns.training.profiling import Profile
 from blending_nerf_ns.training.progress import StageClock
@@ -72,6 +72,9 @@ class BlendingPipeline(VanillaPipeline):
         if test_mode == "val" and config.region.source.strip() == "file" and not config.resumed:
             config.model.region_resolution = load_region(config.region.file).resolution
         self.team = present_team()
+        edits = test_mode == "val" and not config.resumed and config.edit_steps > 0 and bool(config.target_text.strip())
+        if edits and run is None and self.team.leads:
+            fetch_models(config)
         super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)  # of one: nothing is wrapped in DDP
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
         photos = cast(InputDataset, self.datamanager.train_dataset)
@@ -102,7 +105,7 @@ class BlendingPipeline(VanillaPipeline):
             state = self.team.take_from_leader(self.model.state_dict(), self.model.device)
             self.model.layers.make_room(state, "layers.")
             self.model.load_state_dict(state)
-        if test_mode == "val" and not config.resumed and config.edit_steps > 0 and config.target_text.strip():
+        if edits:
             check_place(config, photos.image_filenames, self.model.scene)
         self._grad_scaler = grad_scaler
         self.trainer: Any = None

@@ -29,7 +29,7 @@ class BlendingPipelineConfig(VanillaPipelineConfig):
     model: BlendingModelConfig = field(default_factory=BlendingModelConfig)
     """The base and the editable field."""
     base_run: Optional[Path] = None
-    """config.yml of a finished nerfacto run to edit. Without it the base is trained first. A config.yml is YAML that
+    """config.yml of a finished run of nerfacto, or of this method, whose base is edited. Without it a base is trained first. A config.yml is YAML that
     can run code: name only runs that you trust."""
     base_steps: int = 1500
     """Steps of the base's training, where it is trained here."""

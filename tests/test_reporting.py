@@ -20,9 +20,10 @@ from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
+from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.reporting.build import choose_views, finite, trained_on
 from blending_nerf_ns.reporting.catalogue import METRICS
-from blending_nerf_ns.reporting.eval_score import EditScore
+from blending_nerf_ns.reporting.eval_score import EditScore, score_by
 from blending_nerf_ns.reporting.judge import (
     JudgeConfig,
     kinship,
@@ -166,6 +167,14 @@ def test_a_judge_that_reads_both_texts_alike_has_its_other_figure(capsys: pytest
     assert "'a bear' and 'a panda' are one to the judge embedded-judge" in " ".join(capsys.readouterr().out.split())
     picture = torch.rand(24, 24, 3, generator=torch.Generator().manual_seed(0))
     assert list(score(picture, 1.0 - picture)) == ["edit_manipulative_precision"]
+
+
+def test_ns_eval_has_its_other_figures_where_a_judge_cannot_be_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    config = BlendingPipelineConfig(judge_model="ViT-L-41", judge_pretrained="openai")
+    assert score_by(config, ("a red ball", "a blue ball"), torch.device("cpu")) is None
+    assert "No figures of a judge: open_clip has no model 'ViT-L-41'" in " ".join(capsys.readouterr().out.split())
+    config.judge_model = "embedded-judge"
+    assert score_by(config, ("a red ball", "a blue ball"), torch.device("cpu")) is not None
 
 
 def test_a_text_counts_once_in_a_pool_however_it_is_spelled(tmp_path: Path) -> None:

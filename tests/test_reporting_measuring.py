@@ -116,7 +116,7 @@ def test_every_figure_of_the_judge_is_of_the_features_that_it_is_said_of() -> No
         close_before, close_after, source, target
     )
     assert figures["clip_similarity"] == clip_similarity(after, target)
-    assert figures["manipulative_precision"] == manipulative_precision(*pictures, after, target)
+    assert figures["manipulative_precision"] == manipulative_precision(pictures[0], pictures[1], after, target)
     assert figures["edit_direction_consistency"] == edit_direction_consistency(before, after)
     assert figures["view_change_consistency"] == view_change_consistency(before, after)
     assert (figures["r_precision"], figures["close_up_r_precision"]) == (0.5, 1.0)

@@ -51,7 +51,7 @@ def test_an_edit_settles_by_how_much_nearer_the_target_it_is_than_the_original(
     pipeline: BlendingPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.work.find_region()
-    metrics = dict(zip(METRICS, (0.7, 0.2, 0.0, 0.0, 0.0), strict=True))
+    metrics: dict[str, float] = dict(zip(METRICS, (0.7, 0.2, 0.0, 0.0, 0.0), strict=True))
     asked = []
 
     def step(done: int, share: float, scale: float) -> tuple[dict[str, torch.Tensor], dict[str, float]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple, cast
 
 import pytest
 import torch
 import tyro
 from PIL import Image
+from tiny_nerfacto import write_capture
 from tiny_run import tiny_model
 from typing_extensions import Annotated
 
@@ -27,6 +29,7 @@ from blending_nerf_ns.runs.adopting import describe, flags_given, take_where_def
 from blending_nerf_ns.training.checking import check_edit, check_place, room_hint, transparency_hint
 from blending_nerf_ns.training.schedule import exponential, set_rate
 from blending_nerf_ns.training.view_pool import scene_box_of_region
+from method_configs.blending_nerf import blending_nerf_cpu
 
 
 def test_rates_fall_over_a_stage_and_not_beyond() -> None:
@@ -113,12 +116,30 @@ BALL = {"target_text": "a blue ball", "source_text": "a ball"}
         ),
         ({**BALL, "guidance": GuidanceConfig("ViT-B-16", "openia")}, "Did you mean 'openai'"),
         ({**BALL, "guidance": GuidanceConfig("ViT-B-16", "/nowhere/a.safetensors")}, "--pipeline.guidance.pretrained"),
+        ({**BALL, "judge_model": "ViT-L-41", "judge_pretrained": "openai"}, "has no model 'ViT-L-41'"),
         ({**BALL, "region": RegionConfig(localizer="./nowhere")}, "--pipeline.region.localizer"),
     ],
 )
 def test_a_useless_edit_is_refused_before_a_base_is_trained(changes: dict, message: str) -> None:
     with pytest.raises(BlendingNerfError, match=message):
         check_edit(BlendingPipelineConfig(**changes))
+
+
+@pytest.mark.parametrize("which", ["guide", "localiser"])
+def test_models_that_cannot_be_loaded_are_refused_before_a_base_is_trained(which: str, tmp_path: Path) -> None:
+    """Their names are fine, and what lies there is no model: as what a broken download leaves."""
+    (weights := tmp_path / "weights.safetensors").write_bytes(b"nothing")
+    write_capture(tmp_path / "capture")
+    config = cast(BlendingPipelineConfig, deepcopy(blending_nerf_cpu.config.pipeline))
+    cast(Any, config.datamanager).data = tmp_path / "capture"
+    config.source_text, config.target_text = "a ball", "a blue ball"
+    if which == "guide":
+        config.guidance.model, config.guidance.pretrained = "ViT-B-32", str(weights)
+    else:
+        config.region.localizer = str(tmp_path)
+    check_edit(config)
+    with pytest.raises(BlendingNerfError, match=str(weights if which == "guide" else tmp_path)):
+        config.setup(device="cpu", test_mode="val")
 
 
 def test_what_is_not_in_the_scene_is_refused_before_a_base_is_trained(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.training.crop_sets import CROP_SETS, crop_set
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.team import Team
-from blending_nerf_ns.training.view_pool import CropSet, ViewPool
+from blending_nerf_ns.training.view_pool import ROOM, CropSet, ViewPool
 
 
 def make_pool(count: int, most_bytes: float = float("inf")) -> ViewPool:
@@ -40,7 +40,21 @@ def test_views_beyond_the_memory_are_rendered_again() -> None:
     pool[2]
     assert pool[0] is views[0] and pool[1] is not views[1], "the one that was not drawn for longest made room"
     nothing = make_pool(2, most_bytes=0.0)
-    assert torch.equal(nothing[0].original, nothing[0].original), "one is always there"
+    (first, again), other = (nothing[0], nothing[0]), nothing[1]
+    assert first is again, "one is always there"
+    assert nothing[0] is not first and nothing[1] is not other, "and only one"
+    assert torch.equal(nothing[0].original, first.original)
+
+
+def test_where_something_may_be_added_the_room_is_looked_at_too() -> None:
+    view = make_pool(1)[0]
+    met = torch.zeros(view.silhouette.numel(), dtype=torch.bool)
+    met[view.intervals.rays.cpu()] = True
+    bare = met & (view.silhouette.flatten() < ROOM)
+    assert bool(bare.any()) and not bool(met.all())
+    outline, silhouette = view.outline.flatten(), view.silhouette.flatten()
+    assert bool((outline[bare] == ROOM).all()) and ROOM > 0.0
+    assert torch.equal(outline[~bare], silhouette[~bare])
 
 
 def test_a_smaller_view_shows_the_same() -> None:

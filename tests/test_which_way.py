@@ -35,7 +35,7 @@ def told(editing: EditTraining, pixels: torch.Tensor) -> tuple[dict[str, float],
     total, (losses, means) = editing._losses(view, pixels.expand(view.num_rays, 10), torch.Generator().manual_seed(0))
     assert float(total) == pytest.approx(sum(float(value) for value in losses.values()), rel=1e-5), "they are added up"
     before, after = guide.seen
-    metrics = dict(zip(METRICS, means.tolist(), strict=True))
+    metrics: dict[str, float] = dict(zip(METRICS, means.tolist(), strict=True))
     return {name: float(value) for name, value in losses.items()}, metrics, [before, after[:2], after[2:]]
 
 
@@ -104,7 +104,7 @@ def test_a_step_leaves_the_gradient_of_what_it_says() -> None:
 
 
 def test_smoothness_alone_has_a_gradient_and_a_gradient_scaler_scales_all_of_it() -> None:
-    alone = training(**{**NOTHING, "weight_smooth": 1.0})
+    alone = training(("change",), **{**NOTHING, "weight_smooth": 1.0})
     alone.step(0, 1.0)
     once = gradients(alone).clone()
     assert float(once.norm()) > 1e-4
@@ -127,7 +127,7 @@ def test_several_views_in_a_step_leave_the_mean_of_their_gradients() -> None:
 
 @pytest.mark.parametrize("term", ["weight_blended", "weight_direction", "weight_edit"])
 def test_a_few_steps_by_each_of_the_guides_losses_bring_the_target_nearer(term: str) -> None:
-    editing = training(**{**NOTHING, term: 1.0})
+    editing = training(("change",), **{**NOTHING, term: 1.0})
     optimizer = torch.optim.Adam(editing.model.edit.field.parameters(), lr=0.05)
 
     def blueness() -> float:

@@ -59,7 +59,7 @@ class RegionConfig:
     point: Tuple[float, float, float] = (0.0, 0.0, 0.0)
     """A place on the part that is meant, in scene coordinates."""
     masks: Optional[Path] = None
-    """Folder of mask images, named as the training images and of their size; some of them will do. White is the object."""
+    """Folder of mask images, named as the training images and of their proportions; some of them will do. White is the object."""
     box_center: Tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Centre of the box, in scene coordinates (those of the viewer's crop box)."""
     box_size: Tuple[float, float, float] = (1.0, 1.0, 1.0)

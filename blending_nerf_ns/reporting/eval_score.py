@@ -57,8 +57,10 @@ class EditScore:
         return figures
 
 
-def score_by(config: Judged, texts: Tuple[str, str], device: torch.device) -> EditScore:
+def score_by(config: Judged, texts: Tuple[str, str], device: torch.device) -> Optional[EditScore]:
     """The score by the judge that a pipeline names; where it is too close to what guided, that is said.
+
+    None where it cannot be loaded, and that is said, too: the photos' figures need no judge.
 
     Args:
         config: of the pipeline.
@@ -66,9 +68,14 @@ def score_by(config: Judged, texts: Tuple[str, str], device: torch.device) -> Ed
         device: where the judge goes.
     """
     judge = JudgeConfig(config.judge_model, config.judge_pretrained)
+    try:
+        clip = load_clip(judge.model, judge.pretrained, str(device))
+    except BlendingNerfError as error:
+        CONSOLE.print(f"No figures of a judge: {error}", style="yellow", markup=False)
+        return None
     for warning in kinship(judge, JudgeConfig(config.guidance.model, config.guidance.pretrained)):
         CONSOLE.print(warning, style="yellow", markup=False)
-    return EditScore(load_clip(judge.model, judge.pretrained, str(device)), *texts)
+    return EditScore(clip, *texts)
 
 
 def score_of(model: BlendingModel, config: BlendingPipelineConfig, trains: bool) -> Optional[EditScore]:

@@ -79,7 +79,7 @@ def check_models(config: BlendingPipelineConfig) -> None:
     """Say which model there cannot be, as far as names tell: whether weights can be fetched shows when they are.
 
     Raises:
-        BlendingNerfError: a guide that open_clip does not know, weights that are neither a file nor a tag, a folder of a
+        BlendingNerfError: a guide or a judge that open_clip does not know, weights that are neither a file nor a tag, a folder of a
             localiser that is not there.
     """
     from blending_nerf_ns.guidance.clip import check_names
@@ -87,10 +87,28 @@ def check_models(config: BlendingPipelineConfig) -> None:
     from blending_nerf_ns.localization.clipseg import check_localizer
 
     check_names(config.guidance.model, config.guidance.pretrained)
+    if config.judge_model:
+        check_names(config.judge_model, config.judge_pretrained)
     if config.region.reads("text"):
         check_localizer(config.region.localizer)
         if config.region.localizer == "embedded" and config.source_text.strip():
             check_says_something(config.source_text)
+
+
+def fetch_models(config: BlendingPipelineConfig) -> None:
+    """Load guide and localiser once, on the CPU, and let them go: what must be fetched is there then, or it shows now that it cannot
+    be, and not after the minutes of a base.
+
+    Raises:
+        BlendingNerfError: one that cannot be loaded.
+    """
+    from blending_nerf_ns.guidance.clip import load_clip
+    from blending_nerf_ns.localization.clipseg import load_clipseg
+
+    if config.guidance.model != "embedded":
+        load_clip(config.guidance.model, config.guidance.pretrained, "cpu")
+    if config.region.reads("text") and config.region.localizer != "embedded":
+        load_clipseg(config.region.localizer, "cpu")
 
 
 def check_place(config: BlendingPipelineConfig, images: Sequence[Path], base: Base) -> None:
