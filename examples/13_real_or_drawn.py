@@ -5,30 +5,18 @@
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple
 
 import tyro
 
 sys.path.insert(0, str(Path(__file__).parent))
-from open_questions.asking import Asking, ask, draw_bars
+from open_questions.asking import Captures, ask, draw_bars
 
 from blending_nerf_ns.comparing.cases import table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import DEMO, read_scenes
 
 FIGURES = {"close_up_direction_similarity": "direction, close-ups", "psnr_outside": "PSNR outside (dB)"}
-
-
-@dataclass
-class Captures(Asking):
-    """Which captures stand beside the demo's."""
-
-    scenes: Tuple[str, ...] = ()
-    """Scenes' JSON files."""
-    data: Tuple[str, ...] = ()
-    """NAME=FOLDER for each of them."""
 
 
 def main(asking: Captures) -> None:

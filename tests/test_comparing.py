@@ -278,14 +278,14 @@ def test_the_table_has_a_line_for_each_method_of_each_edit(place: Workplace) -> 
 
 # -- open questions -------------------------------------------------------------------------------------------------
 
-QUESTIONS = sorted(file.name for file in SCENES.parent.glob("1[1-6]_*.py"))
+QUESTIONS = sorted(file.name for file in SCENES.parent.glob("1[1-7]_*.py"))
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(name, tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(SCENES.parent))
     asking = importlib.import_module("open_questions.asking")
-    values = dict.fromkeys((*COLUMNS, "chamfer_inside", "chamfer_outside"), 0.25)
+    values = dict.fromkeys((*COLUMNS, "shading_correlation", "chamfer_inside", "chamfer_outside"), 0.25)
     asked: list[Cell] = []
     swept = [{"strength": at, "close_up_direction_similarity": at / 2, "psnr_outside": 99.0 - at} for at in (0.0, 1.0)]
     sweep = {"strengths": [0.0, 1.0], "curves": {"all": swept, "change": swept}}
@@ -296,9 +296,9 @@ def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(nam
 
     monkeypatch.setattr(asking, "run_cells", answer)
     question = runpy.run_path(str(SCENES.parent / name))
-    options = question.get("Captures", asking.Asking)(output=tmp_path)
+    options = asking.Captures(output=tmp_path)
     question["main"](options)
-    own = f'Path("outputs/questions/{name[:2]}")'
+    own = f'(Path("outputs/questions/{name[:2]}")'
     assert own in (SCENES.parent / name).read_text(), "or the next question would find another's results"
     assert len({cell.key for cell in asked}) == len(asked) >= 4
     for cell in asked:

@@ -24,7 +24,7 @@ from blending_nerf_ns.comparing.results import (
 )
 from blending_nerf_ns.comparing.running import edit_flags
 from blending_nerf_ns.comparing.scenes import read_scene
-from blending_nerf_ns.comparing.table import figure_of, rows_of
+from blending_nerf_ns.comparing.table import figure_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
 from blending_nerf_ns.reporting import judge
@@ -154,22 +154,6 @@ def test_seconds_are_those_of_region_and_edit() -> None:
     assert figure_of(result, "seconds") == 100.0
     assert figure_of({**result, "attempts": 2}, "seconds") is None, "the last attempt's only"
     assert figure_of({**compact(report, {}), "attempts": 1}, "seconds") is None, "nothing was trained"
-
-
-def test_light_and_shade_are_told_of_recolours_only_also_where_a_method_knows_no_operations(place: Workplace) -> None:
-    adding = replace(EDIT, name="add", operations=("add",))
-    scene = replace(SCENE, edits=(EDIT, adding))
-    cells = [Cell(scene, edit, method, 0) for edit in scene.edits for method in (OURS, BASELINE)]
-    results = [result_of(cell, place, shading_correlation=0.5, psnr=9.0) for cell in cells]
-    rows = rows_of(results, ("shading_correlation", "psnr"))
-    shades = {row[1:]: str(told["shading_correlation"]) for row, told in rows.items()}
-    assert shades == {
-        ("recolour", OURS.name): "0.500",
-        ("recolour", BASELINE.name): "0.500",
-        ("add", OURS.name): "None",
-        ("add", BASELINE.name): "None",
-    }
-    assert all(str(told["psnr"]) == "9.000" for told in rows.values())
 
 
 def test_what_a_region_is_read_from_is_told_by_its_content_and_not_by_its_place(place: Workplace) -> None:

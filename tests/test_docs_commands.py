@@ -96,4 +96,4 @@ def test_pages_have_commands_and_a_wrong_one_is_found_out() -> None:
         "ns-train blending-nerf --data a --pipeline.word b",
     ):
         with pytest.raises(SystemExit):
-            parse(wrong.split())
+            parse(shlex.split(wrong))

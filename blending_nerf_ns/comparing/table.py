@@ -9,15 +9,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from blending_nerf_ns.comparing.methods import DRAWN
 
-SHADE = "shading_correlation"
-"""Says something of recolours only."""
 COLUMNS: Dict[str, str] = {
     "clip_direction_similarity": "direction ↑",
     "close_up_direction_similarity": "direction, close-ups ↑",
     "clip_similarity": "similarity ↑",
     "manipulative_precision": "MP ↑",
     "close_up_r_precision": "R-precision, close-ups ↑",
-    SHADE: "light and shade ↑",
     "psnr_outside": "PSNR outside, dB ↑",
     "leaked_pixels": "leakage, pixels ↓",
     "leaked_change": "leakage, weighed ↓",
@@ -91,19 +88,10 @@ def rows_of(results: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> Dic
     for result in results:
         groups.setdefault(row_of(result), []).append(result)
     names = list(columns)
-    recolors = {row_of(each)[:2] for each in results if _may_only_recolor(each)}
     return {
-        row: {
-            name: spread_of(figure_of(each, name) for each in group if name != SHADE or row[:2] in recolors)
-            for name in names
-        }
+        row: {name: spread_of(figure_of(result, name) for result in group) for name in names}
         for row, group in sorted(groups.items(), key=lambda item: _place(item[0], results))
     }
-
-
-def _may_only_recolor(result: Mapping[str, Any]) -> bool:
-    """Told by the method that knows operations; the others' rows of the same edit go by it."""
-    return set(result["settings"]["edit"].get("operations", ())) == {"change"}
 
 
 def _place(row: Row, results: Sequence[Mapping[str, Any]]) -> Tuple[int, int, int]:

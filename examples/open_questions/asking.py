@@ -46,6 +46,16 @@ class Asking:
         return Workplace(self.work, self.results or self.output / "results", "blending-nerf-cpu", *flags)
 
 
+@dataclass
+class Captures(Asking):
+    """The same where captures may stand beside the demo's."""
+
+    scenes: Tuple[str, ...] = ()
+    """Scenes' JSON files."""
+    data: Tuple[str, ...] = ()
+    """NAME=FOLDER for each of them."""
+
+
 def ask(asking: Asking, name: str, cells: Sequence[Cell], columns: Mapping[str, str] = COLUMNS) -> List[Result]:
     """Run what is not there yet, print the table, and keep it beside the plot.
 
