@@ -114,7 +114,7 @@ def main(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     team = training.Team()
-    training.prepare_data(settings.data)
+    team.prepare(lambda: training.prepare_data(settings.data))
     alone = settings.queries == 0
     size = models.CLIP_IMAGE_SIZE if alone else models.IMAGE_SIZE
     source = training.painter(settings.data, "train", settings.seed + 100, size)
@@ -131,8 +131,7 @@ def main(settings: Settings) -> None:
     steps = training.Steps(students, optimizer, parts["average"], team)
 
     saved = run.spent
-    for step in run.steps():
-        run.spent = team.agree(run.spent)
+    for step in run.steps(team):
         if step == settings.gates_at and settings.weights == "fresh":
             open_gates(students, rng)
             optimizer.state.clear()

@@ -75,13 +75,18 @@ def report(run: training.Run, average: training.Average, held_out: Any, ship: bo
     print(f"held out at step {run.step}: { ({k: round(v, 3) for k, v in scores.items()}) }", flush=True)
 
 
+def prepare(settings: Settings) -> None:
+    """Trace what is learned from, unless it is there."""
+    training.prepare_data(settings.data)
+    for name, scenes, seed in (("edits_val", 400, training.HELD_OUT_SEED + 1), ("edits_train", 8000, settings.seed)):
+        training.prepare_edits(settings.data, name, scenes, seed)
+
+
 def main(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     team = training.Team()
-    training.prepare_data(settings.data)
-    for name, scenes, seed in (("edits_val", 400, training.HELD_OUT_SEED + 1), ("edits_train", 8000, settings.seed)):
-        training.prepare_edits(settings.data, name, scenes, seed)
+    team.prepare(lambda: prepare(settings))
     source = training.painter(settings.data, "train", settings.seed + 100, judge.IMAGE_SIZE)
     edited = EditPainter(training.painter(settings.data, "edits_train", settings.seed + 200, judge.IMAGE_SIZE, "train"))
     held_out = [training.painter(settings.data, name, 1, judge.IMAGE_SIZE, "val") for name in ("val", "edits_val")]
@@ -99,8 +104,7 @@ def main(settings: Settings) -> None:
 
     saved = run.spent
     look = student.look_in_bfloat16 if settings.bfloat16 else student.look
-    for _ in run.steps():
-        run.spent = team.agree(run.spent)
+    for _ in run.steps(team):
         student.train()
         source.ease = 0.0 if settings.weights == "shipped" else training.ease(run.done)
         batch = source.draw(settings.scenes, views=3)

@@ -135,8 +135,9 @@ class Run:
         torch.save({"step": self.step, "spent": self.spent, **states}, new)
         new.replace(self.path)
 
-    def steps(self) -> Iterator[int]:
-        """Yield step numbers until the minutes are over; time between yields counts as spent."""
+    def steps(self, team: "Team") -> Iterator[int]:
+        """Yield step numbers until the minutes are over; time between yields counts as spent, the slowest's of a team, whose members
+        all end with the same step."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, refresh_per_second=0.5) as bar:
             task = bar.add_task("training", total=60 * self.minutes, completed=int(self.spent))
@@ -144,7 +145,7 @@ class Run:
                 start = time.time()
                 yield self.step
                 self.step += 1
-                self.spent += min(time.time() - start, LONGEST_STEP)
+                self.spent = team.agree(self.spent + min(time.time() - start, LONGEST_STEP))
                 bar.update(task, completed=self.spent)
 
 
@@ -155,6 +156,13 @@ class Team:
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         if self.size > 1:
             dist.init_process_group("gloo")
+
+    def prepare(self, work: Callable[[], None]) -> None:
+        """Let one process do it, while the others wait."""
+        if self.rank == 0:
+            work()
+        if self.size > 1:
+            dist.barrier()
 
     def share_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by its mean over the team; all must have met the same parameters."""
