@@ -62,7 +62,12 @@ def test_what_is_not_understood_is_quoted_with_what_there_is(text: str) -> None:
         ("text | box", None),
         ("box | text", None),
         ("text & masks", None),
-        ("masks & box - text", None),
+        ("masks & text", None),
+        ("masks & box - text", [0, 1, 1, 0]),
+        ("box & masks & text", [0, 1, 1, 0]),
+        ("masks & box | sphere & text", [0, 1, 1, 1]),
+        ("masks | box & text", None),
+        ("masks | box - sphere & text", [1, 1, 0, 0]),
     ],
 )
 def test_where_a_source_counts(expression: str, inside: list[int] | None) -> None:

@@ -90,6 +90,21 @@ def test_of_two_alike_the_one_that_a_box_leaves_is_found(around: int, source: st
     assert weight(region, there) > 0.9 and weight(region, elsewhere) == 0.0
 
 
+@pytest.mark.parametrize("keep", ["nearest", "best", "largest"])
+def test_a_little_of_an_object_is_found_where_a_box_leaves_only_that(keep: str) -> None:
+    """The top of a ball, and a slab through it that is thinner than the voxels by which parts are told apart."""
+    balls = tuple(primitive("ball", "red", RED, centre, (centre[2],) * 3) for centre in TWO)
+    drawn = replace(demo_capture_scene(), things=balls)
+    x, y, z = TWO[0]
+    for height, thick in ((2 * z, 0.3), (z, 0.03)):
+        box = {"box_center": (x, y, height), "box_size": (1.2, 1.2, thick), "point": (x, y, height)}
+        region = found("a red ball", drawn=drawn, source="text & box", keep=keep, **box)
+        top = torch.tensor([x, y, height - 0.05 if height > z else z])
+        assert weight(region, top) > 0.9
+        assert weight(region, torch.tensor([x, y, height - 0.5 * thick - 0.1])) == 0.0
+        assert weight(region, torch.tensor(TWO[1])) == 0.0
+
+
 def test_masks_that_mark_nothing_are_what_is_told(tmp_path: Path) -> None:
     photos, masks = tmp_path / "photos", tmp_path / "masks"
     for folder in (photos, masks):

@@ -10,7 +10,7 @@ from blending_nerf_ns.edits.contraction import scene_box, uncontract
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import VoxelGrid
-from blending_nerf_ns.localization.parts import find_parts, nearest_part, only_inside
+from blending_nerf_ns.localization.parts import find_parts, nearest_part, only_inside, only_there, parts_there
 from blending_nerf_ns.localization.reading import rivals
 
 
@@ -49,18 +49,22 @@ def test_a_part_that_is_pointed_at_may_be_the_ninth_and_a_dim_one() -> None:
 
 
 def test_where_only_a_place_counts_parts_come_by_their_light_there() -> None:
-    grid = grid_with({(2, 2, 2): (4, 0.9, 9.0), (10, 2, 2): (4, 0.9, 1.0), (2, 12, 12): (4, 0.9, 5.0)})
-    counts = torch.zeros(20, 20, 20, dtype=torch.bool)
-    counts[2:6, 2:6, 5:12] = True  # a quarter of the first along x, half of the second, nothing of the third
-    first, second = find_parts(grid, 0.3, counts=counts)
-    assert float(first[0][0]) < 2.0 < 6.0 < float(first[1][0]), "144 there, and all of it is the part"
-    assert float(second[0][0]) < 10.0 < 14.0 < float(second[1][0]), "32 there"
-    counts[2:6, 2:6, 5] = False
-    counts[2, 2, 5] = True  # a 64th of the first: it belongs elsewhere
-    (only,) = find_parts(grid, 0.3, counts=counts)
-    assert torch.equal(only[0], second[0])
-    (only,) = find_parts(grid, 0.3, counts=counts & (torch.arange(20) < 6))
-    assert torch.equal(only[0], first[0]), "unless it is all there is"
+    """A large object of which a little lies in the place, a small one that lies in it whole, a speck, and one elsewhere."""
+    large, small, speck, other = (
+        (torch.full((3,), low), torch.full((3,), low + 2.0)) for low in (0.0, 10.0, 20.0, 30.0)
+    )
+    points = torch.cat(
+        [torch.full((count, 3), low + 1.0) for count, low in ((1000, 0.0), (60, 10.0), (1, 20.0), (500, 30.0))]
+    )
+    points[:50, 0] = 1.9  # a twentieth of the large one
+    one = torch.ones(len(points))
+    evidence = Evidence(points, one, one, torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(1))
+    inside = only_there(evidence, lambda points: (points[:, 0] > 1.5) & (points[:, 0] < 25.0), contracted=False)
+    parts = [other, speck, large, small]
+    assert parts_there(parts, inside) == [small, large], "60 and 50; a speck is none where others are"
+    assert parts_there(parts, inside, every=True) == [small, large, speck], "a user points at one of these"
+    assert parts_there([other], inside, every=True) == parts_there([], inside) == []
+    assert parts_there([other, speck], inside) == [speck], "unless it is all there is"
 
 
 def test_nothing_marked_is_no_part() -> None:

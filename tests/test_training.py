@@ -116,13 +116,51 @@ BALL = {"target_text": "a blue ball", "source_text": "a ball"}
         ),
         ({**BALL, "guidance": GuidanceConfig("ViT-B-16", "openia")}, "Did you mean 'openai'"),
         ({**BALL, "guidance": GuidanceConfig("ViT-B-16", "/nowhere/a.safetensors")}, "--pipeline.guidance.pretrained"),
-        ({**BALL, "judge_model": "ViT-L-41", "judge_pretrained": "openai"}, "has no model 'ViT-L-41'"),
+        (
+            {**BALL, "judge_model": "ViT-L-41", "judge_pretrained": "openai"},
+            "the judge that ns-eval.*--pipeline.judge-pretrained.*has no model 'ViT-L-41'",
+        ),
         ({**BALL, "region": RegionConfig(localizer="./nowhere")}, "--pipeline.region.localizer"),
     ],
 )
 def test_a_useless_edit_is_refused_before_a_base_is_trained(changes: dict, message: str) -> None:
     with pytest.raises(BlendingNerfError, match=message):
         check_edit(BlendingPipelineConfig(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "mode", "times"),
+    [
+        ({}, "val", 1),
+        ({}, "test", 0),
+        ({}, "inference", 0),
+        ({"resumed": True}, "val", 0),
+        ({"target_text": ""}, "val", 0),
+        ({"edit_steps": 0}, "val", 0),
+    ],
+)
+def test_models_are_fetched_once_where_a_base_and_then_an_edit_are_trained(
+    changes: dict, mode: Any, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(config: BlendingPipelineConfig) -> None:
+        asked.append((config.source_text, torch.rand(1)))
+
+    monkeypatch.setattr("blending_nerf_ns.pipeline.fetch_models", fetch)
+    write_capture(tmp_path / "capture")
+    config = cast(BlendingPipelineConfig, deepcopy(blending_nerf_cpu.config.pipeline))
+    cast(Any, config.datamanager).data = tmp_path / "capture"
+    config.source_text, config.target_text, config.interactive = "a ball", "a blue ball", True
+    for name, value in changes.items():
+        setattr(config, name, value)
+    torch.manual_seed(0)
+    weights = config.setup(device="cpu", test_mode=mode).model.base.state_dict()
+    assert len(asked) == times
+    monkeypatch.setattr("blending_nerf_ns.pipeline.fetch_models", lambda _: None)
+    torch.manual_seed(0)
+    again = config.setup(device="cpu", test_mode=mode).model.base.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in weights.items()), "what it draws is not the base's"
 
 
 @pytest.mark.parametrize("which", ["guide", "localiser"])

@@ -18,9 +18,8 @@ from blending_nerf_ns.localization.combine import combine, combine_bounds, parse
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.file import load_region
-from blending_nerf_ns.localization.parts import only_there
 from blending_nerf_ns.localization.sources import Placed, Seen, Source, fill_all, mask_evidence
-from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text, only_nearest
+from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text, kept_of_masks
 from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
 
 LOOKS = 4
@@ -86,12 +85,7 @@ def build_region(
         evidence["text"] = find_text(config, scene, source_text, load_guide, place_of(steps, "text", places))
     if "masks" in names and config.masks is not None:
         masked = mask_evidence(scene, config.masks, images, config.views, config.image_size)
-        place = place_of(steps, "masks", places)
-        if config.keep == "nearest":
-            masked = only_nearest(config, scene, masked, place)
-        elif config.keep == "largest" and place is not None:
-            masked = only_there(masked, place, scene.base.contracted)
-        evidence["masks"] = masked
+        evidence["masks"] = kept_of_masks(config, scene, masked, place_of(steps, "masks", places))
     sources: Dict[str, Source] = {name: Seen(scene, found) for name, found in evidence.items()}
     sources |= {name: Placed(scene, solid) for name, solid in solids.items()}
     bounds = {}

@@ -122,19 +122,37 @@ def place_of(steps: List[Tuple[str, str]], name: str, solids: Mapping[str, Place
         [False, True]
     """
     at = [source for _, source in steps].index(name)
-    before = steps[:at] if steps[at][0] != "|" and all(source in solids for _, source in steps[:at]) else []
-    after = [(operator, source) for operator, source in steps[at + 1 :] if operator != "|" and source in solids]
+    after = [step for step in steps[at + 1 :] if step[0] != "|" and step[1] in solids]
+    before = _limits(steps[:at], solids) if steps[at][0] != "|" else []
     if not before and not after:
         return None
 
     def place(points: Tensor) -> Tensor:
-        inside = torch.full(points.shape[:-1], not before, dtype=torch.bool, device=points.device)
+        inside = torch.ones(points.shape[:-1], dtype=torch.bool, device=points.device)
         for operator, source in [*before, *after]:
             other = solids[source](points)
-            inside = inside | other if operator == "|" else inside & (other if operator == "&" else ~other)
+            # the first of what lies before is not joined with everything, but taken
+            joined = operator == "|" and (operator, source) != before[0]
+            inside = inside | other if joined else inside & (~other if operator == "-" else other)
         return inside
 
     return place
+
+
+def _limits(steps: List[Tuple[str, str]], solids: Mapping[str, Place]) -> List[Tuple[str, str]]:
+    """Those of the steps by which solids limit where the result of all can lie. Where another source lies is not known: what it is joined
+    to may reach everywhere from then on, and what it cuts off may be any part.
+    """
+    limits: List[Tuple[str, str]] = []
+    everywhere = False
+    for operator, source in steps:
+        if source not in solids:
+            limits, everywhere = ([], True) if operator == "|" else (limits, everywhere)
+        elif operator == "|":
+            limits = limits if everywhere else [*limits, (operator, source)]
+        else:
+            limits, everywhere = [*limits, (operator, source)], False
+    return limits
 
 
 def _nearer(one: Bool[Tensor, "z y x"], other: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import Box, uncontract
 from blending_nerf_ns.edits.shape import SEEN
-from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.localization.combine import Place
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import COARSE_RAYS, VoxelGrid, fill_grid
@@ -40,7 +39,7 @@ MOST_PARTS = 8
 SMALLEST_SHARE = 0.03
 """A part that catches less light than this share of the brightest one's is noise, too."""
 IN_PLACE = 0.1
-"""Where only a place counts, a part with less than this share of its light there belongs elsewhere, if another has more."""
+"""Where only a place counts, a part that has less light there than this share of what another has belongs elsewhere."""
 THIN_END = 0.005
 """Share of a part's light that may lie outside its box at each end: a fringe on the floor is not the object."""
 ROOM = 1.5
@@ -63,29 +62,39 @@ def marked_parts(
         threshold: of the region.
         box: look only in here, with voxels that are small beside it; without it in the whole scene.
         every: however many there are, and however little light they catch: a user points at one.
-        place: only those that lie there, at least in part.
+        place: only those that lie there, at least in part; those with the most light there first.
     """
     most = scene.base.grid_box
     resolution = COARSE if box is None else CLOSE
     box = (most[0].to(evidence.points), most[1].to(evidence.points)) if box is None else box
     with scene.timed("fuse"):
         grid = fill_grid(evidence, box, scene.base.to_grid, scene.base.contracted, resolution, most_rays=COARSE_RAYS)
-    counts = None
-    if place is not None:
-        counts = place(voxel_positions(grid.lower, grid.upper, resolution, scene.base.contracted))
-    return find_parts(grid, PART_SHARE * threshold, every, counts)
+    parts = find_parts(grid, PART_SHARE * threshold, every or place is not None)
+    return parts if place is None else parts_there(parts, only_there(evidence, place, scene.base.contracted), every)
 
 
-def find_parts(
-    grid: VoxelGrid, threshold: float, every: bool = False, counts: Optional[Bool[Tensor, "z y x"]] = None
-) -> List[Box]:
+def parts_there(parts: Sequence[Box], evidence: Evidence, every: bool = False) -> List[Box]:
+    """The parts that some evidence speaks of, those with the most light first.
+
+    Args:
+        parts: found in more evidence than this.
+        evidence: what counts, see `only_there`.
+        every: all of them that have any light, instead of `MOST_PARTS` at most that are not mere ends of others' places.
+    """
+    light = evidence.weights * evidence.probabilities
+    seen = [float((light * _inside(evidence, part)).sum()) for part in parts]
+    least = 0.0 if every else IN_PLACE * max(seen, default=0.0)
+    order = sorted(range(len(parts)), key=lambda part: -seen[part])
+    return [parts[part] for part in order if seen[part] > 0.0 and seen[part] >= least][: None if every else MOST_PARTS]
+
+
+def find_parts(grid: VoxelGrid, threshold: float, every: bool = False) -> List[Box]:
     """Boxes around the connected parts of a probability grid, in grid coordinates, those that most pixels show first.
 
     Args:
         grid: fused evidence.
         threshold: a surface with at least this probability may belong to a part.
         every: all of them, instead of `MOST_PARTS` at most that are no noise.
-        counts: voxels where a part's light counts; None: everywhere.
     """
     probability, light = grid.probability.cpu().numpy(), grid.light.cpu().numpy()
     marked = (grid.state.cpu().numpy() == SEEN) & (probability >= threshold)
@@ -97,12 +106,6 @@ def find_parts(
         if part.sum() >= SMALLEST_PART
     ]
     weights = [float(seen.sum()) for _, seen in found]
-    if counts is not None and found:
-        there = counts.cpu().numpy()
-        shares = [float(seen[there[place]].sum()) / max(weight, 1e-12) for (place, seen), weight in zip(found, weights)]
-        weights = [
-            share * weight if share >= min(IN_PLACE, max(shares)) else 0.0 for share, weight in zip(shares, weights)
-        ]
     step = (grid.upper - grid.lower) / grid.probability.shape[0]
     boxes: List[Box] = []
     for part in sorted(range(len(found)), key=lambda i: -weights[i])[: None if every else MOST_PARTS]:
@@ -185,7 +188,7 @@ def nearest_part(parts: Sequence[Box], point: Float[Tensor, "3"]) -> int:
 
 def believed_inside(evidence: Evidence, box: Box) -> Evidence:
     """The same evidence without what it says of surfaces outside a box; its rays still prove free space."""
-    inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)
+    inside = _inside(evidence, box)
     kept = (evidence.points[inside], evidence.weights[inside], evidence.probabilities[inside])
     return Evidence(*kept, evidence.origins, evidence.directions, evidence.ends)
 
@@ -204,11 +207,13 @@ def only_there(evidence: Evidence, place: Place, contracted: bool) -> Evidence:
 
 def only_inside(evidence: Evidence, box: Box) -> Evidence:
     """The same evidence with everything outside a box denied."""
-    inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)
-    return evidence._replace(probabilities=evidence.probabilities * inside)
+    return evidence._replace(probabilities=evidence.probabilities * _inside(evidence, box))
 
 
 def never_inside(evidence: Evidence, box: Box) -> Evidence:
     """The same evidence with everything in a box denied."""
-    inside = ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)
-    return evidence._replace(probabilities=evidence.probabilities * ~inside)
+    return evidence._replace(probabilities=evidence.probabilities * ~_inside(evidence, box))
+
+
+def _inside(evidence: Evidence, box: Box) -> Bool[Tensor, " samples"]:
+    return ((evidence.points >= box[0]) & (evidence.points <= box[1])).all(dim=-1)

@@ -75,9 +75,9 @@ def find_text(
             return localizer.localize(pictures, words)
 
         evidence = look(scene, cameras, localize, "Region")
-        if place is not None and config.keep == "largest":
-            evidence = only_there(evidence, place, scene.base.contracted)
         parts = marked_parts(scene, evidence, config.threshold, every=config.keep == "nearest", place=place)
+        if config.keep == "largest" and parts and place is not None:
+            evidence = only_there(evidence, place, scene.base.contracted)
         return Search(evidence, parts, localize)
 
     found = search(text)
@@ -175,12 +175,23 @@ def _without_neighbours(
     return evidence
 
 
-def only_nearest(
+def kept_of_masks(
     config: RegionConfig, scene: FrozenScene, evidence: Evidence, place: Optional[Place] = None
 ) -> Evidence:
-    """The evidence of the part that is nearest to the configured point; all of it where nothing is marked."""
+    """What is to be kept of what masks mark; all of it where nothing is marked.
+
+    Args:
+        config: the part nearest to its point, the largest (which the region's core tells, among what counts), or all.
+        scene: with a frozen base.
+        evidence: of the masks.
+        place: see `find_text`.
+    """
+    if config.keep not in ("nearest", "largest"):
+        return evidence
     parts = marked_parts(scene, evidence, config.threshold, every=True, place=place)
-    return only_inside(evidence, parts[nearest_part(parts, _point(config, scene))]) if parts else evidence
+    if config.keep == "nearest" and parts:
+        return only_inside(evidence, parts[nearest_part(parts, _point(config, scene))])
+    return only_there(evidence, place, scene.base.contracted) if parts and place is not None else evidence
 
 
 def _point(config: RegionConfig, scene: FrozenScene) -> Tensor:

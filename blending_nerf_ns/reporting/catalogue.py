@@ -88,7 +88,12 @@ METRICS: Dict[str, Metric] = {
     "psnr_outside": Metric("PSNR outside (dB)", MASK, preservation.psnr_outside),
     "ssim_outside": Metric("SSIM outside", MASK, preservation.ssim_outside),
     "lpips_outside": Metric("LPIPS outside", MASK, preservation.lpips_outside, "AlexNet, by torchmetrics"),
-    "shading_correlation": Metric("Light and shade kept, inside", MASK, shading.shading_correlation, "of a recolour"),
+    "shading_correlation": Metric(
+        "Light and shade kept, inside",
+        MASK,
+        shading.shading_correlation,
+        "of a recolour; whether it is one, a method without operations does not tell",
+    ),
     "leaked_change": Metric("Leakage, weighed", MASK, change.leaked_change),
     "leaked_pixels": Metric("Leakage, pixels", MASK, change.leaked_pixels),
     **_sides("added", "density added"),

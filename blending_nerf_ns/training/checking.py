@@ -88,7 +88,11 @@ def check_models(config: BlendingPipelineConfig) -> None:
 
     check_names(config.guidance.model, config.guidance.pretrained)
     if config.judge_model:
-        check_names(config.judge_model, config.judge_pretrained)
+        try:
+            check_names(config.judge_model, config.judge_pretrained)
+        except BlendingNerfError as error:
+            judge = "the judge that ns-eval is to ask (--pipeline.judge-model, --pipeline.judge-pretrained)"
+            raise BlendingNerfError(f"{judge}: {error}") from error
     if config.region.reads("text"):
         check_localizer(config.region.localizer)
         if config.region.localizer == "embedded" and config.source_text.strip():

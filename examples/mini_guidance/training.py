@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List
 
@@ -34,11 +35,17 @@ def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: 
 def trace_once(folder: Path, count: int, side: int, seed: int, shot: Callable[[int, int], Shot]) -> None:
     """Trace so many pictures, unless just these are there."""
     said, done = f"{count} pictures of {side} pixels, seed {seed}\n", folder / "done"
-    if done.exists() and done.read_text() == said:
+    if done.exists() and (done.read_text() == said or _as_before(folder, count, side)):
         return
     done.unlink(missing_ok=True)
     make_stock(folder, count, side, seed, progress=lambda it: track(list(it), f"tracing {folder.name}"), shot=shot)
     done.write_text(said)
+
+
+def _as_before(folder: Path, count: int, side: int) -> bool:
+    """Whether pictures lie there that were finished when nothing was said of them."""
+    pictures = np.load(folder / "surface.npy", mmap_mode="r")
+    return not (folder / "done").read_text() and pictures.shape[:2] == (count, side)
 
 
 def prepare_edits(folder: Path, name: str, scenes: int, seed: int, side: int = 96) -> None:
@@ -50,7 +57,7 @@ def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: in
     """Trace scenes under folder/name and make their textures, unless they are there."""
     trace_once(folder / name, scenes, side, seed, random_shot)
     bank = folder / f"textures_{name}.npy"
-    if not bank.exists():
+    if not bank.exists() or len(np.load(bank, mmap_mode="r")) != textures:
         np.save(bank, texture_bank(textures, 128, seed))
 
 
@@ -155,7 +162,7 @@ class Team:
     def __init__(self) -> None:
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         if self.size > 1:
-            dist.init_process_group("gloo")
+            dist.init_process_group("gloo", timeout=timedelta(hours=6))  # one may prepare for long
 
     def prepare(self, work: Callable[[], None]) -> None:
         """Let one process do it, while the others wait."""
