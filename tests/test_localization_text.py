@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_a_little_of_an_object_is_found_where_a_box_leaves_only_that(keep: str) 
     drawn = replace(demo_capture_scene(), things=balls)
     x, y, z = TWO[0]
     for height, thick in ((2 * z, 0.3), (z, 0.03)):
-        box = {"box_center": (x, y, height), "box_size": (1.2, 1.2, thick), "point": (x, y, height)}
+        box: dict[str, Any] = {"box_center": (x, y, height), "box_size": (1.2, 1.2, thick), "point": (x, y, height)}
         region = found("a red ball", drawn=drawn, source="text & box", keep=keep, **box)
         top = torch.tensor([x, y, height - 0.05 if height > z else z])
         assert weight(region, top) > 0.9
