@@ -186,7 +186,7 @@ def kept_of_masks(
         evidence: of the masks.
         place: see `find_text`.
     """
-    if config.keep not in ("nearest", "largest"):
+    if config.keep not in ("nearest", "largest") or (config.keep == "largest" and place is None):
         return evidence
     parts = marked_parts(scene, evidence, config.threshold, every=True, place=place)
     if config.keep == "nearest" and parts:
