@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import cast
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -151,7 +152,13 @@ def test_render_interpolate_and_camera_path(folder: Path) -> None:
         "ns-render", "interpolate", "--load-config", config, "--output-path", "walk.mp4", "--interpolation-steps", 2,
         "--pose-source", "eval", "--rendered-output-names", "rgb", "original", "changed", cwd=folder,
     )  # fmt: skip
-    assert (folder / "walk.mp4").stat().st_size > 0
+    frames = imageio_ffmpeg.read_frames(str(folder / "walk.mp4"))
+    width, height = next(frames)["size"]
+    pictures = [np.frombuffer(frame, np.uint8).reshape(height, width, 3).astype(int) for frame in frames]
+    assert width >= 3 * 32 and len(pictures) >= 3, "three outputs of 32 pixels, and a way between three photos"
+    assert np.abs(pictures[0] - pictures[-1]).max() > 20, "the camera moves"
+    left, right = pictures[0][:, : width // 3], pictures[0][:, -(width // 3) :]
+    assert np.abs(left - right).max() > 20, "two outputs"
     pose = [[1.0, 0, 0, 0], [0, 0, -1.0, -1.0], [0, 1.0, 0, 0.3], [0, 0, 0, 1]]
     frame = {"camera_to_world": np.array(pose).flatten().tolist(), "fov": 50, "aspect": 1}
     path = {"camera_type": "perspective", "render_height": 24, "render_width": 24, "fps": 2, "seconds": 1}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import tyro
 
 from blending_nerf_ns import cli
 from blending_nerf_ns.localization.config import RegionConfig
@@ -17,7 +18,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls = []
 
     def show_region(
-        run: Path,
+        run: Annotated[Path, tyro.conf.Positional],
         source_text: str = "",
         region: RegionConfig = RegionConfig(threshold=0.4),  # noqa: B008
         like: str = "blending-nerf-cpu",
@@ -33,10 +34,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_what_is_not_given_is_the_methods(asked: list[dict[str, Any]]) -> None:
-    cli.main(["region", "--run", "RUN", "--like", "blending-nerf", "--source-text", "a chair"])
-    cli.main(["region", "--run", "RUN", "--like=blending-nerf", "--region.threshold", "0.4", "--guide", "ViT-L-14"])
-    cli.main(["region", "--run", "RUN", "--like", "blending-nerf-cpu"])
-    cli.main(["region", "--run", "RUN"])
+    cli.main(["region", "RUN", "--like", "blending-nerf", "--source-text", "a chair"])
+    cli.main(["region", "RUN", "--like=blending-nerf", "--region.threshold", "0.4", "--guide", "ViT-L-14"])
+    cli.main(["region", "RUN", "--like", "blending-nerf-cpu"])
+    cli.main(["region", "RUN"])
     large, said, small, plain = asked
     assert (large["localizer"], large["threshold"], large["views"]) == ("CIDAS/clipseg-rd64-refined", 0.5, 32)
     assert (large["resolution"], large["guide"], large["pretrained"]) == (128, "ViT-B-16", "laion2b_s34b_b88k")
@@ -59,5 +60,5 @@ def test_the_command_has_the_cpu_methods_settings() -> None:
 @pytest.mark.parametrize("name", ["nerfacto", "blending-nrf", ""])
 def test_a_method_that_looks_for_nothing_is_refused(name: str, asked: list[dict[str, Any]]) -> None:
     with pytest.raises(SystemExit, match="is one of blending-nerf, blending-nerf-cpu, ") as raised:
-        cli.main(["region", "--run", "RUN", "--like", name])
+        cli.main(["region", "RUN", "--like", name])
     assert f"--like {name}" in str(raised.value) and not asked
