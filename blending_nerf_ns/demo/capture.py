@@ -23,7 +23,7 @@ from tqdm import tqdm
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.procedural.render import look_at, render
 from blending_nerf_ns.procedural.scene import Scene, Surface, Thing, demo_scene
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, meant
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, without_synonyms
 
 CENTRE = (0.0, 0.0, 0.25)
 """What the cameras look at, in scene units: the middle of the four objects."""
@@ -88,7 +88,7 @@ def find_subject(scene: Scene, text: str) -> int:
     Raises:
         BlendingNerfError: the text fits none of the objects, or several.
     """
-    words = set(meant(text))
+    words = set(without_synonyms(text))
     colours, shapes = words & set(COLOUR_NAMES), words & set(PRIMITIVES)
     fits = [
         i

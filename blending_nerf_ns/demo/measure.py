@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from blending_nerf_ns.evaluation import preservation
 from blending_nerf_ns.evaluation.preservation import psnr
-from blending_nerf_ns.procedural.words import COLOURS, FINISH_COLOUR, FINISH_HSV, meant
+from blending_nerf_ns.procedural.words import COLOURS, FINISH_COLOUR, FINISH_HSV, without_synonyms
 
 HUE_TOLERANCE = 30.0
 """A pixel has a colour's hue within this many degrees of it."""
@@ -29,7 +29,7 @@ def hue_of_text(text: str) -> float | None:
         >>> hue_of_text("a white ball") is None
         True
     """
-    for word in meant(text):
+    for word in without_synonyms(text):
         if word in COLOURS:
             low, high = COLOURS[word][0][0]
         elif word in FINISH_COLOUR:

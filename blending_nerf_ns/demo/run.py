@@ -28,7 +28,7 @@ from blending_nerf_ns.demo.report import (
     read_held_out,
 )
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.procedural.words import ARTICLES, COLOUR_NAMES, meant
+from blending_nerf_ns.procedural.words import ARTICLES, COLOUR_NAMES, without_synonyms
 
 QUICK_BASE = (
     *("--pipeline.model.base.num-levels", "6", "--pipeline.model.base.max-res", "512"),
@@ -152,7 +152,7 @@ def operations(source: str, target: str) -> tuple[str, ...]:
     """
 
     def rest(text: str) -> list[str]:
-        return [word for word in meant(text) if word not in (*COLOUR_NAMES, *ARTICLES)]
+        return [word for word in without_synonyms(text) if word not in (*COLOUR_NAMES, *ARTICLES)]
 
     return ("change",) if rest(source) == rest(target) else ("add", "remove", "change")
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.guidance.precision import reading_in
 from blending_nerf_ns.localization.views import FrozenScene, close_cameras, render_part
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, meant, split_words
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, split_words, without_synonyms
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
@@ -89,7 +89,7 @@ def rivals(text: str, embedded: bool) -> List[str]:
         others = [(place, colour) for place in places for colour in COLOUR_NAMES if colour != said[place]]
         recoloured = [_in_its_place(said, place, colour) for place, colour in others]
         return ["an object", "things", "stuff", "a texture", *recoloured]
-    words = set(meant(text))
+    words = set(without_synonyms(text))
     colours, shapes = words & set(COLOUR_NAMES), words & set(PRIMITIVES)
     pairs = [(colour, shape) for colour in COLOUR_NAMES for shape in (*PRIMITIVES, "toy")]
     if EMPTY in words:

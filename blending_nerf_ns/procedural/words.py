@@ -129,11 +129,11 @@ def split_words(text: str) -> List[str]:
     return "".join(c if c.isalnum() else " " for c in text.lower()).split()
 
 
-def meant(text: str) -> List[str]:
+def without_synonyms(text: str) -> List[str]:
     """The words of a text, lower case, each synonym as the word that it stands for.
 
     Example:
-        >>> meant("My violet sphere")
+        >>> without_synonyms("My violet sphere")
         ['my', 'purple', 'ball']
     """
     stands_for = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in synonyms}

@@ -35,17 +35,16 @@ def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: 
 def trace_once(folder: Path, count: int, side: int, seed: int, shot: Callable[[int, int], Shot]) -> None:
     """Trace so many pictures, unless just these are there."""
     said, done = f"{count} pictures of {side} pixels, seed {seed}\n", folder / "done"
-    if done.exists() and (done.read_text() == said or _as_before(folder, count, side)):
-        return
+    if done.exists() and (done.read_text() == said or (not done.read_text() and _lie_there(folder, count, side))):
+        return  # those of before say nothing of themselves
     done.unlink(missing_ok=True)
     make_stock(folder, count, side, seed, progress=lambda it: track(list(it), f"tracing {folder.name}"), shot=shot)
     done.write_text(said)
 
 
-def _as_before(folder: Path, count: int, side: int) -> bool:
-    """Whether pictures lie there that were finished when nothing was said of them."""
-    pictures = np.load(folder / "surface.npy", mmap_mode="r")
-    return not (folder / "done").read_text() and pictures.shape[:2] == (count, side)
+def _lie_there(folder: Path, count: int, side: int) -> bool:
+    pictures = folder / "surface.npy"
+    return pictures.exists() and np.load(pictures, mmap_mode="r").shape[:2] == (count, side)
 
 
 def prepare_edits(folder: Path, name: str, scenes: int, seed: int, side: int = 96) -> None:
