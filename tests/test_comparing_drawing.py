@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from blending_nerf_ns.commands.compare import CompareOptions, compare
-from blending_nerf_ns.comparing.cases import EditCase, SceneCase, Workplace, table_cells
+from blending_nerf_ns.comparing.cases import DRAWN, EditCase, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.drawing import Drawing
-from blending_nerf_ns.comparing.methods import DRAWN, choose_methods
-from blending_nerf_ns.comparing.perfect import draw_views, parse_options, score_perfect
+from blending_nerf_ns.comparing.methods import choose_methods
+from blending_nerf_ns.comparing.perfect import draw_views, score_perfect
 from blending_nerf_ns.comparing.results import settings, training_fingerprint
 from blending_nerf_ns.comparing.running import run_cells
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, demo_edited
+from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.comparing.table import markdown
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, held_out_views, read_mask
 from blending_nerf_ns.errors import BlendingNerfError

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_run import run, write_tiny_capture
 
 from blending_nerf_ns.comparing.cases import Cell, EditCase, SceneCase, Workplace, table_cells
@@ -56,7 +58,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> TinyTable:
         base_flags=TINY_BASE,
         evaluate_flags=("--num-views", "2", "--image-size", "32", "--mask-dilation", "1", "--shown-views", "1"),
     )
-    chosen = choose_methods(["ours", "clip-nerf-finetune", "no-base-freezing", "no-region"])
+    chosen = choose_methods(["ours", "clip-nerf-finetune", "no-base-freezing", "no-region", "retouched"])
     cells = table_cells([scene], [], chosen, [0])
     results, failures = run_cells(cells, place)
     assert failures == {}
@@ -69,14 +71,21 @@ def test_all_methods_stand_in_one_table(table: TinyTable) -> None:
         assert result["metrics"]["clip_direction_similarity"] is not None
         assert result["metrics"]["close_up_r_precision"] is not None
         assert str(table.folder) not in json.dumps(result)
-    ours, baseline, unfrozen, everywhere = table.results
+    ours, baseline, unfrozen, everywhere, painted = table.results
     assert ours["views"] == baseline["views"] and ours["metrics"]["added_inside"] is not None
     assert "no region of its own" in baseline["left_out"]["own_region_psnr_outside"]
     assert "does not tell" in baseline["left_out"]["added_inside"] and baseline["doing_nothing"]["psnr"] == 99.0
     # the base's rays outside are its own, up to the rounding of another chunk
     assert ours["metrics"]["own_region_psnr_outside"] > 80 > unfrozen["metrics"]["own_region_psnr_outside"]
-    assert markdown(table.results).count("| demo |") == 4
+    assert markdown(table.results).count("| demo |") == 5
     assert everywhere["metrics"]["psnr_outside"] < ours["metrics"]["psnr_outside"], "it may act everywhere, and does"
+    assert painted["views"] == ours["views"] and painted["guide"] is None and not painted["seconds"]
+    assert painted["metrics"]["psnr_outside"] == 99.0 > painted["metrics"]["psnr"] + 20
+    assert painted["metrics"]["close_up_direction_similarity"] > everywhere["metrics"]["close_up_direction_similarity"]
+    with Image.open(table.place.work / "retouched" / f"{table.cells[-1].key}.png") as sheet:
+        before, after = (np.asarray(sheet)[28:, x : x + 144].astype(float) for x in (52, 200))
+    redder, bluer = ((one[..., 0] - one[..., 2]).max() for one in (before, after))
+    assert redder > 60 > bluer, "a red ball is there before, and none after"
 
 
 @pytest.mark.slow
@@ -85,7 +94,7 @@ def test_a_finished_table_runs_nothing_again(table: TinyTable) -> None:
         return {file.name: file.stat().st_size for file in (table.place.work / "logs").iterdir()}
 
     before = logs()
-    assert len(before) == 5, "one base and four runs"
+    assert len(before) == 5, "one base and four runs; what is painted is logged with the base"
     assert run_cells(table.cells, table.place) == (table.results, {}) and logs() == before
 
 

@@ -39,7 +39,8 @@ class CompareOptions:
     data: Tuple[str, ...] = ()
     """Where the captures lie: NAME=FOLDER for each scene that has a file."""
     methods: Tuple[str, ...] = ("ours", "clip-nerf-finetune", "drawn-anew")
-    """`ours`, `clip-nerf-finetune`, `drawn-anew` (what a perfect edit scores, where the scene is drawn), and ours with one idea
+    """`ours`, `clip-nerf-finetune`, `drawn-anew` (what a perfect edit scores, where the scene is drawn), `retouched` (what
+    the base's pictures score with the edit painted into them, where masks and known words tell what to paint), and ours with one idea
     taken out: `no-region`, `no-budgets`, `no-directional-loss`, `no-edit-loss`, `no-shading-loss`, `no-base-freezing`,
     `resampled`, or `ablations` for all of these."""
     edits: Tuple[str, ...] = ()

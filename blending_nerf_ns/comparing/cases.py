@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, get_args
 
 from blending_nerf_ns.comparing.drawing import Drawing
+from blending_nerf_ns.comparing.wishes import Wish, wish_of
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import Room
@@ -44,6 +45,11 @@ class EditCase:
                 f"the edit {self.name!r} needs a name, a target text and operations among {OPERATIONS}; it has the target "
                 f"{self.target_text!r} and {self.operations}"
             )
+
+    @property
+    def wish(self) -> Optional[Wish]:
+        """What could be painted of it."""
+        return wish_of(self.source_text, self.target_text, self.operations, self.room)
 
 
 REGION_PLACES = ("file", "masks")
@@ -83,6 +89,10 @@ class SceneCase:
         return found[0]
 
 
+DRAWN, RETOUCHED = "drawn-anew", "retouched"
+"""Methods that train nothing: the edit is drawn, or painted into the base's pictures."""
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to make an edit."""
@@ -90,7 +100,7 @@ class Method:
     name: str
     """In file names and the table."""
     config: str
-    """ns-train's method; empty where nothing is trained: the scene is drawn anew with the edit made."""
+    """ns-train's method; empty where nothing is trained: the edit is drawn."""
     flags: Tuple[str, ...] = ()
     """Of ns-train; they win over the edit's. "{x}" and the like are filled in for each scene (`places`)."""
     has_region: bool = True
@@ -100,6 +110,12 @@ class Method:
     def trained(self) -> bool:
         """Whether it trains anything."""
         return bool(self.config)
+
+    def can_make(self, scene: SceneCase, edit: EditCase) -> bool:
+        """Whether it makes that edit: what is drawn or painted must be known."""
+        if self.name == DRAWN:
+            return scene.drawing is not None and edit.name in scene.drawing.perfect
+        return self.trained or (scene.masks != ("none",) and edit.wish is not None)
 
 
 @dataclass(frozen=True)
@@ -162,7 +178,7 @@ def table_cells(
 ) -> List[Cell]:
     """All combinations, seed by seed: a table that is stopped early has few seeds of everything.
 
-    What is not trained has no seeds and only stands where the edit has been drawn.
+    What is drawn anew has no seeds, and an edit that cannot be drawn or painted has no such cell.
 
     Args:
         scenes: each with its own edits.
@@ -176,7 +192,7 @@ def table_cells(
         for scene in scenes
         for edit in ([scene.find(name) for name in edits] or scene.edits)
         for method in methods
-        if method.trained or (seed == seeds[0] and scene.drawing and edit.name in scene.drawing.perfect)
+        if method.can_make(scene, edit) and (method.name != DRAWN or seed == seeds[0])
     ]
 
 

@@ -1,15 +1,15 @@
-"""The methods of the table: ours, the baseline, a perfect edit of what is drawn, and ours with one idea taken out."""
+"""The methods of the table: ours, the baseline, right edits that are drawn or painted, and ours with one idea taken out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Dict, List
 
-from blending_nerf_ns.comparing.cases import Method
+from blending_nerf_ns.comparing.cases import DRAWN, RETOUCHED, Method
 from blending_nerf_ns.comparing.places import EVERYTHING
 from blending_nerf_ns.errors import BlendingNerfError
 
-OURS, FINETUNED, DRAWN = "ours", "clip-nerf-finetune", "drawn-anew"
+OURS, FINETUNED = "ours", "clip-nerf-finetune"
 
 
 def methods(size: str = "cpu") -> Dict[str, Method]:
@@ -30,6 +30,7 @@ def methods(size: str = "cpu") -> Dict[str, Method]:
         Method(OURS, ours),
         Method(FINETUNED, f"clip-nerf-finetune{ending}", has_region=False),
         Method(DRAWN, "", has_region=False),
+        Method(RETOUCHED, "", has_region=False),
         Method("no-region", ours, EVERYTHING),
         Method("no-budgets", ours, (f"{weight}-budget", "0")),
         Method("no-directional-loss", ours, (f"{weight}-direction", "0")),
@@ -44,7 +45,7 @@ def methods(size: str = "cpu") -> Dict[str, Method]:
     return {method.name: method for method in listed}
 
 
-ABLATIONS = tuple(name for name in methods() if name not in (OURS, FINETUNED, DRAWN))
+ABLATIONS = tuple(name for name in methods() if name not in (OURS, FINETUNED, DRAWN, RETOUCHED))
 """Names of the methods with one idea taken out."""
 
 

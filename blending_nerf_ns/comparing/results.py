@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from blending_nerf_ns.comparing.cases import REGION_PLACES, Cell, Workplace
-from blending_nerf_ns.comparing.perfect import parse_options
+from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, Cell, Workplace
+from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
 
@@ -60,7 +60,7 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
             name: f"{path.name} {hash_of(path) if path.exists() else 'missing'}"
             for name, path in ((name, Path(region[name])) for name in REGION_PLACES if name in region)
         }
-    if not cell.method.trained and cell.scene.drawing is not None:
+    if cell.method.name == DRAWN and cell.scene.drawing is not None:
         drawn = cell.scene.drawing.fingerprint(cell.edit.name)
         said = {**said, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
     else:

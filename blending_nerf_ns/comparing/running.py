@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Dict, List, Tuple
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from blending_nerf_ns.comparing.cases import REGION_PLACES, Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, RETOUCHED, Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.forked import run_logged
-from blending_nerf_ns.comparing.perfect import parse_options, score_perfect
+from blending_nerf_ns.comparing.perfect import score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
 from blending_nerf_ns.comparing.results import (
     Result,
@@ -22,6 +23,8 @@ from blending_nerf_ns.comparing.results import (
     training_fingerprint,
     write_result,
 )
+from blending_nerf_ns.comparing.retouched import score_retouched
+from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.demo.commands import environment
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.reporting.subject import parse_masks, read_polygons
@@ -52,7 +55,8 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
     """
     if not cells:
         raise BlendingNerfError(
-            "there is nothing to run: drawn-anew alone wants a scene whose edits are drawn, as the demo's"
+            "there is nothing to run: drawn-anew alone wants a scene whose edits are drawn, as the demo's, and retouched a "
+            "scene with masks and words that can be painted"
         )
     found = {cell.key: read_result(cell, place) for cell in cells}
     failures: Dict[str, str] = {}
@@ -112,7 +116,7 @@ def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLoc
 
 def run_cell(cell: Cell, place: Workplace) -> Result:
     """Train and evaluate one cell, or go on where an earlier attempt stopped; writes its result."""
-    if not cell.method.trained:
+    if cell.method.name == DRAWN:
         assert cell.scene.drawing is not None, "only what is drawn can be drawn anew"
         report = score_perfect(cell.scene.drawing, cell.edit, parse_options(how_to_evaluate(cell, place)))
         return write_result(cell, place, report, {}, 1)
@@ -121,6 +125,8 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
     capture = find_capture(cell.scene, place)
     with only_here(place, f"{cell.scene.name}__base"):
         base = train_base(cell.scene, capture, place, env)
+    if cell.method.name == RETOUCHED:
+        return write_result(cell, place, retouch(cell, base, capture, place, log), {}, 1)
     attempts = place.work / "runs" / cell.experiment / cell.method.config
     run = train(
         [
@@ -227,6 +233,14 @@ def train(
     with replacing(done) as partial:
         partial.write_text(json.dumps({"folder": attempt}) + "\n")
     return attempts / attempt
+
+
+def retouch(cell: Cell, base: Path, capture: Path, place: Workplace, log: Path) -> Result:
+    """The report of a painted edit; its pictures lie in the work folder."""
+    options = parse_options([word.replace("{capture}", str(capture)) for word in how_to_evaluate(cell, place)])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as said, redirect_stdout(said), redirect_stderr(said):
+        return score_retouched(base, capture, cell.edit, cell.seed, options, place.work / RETOUCHED / f"{cell.key}.png")
 
 
 def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, env: Dict[str, str]) -> Result:

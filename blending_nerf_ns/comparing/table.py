@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from blending_nerf_ns.comparing.methods import DRAWN
+from blending_nerf_ns.comparing.cases import DRAWN, RETOUCHED
 
 COLUMNS: Dict[str, str] = {
     "clip_direction_similarity": "direction ↑",
@@ -27,6 +27,10 @@ STAGES = ("region", "start", "edit")
 PERFECT = (
     f"{DRAWN}: the scene drawn again with the edit made, in one of the ways that its text allows: what this judge gives a right edit. "
     "More than that may be had by something else than the edit. Shadows move with what is drawn, also outside the mask."
+)
+PAINTED = (
+    f"{RETOUCHED}: the base's pictures with the edit painted into them, in a shade and size that the seed draws: what this judge gives a "
+    "right edit of a capture. What is removed is filled from around it; nothing throws a shadow."
 )
 
 
@@ -133,7 +137,7 @@ def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
         return ", ".join(dict.fromkeys(values))
 
     views = all_of(f"{len(r['views']['names'])} {r['views']['kind']}" for r in results)
-    drawn = any(r["settings"]["method"] == DRAWN for r in results)
+    made = {r["settings"]["method"] for r in results}
     pools: Dict[str, List[str]] = {}
     for scene, edit, size in dict.fromkeys((*row_of(r)[:2], len(r["prompt_pool"])) for r in results):
         pools.setdefault(str(size), []).append(f"{scene} {edit}")
@@ -144,7 +148,8 @@ def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
         f"{guides}. Views: {views}. Masks grown by "
         f"{all_of(str(r['mask_dilation']) for r in results)} pixels. A method that does nothing preserves best: read "
         f"direction and PSNR together. R-precision by chance is one in the pool's size: {prompts}.",
-        *([PERFECT] if drawn else []),
+        *([PERFECT] if DRAWN in made else []),
+        *([PAINTED] if RETOUCHED in made else []),
     ]
     warned = all_of(warning for result in results for warning in result["warnings"])
     return [*said, *([f"Warnings: {warned}"] if warned else [])]

@@ -1,0 +1,209 @@
+"""Right edits painted into pictures: what they change and what they leave, where solids stand, which edits have one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
+
+from blending_nerf_ns.comparing.cases import RETOUCHED, EditCase, SceneCase, Workplace, table_cells
+from blending_nerf_ns.comparing.methods import choose_methods
+from blending_nerf_ns.comparing.results import settings
+from blending_nerf_ns.comparing.retouched import score_retouched
+from blending_nerf_ns.comparing.retouching import (
+    Shown,
+    bright_shade,
+    cut_out,
+    in_place,
+    on_top,
+    put_in,
+    recolored,
+    retouched,
+)
+from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case
+from blending_nerf_ns.comparing.scoring import parse_options
+from blending_nerf_ns.comparing.wishes import Wish, wish_of
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.evaluation.shading import shading_correlation
+from blending_nerf_ns.procedural.scene import primitive
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, colour_name
+
+SIZE, FOCAL, AWAY = 48, 60.0, 4.0
+RED = np.array([0.8, 0.1, 0.1])
+ALL = ("add", "remove", "change")
+
+
+def cameras() -> Cameras:
+    """One that looks along +y at the origin from four units away, z up."""
+    pose = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, -AWAY], [0.0, 1.0, 0.0, 0.0]])
+    middle = SIZE / 2
+    return Cameras(pose[None], fx=FOCAL, fy=FOCAL, cx=middle, cy=middle, width=SIZE, height=SIZE)
+
+
+def nowhere() -> Tensor:
+    return torch.full((1, SIZE, SIZE), torch.inf)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "operations", "room", "wish"),
+    [
+        ("a red ball", "a shiny blue ball", ("change",), "none", Wish("recolour", "blue")),
+        ("a toy", "a grey sphere on top of a red toy", ("add",), "above", Wish("add", "gray", "ball")),
+        ("a toy", "a red ball beside a toy", ("add",), "none", None),
+        ("a toy", "a red toy on top of a toy", ("add",), "above", None),
+        ("a dog", "an empty sofa", ("remove",), "none", Wish("remove")),
+        ("a red ball", "a yellow cube", ALL, "around", Wish("replace", "yellow", "cube")),
+        ("a red ball", "a blue ball", ALL, "around", None),
+        ("a red ball", "a wooden cube", ALL, "around", None),
+        ("a red ball", "a blue cube", ("change", "add"), "around", None),
+    ],
+)
+def test_what_words_and_operations_ask_for(source, target, operations, room, wish) -> None:
+    assert wish_of(source, target, operations, room) == wish
+
+
+@pytest.mark.parametrize("colour", COLOUR_NAMES)
+def test_a_shade_is_called_by_its_colours_name(colour: str) -> None:
+    shades = [bright_shade(colour, np.random.default_rng(seed)) for seed in range(8)]
+    assert all(colour_name(shade) for shade in shades)
+    assert colour in {colour_name(shade) for shade in shades}  # pale reds are pinks, and the first name counts
+    assert len({tuple(shade) for shade in shades}) == 8
+
+
+@given(st.integers(0, 10_000), st.lists(st.floats(0.05, 0.6), min_size=3, max_size=3))
+def test_a_recolour_keeps_light_and_shade_and_all_outside(seed: int, rgb: list[float]) -> None:
+    made = torch.Generator().manual_seed(seed)
+    pictures = 0.3 + 0.2 * torch.rand(2, 9, 9, 3, generator=made)
+    mask = torch.zeros(2, 9, 9, dtype=torch.bool)
+    mask[:, 3:7, 2:6] = True
+    done = recolored(pictures, mask, torch.tensor(rgb))
+    core = torch.zeros_like(mask)
+    core[:, 4:6, 3:5] = True  # away from its soft outline
+    assert shading_correlation(pictures, done, core) == pytest.approx(1.0, abs=1e-4)
+    share = done[core] / done[core].sum(-1, keepdim=True)
+    torch.testing.assert_close(share, (torch.tensor(rgb) / sum(rgb)).expand_as(share), atol=1e-5, rtol=1e-4)
+    beyond = torch.ones_like(mask)
+    beyond[:, 2:8, 1:7] = False
+    assert torch.equal(done[beyond], pictures[beyond])
+
+
+def test_what_is_cut_out_is_filled_from_around_it() -> None:
+    pictures = torch.full((2, 20, 20, 3), 0.4)
+    pictures[1] = 0.7
+    before = pictures.clone()
+    mask = torch.zeros(2, 20, 20, dtype=torch.bool)
+    mask[0, 2:6, 2:6] = mask[1, 14:18, 9:12] = True
+    before[mask] = torch.tensor([1.0, 0.0, 0.0])
+    after = cut_out(before, mask, 1)
+    torch.testing.assert_close(after, pictures, atol=0.01, rtol=0.0)
+    assert torch.equal(after[1, :12], before[1, :12]), "all else is as it was, not rounded to bytes"
+
+
+def test_a_ball_is_as_large_as_it_is_far() -> None:
+    ball = primitive("ball", "red", RED, (0.0, 0.0, 0.0), (0.5, 0.5, 0.5))
+    white = torch.ones(1, SIZE, SIZE, 3)
+    drawn = put_in(white, nowhere(), cameras(), ball)[0]
+    seen = (drawn[..., 1] < 0.99).nonzero().float()
+    # its outline is seen at tan(asin(r / d)) of the focal length
+    radius = FOCAL * np.tan(np.arcsin(0.5 / AWAY))
+    torch.testing.assert_close(seen.mean(0), torch.full((2,), (SIZE - 1) / 2), atol=0.2, rtol=0.0)
+    assert len(seen) == pytest.approx(np.pi * (radius + 0.5) ** 2, rel=0.08), "pixels that it touches"
+    assert torch.equal(put_in(white, torch.full((1, SIZE, SIZE), 3.4), cameras(), ball), white), (
+        "what is before it hides it"
+    )
+    depth = nowhere()
+    depth[..., : SIZE // 2] = 1.0
+    half = put_in(white, depth, cameras(), ball)[0]
+    assert torch.equal(half[:, : SIZE // 2], white[0, :, : SIZE // 2])
+    assert torch.equal(half[:, SIZE // 2 :], drawn[:, SIZE // 2 :])
+
+
+def two_ears(count: int = 4000) -> np.ndarray:
+    """Points of a block 1 x 1 x 0.8 with an ear to z = 1 at both ends of x."""
+    points = np.random.default_rng(0).uniform([-0.5, -0.5, 0.0], [0.5, 0.5, 0.8], (count, 3))
+    ears = np.random.default_rng(1).uniform([0.4, -0.1, 0.8], [0.5, 0.1, 1.0], (count // 4, 3))
+    return np.concatenate([points, ears, ears * [-1, 1, 1]])
+
+
+def test_what_is_put_on_top_lies_on_what_is_under_it() -> None:
+    (ball,) = on_top(two_ears(), Wish("add", "red", "ball"), RED, 0.2).parts
+    radius = float(ball.size[0])
+    assert radius == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_allclose(ball.centre[:2], 0.0, atol=0.05, err_msg="between the ears")
+    assert 0.7 < ball.centre[2] - radius < 0.8, "sunk in a little"
+
+
+def test_what_takes_an_objects_place_stands_where_it_stood() -> None:
+    (cube,) = in_place(two_ears(), Wish("replace", "blue", "cube"), RED, 1.0).parts
+    np.testing.assert_allclose(cube.centre[:2], 0.0, atol=0.05)
+    assert cube.centre[2] - cube.size[2] == pytest.approx(0.0, abs=0.05)
+    assert 2 * cube.size[2] == pytest.approx(1.0, abs=0.08), "the volume of the box around the object"
+
+
+@pytest.fixture
+def shown() -> Shown:
+    pictures = torch.full((1, SIZE, SIZE, 3), 0.5)
+    mask = torch.zeros(1, SIZE, SIZE, dtype=torch.bool)
+    mask[:, 16:32, 16:32] = True
+    pictures[mask] = torch.tensor([0.6, 0.5, 0.1])
+    points = torch.from_numpy(two_ears()).float() - torch.tensor([0.0, 0.0, 0.5])
+    return Shown(cameras(), pictures, torch.where(mask, AWAY - 0.5, torch.inf), mask, points)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [Wish("recolour", "green"), Wish("add", "red", "ball"), Wish("remove"), Wish("replace", "blue", "cube")],
+    ids=lambda wish: wish.kind,
+)
+def test_a_seed_paints_the_same_again(shown: Shown, wish: Wish) -> None:
+    first, again, *others = (retouched(shown, wish, seed) for seed in (3, 3, 4, 5, 6))
+    assert torch.equal(first, again) and first.shape == shown.pictures.shape
+    assert not torch.equal(first, shown.pictures) and first.min() >= 0.0 and first.max() <= 1.0
+    assert any(not torch.equal(first, other) for other in others)
+    middle = first[0, SIZE // 2, SIZE // 2]
+    if wish.kind == "remove":
+        torch.testing.assert_close(middle, torch.full((3,), 0.5), atol=0.02, rtol=0.0)
+    elif wish.kind == "add":
+        assert torch.equal(middle, shown.pictures[0, SIZE // 2, SIZE // 2]), "the object is still there"
+        assert (first[0, :16, :, 0] > first[0, :16, :, 2] + 0.2).any(), "and something red above it"
+    else:
+        assert middle.argmax() == ("red", "green", "blue").index(wish.colour)
+
+
+def test_it_stands_for_every_seed_where_there_are_masks_and_known_words() -> None:
+    unknown = replace(DEMO_EDITS[3], name="chair", target_text="a wooden chair")
+    seen = SceneCase("seen", (*DEMO_EDITS, unknown), masks=("alpha",))
+    blind = replace(seen, name="blind", masks=("none",))
+    cells = table_cells([seen, blind], [], choose_methods([RETOUCHED]), [0, 1])
+    assert [(cell.scene.name, cell.edit.name, cell.seed) for cell in cells] == [
+        ("seen", edit.name, seed) for seed in (0, 1) for edit in DEMO_EDITS
+    ]
+
+
+def test_another_base_is_another_setting(tmp_path: Path) -> None:
+    (cell,) = table_cells([demo_case()], ["replace"], choose_methods([RETOUCHED]), [0])
+    place = Workplace(tmp_path / "work", tmp_path / "results")
+    longer = replace(place, base_flags=("--pipeline.base-steps", "9"))
+    assert settings(cell, place) != settings(cell, longer), "the pictures are the base's"
+    assert "region" not in settings(cell, place)["edit"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "target"),
+    [
+        (["--masks", "none"], "a blue ball"),
+        (["--masks", "alpha", "--source-text", "a cone"], "a blue ball"),
+        (["--masks", "alpha"], "a wooden ball"),
+    ],
+)
+def test_what_cannot_be_painted_is_refused(flags: list[str], target: str, tmp_path: Path) -> None:
+    edit = EditCase("recolour", "a red ball", target, ("change",))
+    with pytest.raises(BlendingNerfError, match="leave retouched out of --methods"):
+        score_retouched(tmp_path, tmp_path, edit, 0, parse_options(["--views", "test", *flags]), tmp_path / "a.png")
