@@ -26,7 +26,7 @@ from blending_nerf_ns.rendering.shading import luminance
 
 TRIMMED = 0.02
 """Share of an object's surface points that may lie beyond its box, on each side: a depth has outliers."""
-ON_TOP = (0.2, 0.35)
+ON_TOP = (0.25, 0.45)
 """Radius of what is put on top, over the object's height: from, to."""
 IN_PLACE = (0.7, 1.0)
 """Width of what takes an object's place, over that of a cube of its box's volume: from, to."""
