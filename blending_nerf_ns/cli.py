@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from blending_nerf_ns.commands import edits
 from blending_nerf_ns.commands.compare import compare
 from blending_nerf_ns.commands.evaluate import evaluate
-from blending_nerf_ns.commands.like import like_method, method_asked_for
+from blending_nerf_ns.commands.like import looking_as, usual_settings
 from blending_nerf_ns.commands.look import look
 from blending_nerf_ns.commands.region import show_region
 from blending_nerf_ns.errors import BlendingNerfError, plainly
@@ -38,9 +38,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         warnings.showwarning = plainly(warnings.showwarning)
         leave_out_old_calls()
         arguments = sys.argv[1:]
-    method = method_asked_for(arguments) if arguments[:1] == ["region"] else None
     try:
-        commands = {**COMMANDS, "region": like_method(show_region, method)} if method is not None else COMMANDS
+        commands = COMMANDS
+        if arguments[:1] == ["region"]:
+            commands = {**COMMANDS, "region": looking_as(show_region, usual_settings(arguments))}
         tyro.cli(choice(commands), prog="blending-nerf", args=arguments)
     except (BlendingNerfError, OSError) as error:
         sys.exit(f"blending-nerf: {error}")

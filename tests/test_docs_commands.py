@@ -14,7 +14,7 @@ from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion
 from test_docs import PAGES, ROOT, name_of
 
 from blending_nerf_ns import cli
-from blending_nerf_ns.commands.like import like_method, method_asked_for
+from blending_nerf_ns.commands.like import looking_as, method_asked_for, usual_settings
 from blending_nerf_ns.guidance.embedded import unknown_words
 
 FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
@@ -50,10 +50,9 @@ def parse(words: list[str]) -> None:
     if words[0] == "ns-train":
         tyro.cli(AnnotatedBaseConfigUnion, args=words[1:], console_outputs=False)
         return
-    method = method_asked_for(words[1:]) if words[1] == "region" else None
     known: dict[str, Any] = dict(cli.COMMANDS)
-    if method is not None:
-        known["region"] = like_method(cli.show_region, method)
+    if words[1] == "region":
+        known["region"] = looking_as(cli.show_region, usual_settings(words[1:]))
     stubs = {
         name: (one[0], {key: idle(value) for key, value in one[1].items()}) if isinstance(one, tuple) else idle(one)
         for name, one in known.items()

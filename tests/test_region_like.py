@@ -1,12 +1,15 @@
-"""`blending-nerf region --like METHOD`: what is not given is the method's, what is given is the user's."""
+"""`blending-nerf region`: what is not given is the method's or the run's, what is given is the user's."""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 import tyro
+import yaml
+from nerfstudio.configs.method_configs import all_methods
 
 from blending_nerf_ns import cli
 from blending_nerf_ns.localization.config import RegionConfig
@@ -21,7 +24,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         run: Annotated[Path, tyro.conf.Positional],
         source_text: str = "",
         region: RegionConfig = RegionConfig(threshold=0.4),  # noqa: B008
-        like: str = "blending-nerf-cpu",
+        like: str | None = None,
         resolution: int = 96,
         guide: str = "embedded",
         guide_pretrained: str | None = None,
@@ -43,6 +46,40 @@ def test_what_is_not_given_is_the_methods(asked: list[dict[str, Any]]) -> None:
     assert (large["resolution"], large["guide"], large["pretrained"]) == (128, "ViT-B-16", "laion2b_s34b_b88k")
     assert said == {**large, "threshold": 0.4, "guide": "ViT-L-14"}, "though 0.4 is what the command has without --like"
     assert small == plain and (plain["localizer"], plain["threshold"], plain["resolution"]) == ("embedded", 0.4, 96)
+
+
+def write_config(folder: Path, method: str, **region: Any) -> Path:
+    """The config.yml that ns-train writes for a method."""
+    config = copy.deepcopy(all_methods[method])
+    for name, value in region.items():
+        setattr(config.pipeline.region, name, value)
+    folder.mkdir()
+    (folder / "config.yml").write_text(yaml.dump(config))
+    return folder
+
+
+def test_a_run_is_looked_at_as_it_looked_itself(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    own = {"localizer": "clipseg/here", "threshold": 0.3, "views": 5, "source": "box", "margin": 0.4}
+    run = write_config(tmp_path / "run", "blending-nerf", **own)
+    base = write_config(tmp_path / "base", "nerfacto")
+    cli.main(["region", str(run)])
+    cli.main(["region", "--source-text", "a chair", str(run / "config.yml"), "--region.threshold", "0.6"])
+    cli.main(["region", str(run), "--like", "blending-nerf-cpu"])
+    cli.main(["region", str(base)])
+    cli.main(["region", "RUN"])
+    looked, said, small, plain, usual = asked
+    assert (looked["localizer"], looked["threshold"], looked["views"]) == ("clipseg/here", 0.3, 5)
+    assert (looked["resolution"], looked["guide"], looked["pretrained"]) == (128, "ViT-B-16", "laion2b_s34b_b88k")
+    assert (looked["source"], looked["margin"]) == ("text", None), "where its edit was is not where the next will be"
+    assert said == {**looked, "threshold": 0.6}
+    assert small == plain == usual and usual["localizer"] == "embedded"
+
+
+def test_a_run_that_cannot_be_read_is_told_in_a_line(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("!!python/object:nowhere.Config {}\n")
+    with pytest.raises(SystemExit, match="does not read as the configuration of a nerfstudio run"):
+        cli.main(["region", str(tmp_path)])
+    assert not asked
 
 
 def test_the_command_has_the_cpu_methods_settings() -> None:

@@ -65,7 +65,7 @@ def read_base_run(config_yml: Path) -> BaseRun:
             is missing.
     """
     path = _config_path(Path(config_yml))
-    config, model_config = _read_config(path)
+    config, model_config = read_run_config(path)
     checkpoint = newest_checkpoint(path.parent / config.relative_model_dir)
     state, step = read_checkpoint(checkpoint)
     transform, scale = read_placement(path.parent / FILE)
@@ -121,8 +121,15 @@ def _config_path(path: Path) -> Path:
     return path
 
 
-def _read_config(path: Path) -> tuple[Any, Any]:
-    """The trainer configuration of a run, and the model configuration of its nerfacto."""
+def read_run_config(path: Path) -> tuple[Any, Any]:
+    """The trainer configuration of a run, and the model configuration of its nerfacto.
+
+    Args:
+        path: its config.yml: YAML that can run code, from people whom you trust.
+
+    Raises:
+        BlendingNerfError: it is none, or of a method other than nerfacto and ours.
+    """
     text = path.read_text(encoding="utf8")
     try:
         config = yaml.load(text, Loader=yaml.Loader)  # runs constructors: nerfstudio has no other format

@@ -34,7 +34,7 @@ def show_region(
     operations: Tuple[Literal["add", "remove", "change"], ...] = OPERATIONS,
     output: Path = Path("outputs/region"),
     region: RegionConfig = RegionConfig(threshold=0.4),  # noqa: B008  tyro reads it, nobody writes it
-    like: str = "blending-nerf-cpu",
+    like: Optional[str] = None,
     data: Optional[Path] = None,
     resolution: int = 96,
     pictures: int = 8,
@@ -57,7 +57,7 @@ def show_region(
         output: folder to write to.
         region: where the region comes from and how it is cut.
         like: training method whose settings are looked with, where they are not given: localiser, threshold, pictures, guide,
-            resolution.
+            resolution. Without it those of the run, if it is one of blending-nerf, else those of blending-nerf-cpu.
         data: the capture, if it has moved.
         resolution: voxels along each side of the region's grid.
         pictures: views on the overlay sheet.
@@ -137,6 +137,7 @@ def show_region(
     lower, upper = (corner.tolist() for corner in made.bounds())
     report = {
         "like": like,
+        "localizer": region.localizer,
         "source": region.source,
         "source_text": source_text,
         "operations": list(operations),
