@@ -26,7 +26,7 @@ from blending_nerf_ns.comparing.results import read_result
 from blending_nerf_ns.comparing.scenes import DEMO, read_scenes
 from blending_nerf_ns.comparing.table import figure_of, row_of, spread_of
 
-DIRECTION = "close_up_direction_similarity"
+DIRECTIONS = {"close_up_direction_similarity": "close-ups", "clip_direction_similarity": "whole pictures"}
 TRAINED = (OURS, FINETUNED)
 LOOKS = {RETOUCHED: ("0.6", "o"), OURS: ("tab:blue", "D"), FINETUNED: ("tab:orange", "s")}
 """Colour and marker."""
@@ -42,12 +42,12 @@ class Right(Captures):
     """Results of `blending-nerf compare`; methods that are not there are left out."""
 
 
-def gather(results: Sequence[Result]) -> Figures:
-    """Directions of every edit by every method."""
+def gather(results: Sequence[Result], name: str) -> Figures:
+    """A figure of every edit by every method."""
     found: Dict[Tuple[str, str], Dict[str, List[float]]] = {}
     for result in results:
         scene, edit, method = row_of(result)
-        value = figure_of(result, DIRECTION)
+        value = figure_of(result, name)
         if value is not None:
             found.setdefault((scene, edit), {}).setdefault(method, []).append(value)
     return {place: by for place, by in found.items() if RETOUCHED in by}
@@ -76,19 +76,23 @@ def shown(method: str, values: Sequence[float]) -> List[float]:
     return list(values) if method == RETOUCHED or spread is None else [spread.mean]
 
 
-def draw(figures: Figures, path: Path) -> None:
+def draw(panels: Mapping[str, Figures], path: Path) -> None:
     """A column for each edit: a point for each right edit, and means of the methods."""
-    drawing = Figure(figsize=(1.0 + 0.75 * len(figures), 4.2), layout="constrained")
-    axes = drawing.add_subplot()
-    for method, (colour, marker) in LOOKS.items():
-        points = [(i, value) for i, by in enumerate(figures.values()) for value in shown(method, by.get(method, []))]
-        at, values = [i for i, _ in points], [value for _, value in points]
-        axes.scatter(at, values, c=colour, marker=marker, s=34, label=method)
-    axes.set_xticks(range(len(figures)), [f"{scene}, {edit}" for scene, edit in figures], rotation=40, ha="right")
-    axes.set_ylabel("CLIP direction similarity, close-ups")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=8)
-    drawing.savefig(path, dpi=120)
+    edits = len(next(iter(panels.values())))
+    drawing = Figure(figsize=(1.0 + 0.75 * edits, 3.4 * len(panels)), layout="constrained")
+    for axes, (title, figures) in zip(drawing.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True):
+        for method, (colour, marker) in LOOKS.items():
+            points = [
+                (i, value) for i, by in enumerate(figures.values()) for value in shown(method, by.get(method, []))
+            ]
+            at, values = [i for i, _ in points], [value for _, value in points]
+            axes.scatter(at, values, c=colour, marker=marker, s=34, label=method)
+        axes.set_xticks(range(len(figures)), [f"{scene}, {edit}" for scene, edit in figures], rotation=40, ha="right")
+        axes.set_ylabel(f"CLIP direction, {title}")
+        axes.grid(axis="y", alpha=0.3)
+    # beside the panels: it would lie on points
+    drawing.legend(*axes.get_legend_handles_labels(), fontsize=8, ncols=len(LOOKS), loc="outside upper center")
+    drawing.savefig(path, dpi=110)
     print(f"Written: {path}")
 
 
@@ -99,12 +103,12 @@ def main(asking: Right) -> None:
     there = replace(asking.place(), results=asking.table)
     trained = table_cells(scenes, [], choose_methods(TRAINED), (0, 1, 2))
     known = [found for found in (read_result(cell, there) for cell in trained) if found is not None]
-    figures = gather([*results, *known])
-    compared = table(figures)
+    panels = {title: gather([*results, *known], name) for name, title in DIRECTIONS.items()}
+    compared = "\n\n".join(f"Direction, {title}:\n\n{table(figures)}" for title, figures in panels.items())
     print(compared)
     with (asking.output / "right.md").open("a") as file:
-        file.write(f"\nDirection on close-ups:\n\n{compared}\n")
-    draw(figures, asking.output / "right.png")
+        file.write(f"\n{compared}\n")
+    draw(panels, asking.output / "right.png")
 
 
 if __name__ == "__main__":

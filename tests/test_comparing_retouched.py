@@ -187,12 +187,14 @@ def test_it_stands_for_every_seed_where_there_are_masks_and_known_words() -> Non
     ]
 
 
-def test_another_base_is_another_setting(tmp_path: Path) -> None:
+def test_another_base_or_wish_is_another_setting(tmp_path: Path) -> None:
     (cell,) = table_cells([demo_case()], ["replace"], choose_methods([RETOUCHED]), [0])
     place = Workplace(tmp_path / "work", tmp_path / "results")
     longer = replace(place, base_flags=("--pipeline.base-steps", "9"))
     assert settings(cell, place) != settings(cell, longer), "the pictures are the base's"
     assert "region" not in settings(cell, place)["edit"]
+    recolour = replace(cell, edit=replace(cell.edit, operations=("change",)))
+    assert settings(cell, place) != settings(recolour, place), "the same words, and another picture"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, Cell, Workplace
+from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, RETOUCHED, Cell, Workplace
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
@@ -65,6 +65,8 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
         said = {**said, "drawn": drawn, "evaluate_flags": flags["evaluate_flags"]}
     else:
         said = {**said, "base_config": place.base_config, **flags}
+    if cell.method.name == RETOUCHED and cell.edit.wish is not None:
+        said["painted"] = cell.edit.wish._asdict()
     return {**said, "contents": contents(cell, place)}
 
 
