@@ -122,20 +122,39 @@ def test_words_that_the_localiser_does_not_know_are_no_alternatives() -> None:
         found("a purple walnut", threshold=0.99)
 
 
-def test_masks_of_some_images(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "masks").mkdir()
+def photograph(folder: Path, drawn: Scene, thing: int) -> tuple[Path, ...]:
+    """Photos in `images`, and masks of an object in every other one of them in `masks`."""
+    (folder / "images").mkdir()
+    (folder / "masks").mkdir()
     images = []
     for number, pose in enumerate(poses().numpy()):
-        rgb, ids = render(demo_capture_scene(), pose, FOCAL, FOCAL, SIZE / 2, SIZE / 2, SIZE, SIZE, 1)
-        images.append(tmp_path / "images" / f"{number}.png")
+        rgb, ids = render(drawn, pose, FOCAL, FOCAL, SIZE / 2, SIZE / 2, SIZE, SIZE, 1)
+        images.append(folder / "images" / f"{number}.png")
         Image.fromarray((255 * rgb).astype(np.uint8)).save(images[-1])
         if number % 2 == 0:
-            Image.fromarray(np.where(ids == 1, 255, 0).astype(np.uint8)).save(tmp_path / "masks" / f"{number}.png")
-    region = found("", tuple(images), source="masks", masks=tmp_path / "masks")
+            Image.fromarray(np.where(ids == thing, 255, 0).astype(np.uint8)).save(folder / "masks" / f"{number}.png")
+    return tuple(images)
+
+
+def test_masks_of_some_images(tmp_path: Path) -> None:
+    images = photograph(tmp_path, demo_capture_scene(), 1)
+    region = found("", images, source="masks", masks=tmp_path / "masks")
     assert weight(region, CUBE) > 0.9 and weight(region, BALL) == 0.0
     with pytest.raises(BlendingNerfError, match="no folder is named"):
-        found("", tuple(images), source="masks")
+        found("", images, source="masks")
+
+
+@pytest.mark.parametrize("source", ["text & masks", "masks & text", "text - masks"])
+@pytest.mark.parametrize("marked", [0, 1])
+def test_of_two_alike_the_one_that_masks_mark_is_found(marked: int, source: str, tmp_path: Path) -> None:
+    balls = tuple(primitive("ball", "red", RED, centre, (centre[2],) * 3) for centre in TWO)
+    drawn = replace(demo_capture_scene(), things=balls)
+    images = photograph(tmp_path, drawn, marked)
+    keep = "all" if "-" in source else "best"  # which is taken away is known only after it has been found
+    region = found("a red ball", images, drawn, source=source, keep=keep, masks=tmp_path / "masks")
+    wanted = marked if "&" in source else 1 - marked
+    there, elsewhere = (torch.tensor(TWO[which]) for which in (wanted, 1 - wanted))
+    assert weight(region, there) > 0.9 and weight(region, elsewhere) == 0.0
 
 
 def test_what_is_not_there_is_an_error_with_the_maximum_and_alternatives() -> None:

@@ -18,6 +18,7 @@ from blending_nerf_ns.localization.combine import combine, combine_bounds, parse
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.file import load_region
+from blending_nerf_ns.localization.parts import in_boxes, marked_parts
 from blending_nerf_ns.localization.sources import Placed, Seen, Source, fill_all, mask_evidence
 from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text, kept_of_masks
 from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
@@ -81,11 +82,15 @@ def build_region(
     evidence: Dict[str, Evidence] = {}
     solids = {name: config.solid(name) for name in names if name in ("box", "sphere")}
     places = {name: solid.inside for name, solid in solids.items()}
-    if "text" in names:
-        evidence["text"] = find_text(config, scene, source_text, load_guide, place_of(steps, "text", places))
     if "masks" in names and config.masks is not None:
         masked = mask_evidence(scene, config.masks, images, config.views, config.image_size)
         evidence["masks"] = kept_of_masks(config, scene, masked, place_of(steps, "masks", places))
+        # boxes around what they mark hold more than that: they tell where a text can matter, and not where it cannot
+        if "text" in names and ("-", "masks") not in steps:
+            marked = marked_parts(scene, evidence["masks"], config.threshold, every=True)
+            places |= {"masks": in_boxes(marked, scene.base.to_grid)} if marked else {}
+    if "text" in names:
+        evidence["text"] = find_text(config, scene, source_text, load_guide, place_of(steps, "text", places))
     sources: Dict[str, Source] = {name: Seen(scene, found) for name, found in evidence.items()}
     sources |= {name: Placed(scene, solid) for name, solid in solids.items()}
     bounds = {}

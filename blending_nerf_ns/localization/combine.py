@@ -111,7 +111,7 @@ def place_of(steps: List[Tuple[str, str]], name: str, solids: Mapping[str, Place
     Args:
         steps: from `parse_sources`.
         name: of the source.
-        solids: those among the sources that are solids.
+        solids: those among the sources that are solids, or of which one knows where they lie.
 
     Returns:
         None where that is everywhere.

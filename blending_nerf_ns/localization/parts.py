@@ -16,7 +16,7 @@ from torch import Tensor
 from blending_nerf_ns.edits.contraction import Box, uncontract
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.localization.combine import Place
-from blending_nerf_ns.localization.evidence import Evidence
+from blending_nerf_ns.localization.evidence import Evidence, ToGrid
 from blending_nerf_ns.localization.fusion import COARSE_RAYS, VoxelGrid, fill_grid
 from blending_nerf_ns.localization.views import FrozenScene
 
@@ -203,6 +203,22 @@ def only_there(evidence: Evidence, place: Place, contracted: bool) -> Evidence:
     """
     there = place(uncontract(evidence.points) if contracted else evidence.points)
     return evidence._replace(probabilities=evidence.probabilities * there)
+
+
+def in_boxes(boxes: Sequence[Box], to_grid: ToGrid) -> Place:
+    """The place that some boxes in grid coordinates are.
+
+    Example:
+        >>> place = in_boxes([(torch.zeros(3), torch.ones(3))], lambda points: points)
+        >>> place(torch.tensor([[0.5, 0.5, 0.5], [0.5, 0.5, 2.0]])).tolist()
+        [True, False]
+    """
+
+    def place(points: Tensor) -> Tensor:
+        at = to_grid(points)
+        return torch.stack([((at >= low.to(at)) & (at <= high.to(at))).all(dim=-1) for low, high in boxes]).any(dim=0)
+
+    return place
 
 
 def only_inside(evidence: Evidence, box: Box) -> Evidence:
