@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from nerfstudio.cameras.cameras import Cameras
+from PIL import Image
 from torch import Tensor
 
 from blending_nerf_ns.comparing.cases import RETOUCHED, EditCase, SceneCase, Workplace, table_cells
@@ -209,3 +211,22 @@ def test_what_cannot_be_painted_is_refused(flags: list[str], target: str, tmp_pa
     edit = EditCase("recolour", "a red ball", target, ("change",))
     with pytest.raises(BlendingNerfError, match="leave retouched out of --methods"):
         score_retouched(tmp_path, tmp_path, edit, 0, parse_options(["--views", "test", *flags]), tmp_path / "a.png")
+
+
+def test_question_18_tells_what_is_above_every_right_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    asked = importlib.import_module("18_what_a_right_edit_scores")
+    (name, title), _ = asked.DIRECTIONS.items()
+    found = {"retouched": (0.5, 0.7), "ours": (0.5, 0.8), "clip-nerf-finetune": (0.7, 0.9)}
+
+    def result(method: str, value: float, edit: str = "add") -> dict:
+        return {"settings": {"scene": "mic", "edit": {"name": edit}, "method": method}, "metrics": {name: value}}
+
+    results = [result(method, value) for method, values in found.items() for value in values]
+    figures = asked.gather([*results, result("ours", 0.3, "remove")], name)
+    assert list(figures) == [("mic", "add")], "what no right edit was painted of has nothing to be compared with"
+    *_, row = asked.table(figures).splitlines()
+    assert row == "| mic | add | 0.500 to 0.700 (0.600) | 0.650 ± 0.212 | 0.800 ± 0.141, above all of them |"
+    asked.draw({title: figures}, tmp_path / "right.png")
+    with Image.open(tmp_path / "right.png") as drawn:
+        assert (np.asarray(drawn.convert("RGB")) == (255, 127, 14)).all(-1).any(), "the baseline's marker"
