@@ -112,4 +112,4 @@ def main(asking: Right) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Right, description=__doc__, default=Right(Path("outputs/questions/18"), seeds=tuple(range(6)))))
+    main(tyro.cli(Right, description=__doc__, default=Right(Path("outputs/questions/18"), seeds=tuple(range(12)))))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, RETOUCHED, Cell, Workplace
+from blending_nerf_ns.comparing.retouching import BRUSH
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
@@ -66,7 +67,8 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
     else:
         said = {**said, "base_config": place.base_config, **flags}
     if cell.method.name == RETOUCHED and cell.edit.wish is not None:
-        said["painted"] = cell.edit.wish._asdict()
+        brush = {name: list(value) if isinstance(value, tuple) else value for name, value in BRUSH._asdict().items()}
+        said["painted"] = {**cell.edit.wish._asdict(), "brush": brush}
     return {**said, "contents": contents(cell, place)}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import torch
 
@@ -17,7 +17,7 @@ from blending_nerf_ns.comparing.cases import EditCase
 from blending_nerf_ns.comparing.retouching import Shown, retouched
 from blending_nerf_ns.comparing.scoring import score_pictures
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.reporting.build import choose_views, read_masks
+from blending_nerf_ns.reporting.build import choose_views, read_masks, trained_on
 from blending_nerf_ns.reporting.layers import unedited
 from blending_nerf_ns.reporting.opening import open_finished
 from blending_nerf_ns.reporting.options import ReportOptions
@@ -46,22 +46,26 @@ def score_retouched(
     wish = edit.wish
     if wish is None or options.source_text or options.target_text or options.masks[0] == "none":
         raise BlendingNerfError(
-            f"{edit.target_text!r} cannot be painted into pictures of {capture}: wanted are a known colour, a shape where one is added, "
-            f"masks (asked for: --masks {' '.join(options.masks)}) and the edit's own texts: leave retouched out of --methods"
+            f"{edit.target_text!r} for {edit.source_text!r} cannot be painted into pictures of {capture}: wanted are masks (asked for: "
+            f"--masks {' '.join(options.masks)}), the edit's own texts, one new colour that is known, and one new shape where something "
+            'is put on top ("room": "above") or in the object\'s place: leave retouched out of --methods'
         )
     subject = options.subject or edit.subject or edit.source_text
-    views, shown = _look(base, capture, options.views, options.num_views, options.image_size, options.masks, subject)
+    views, shown, warned = _look(
+        base, capture, options.views, options.num_views, options.image_size, options.masks, subject
+    )
     after = retouched(shown, wish, seed)
     sheet.parent.mkdir(parents=True, exist_ok=True)
     columns = {"original": shown.pictures.numpy(), "retouched": after.numpy()}
     contact_sheet(columns, [str(i) for i in range(len(after))]).save(sheet)
-    return score_pictures(shown.pictures, after, shown.mask, views, edit, options)
+    report = score_pictures(shown.pictures, after, shown.mask, views, edit, options)
+    return {**report, "warnings": [*report["warnings"], *warned]}
 
 
 @functools.lru_cache(maxsize=8)
 def _look(
     base: Path, capture: Path, kind: str, count: int, longest: int, words: Tuple[str, ...], subject: str
-) -> Tuple[Views, Shown]:
+) -> Tuple[Views, Shown, List[str]]:
     """A base's views with their masks; kept, for all edits and seeds of a scene have the same."""
     found = open_finished(base, capture)
     masks_kind, path = parse_masks(words, kind)
@@ -74,8 +78,4 @@ def _look(
         pictures = render_pictures(found.model, views.cameras, "Originals")
     depth = torch.where(pictures.accumulation >= OPAQUE, pictures.depth, torch.inf)
     points = surface_points(views.cameras, pictures, masks.subject).points
-    if len(points) == 0:
-        raise BlendingNerfError(
-            f"the base {base} shows no surface in the masks {' '.join(words)}: nothing can be painted"
-        )
-    return views, Shown(views.cameras, pictures.original, depth, masks.subject, points)
+    return views, Shown(views.cameras, pictures.original, depth, masks.subject, points), trained_on(views, found)

@@ -239,8 +239,14 @@ def retouch(cell: Cell, base: Path, capture: Path, place: Workplace, log: Path) 
     """The report of a painted edit; its pictures lie in the work folder."""
     options = parse_options([word.replace("{capture}", str(capture)) for word in how_to_evaluate(cell, place)])
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as said, redirect_stdout(said), redirect_stderr(said):
-        return score_retouched(base, capture, cell.edit, cell.seed, options, place.work / RETOUCHED / f"{cell.key}.png")
+    sheet = place.work / RETOUCHED / f"{cell.key}.png"
+    try:
+        with log.open("a") as said, redirect_stdout(said), redirect_stderr(said):
+            return score_retouched(base, capture, cell.edit, cell.seed, options, sheet)
+    except BlendingNerfError:
+        raise
+    except Exception as error:  # of a base, a device or a library; other cells may fare better
+        raise BlendingNerfError(f"{cell.key} was not painted: {error!r}") from error
 
 
 def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, env: Dict[str, str]) -> Result:

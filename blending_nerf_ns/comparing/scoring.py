@@ -14,14 +14,14 @@ from blending_nerf_ns.comparing.cases import EditCase
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import with_room
 from blending_nerf_ns.reporting.build import figures_content
-from blending_nerf_ns.reporting.judge import JudgeConfig, load_judge, read_texts
+from blending_nerf_ns.reporting.judge import JudgeConfig, load_judge
 from blending_nerf_ns.reporting.lpips import find_lpips
 from blending_nerf_ns.reporting.measuring import Case, Yardstick, measure
 from blending_nerf_ns.reporting.options import ReportOptions
 from blending_nerf_ns.reporting.pictures import Pictures
 from blending_nerf_ns.reporting.subject import check_not_empty
 from blending_nerf_ns.reporting.views import Views
-from blending_nerf_ns.reporting.workbench import look_close, prompt_pool, read_prompts
+from blending_nerf_ns.reporting.workbench import look_close, read_pool, read_prompts
 
 NO_SURFACES = "a drawn edit has no depth in the run's units"
 NOBODY = JudgeConfig("nobody")
@@ -66,8 +66,8 @@ def score_pictures(
     """
     mask = check_not_empty(subject, options.masks[0])
     judge = load_judge(options.judge, NOBODY, torch.device("cpu"))
-    pool = prompt_pool(judge, edit.source_text, edit.target_text, read_prompts(options.prompts_file))
-    features, warned = read_texts(judge, [edit.source_text, *pool])
+    prompts = read_prompts(options.prompts_file)
+    pool, features, warned = read_pool(judge, edit.source_text, edit.target_text, prompts)
     nothing = torch.zeros(mask.shape)
     case = Case(
         pictures=Pictures(before, after, None, None, None, nothing, nothing),

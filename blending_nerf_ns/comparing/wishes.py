@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Optional
 
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, without_synonyms
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, FINISHES, PRIMITIVES, without_synonyms
 
 
 class Wish(NamedTuple):
@@ -19,31 +19,37 @@ class Wish(NamedTuple):
 
 
 def wish_of(source: str, target: str, operations: Sequence[str], room: str) -> Optional[Wish]:
-    """What an edit asks for; None where its words do not say what to paint.
+    """What an edit asks for; None where its words do not say what to paint, or say more than can be painted.
 
     Args:
-        source, target: its texts. The first colour and the first shape of the target count.
+        source, target: its texts. Colours, shapes and finishes count that the target has and the source has not.
         operations: what it may do: recolour alone, add alone, remove alone, or something else in the object's place.
         room: what it was asked to use: what is added must be asked for "above", for nothing else says where it stands.
 
     Example:
         >>> wish_of("a toy", "a violet toy", ["change"], "none")
         Wish(kind='recolour', colour='purple', shape='')
-        >>> wish_of("a toy", "a red sphere on top of a toy", ["add"], "above")
-        Wish(kind='add', colour='red', shape='ball')
+        >>> wish_of("a red cube", "a red cube with a green sphere on top", ["add"], "above")
+        Wish(kind='add', colour='green', shape='ball')
         >>> wish_of("a toy", "a wooden chair", ["add", "remove", "change"], "around") is None
         True
     """
     allowed = set(operations)
     if allowed == {"remove"}:
         return Wish("remove")
-    words, there = without_synonyms(target), without_synonyms(source)
-    colour = next((word for word in words if word in COLOUR_NAMES), "")
-    shape = next((word for word in words if word in PRIMITIVES), "")
-    if colour and allowed == {"change"}:
-        return Wish("recolour", colour)
-    if colour and shape and allowed == {"add"} and room == "above":
-        return Wish("add", colour, shape)
-    if colour and shape and shape not in there and allowed >= {"add", "remove"}:
-        return Wish("replace", colour, shape)
-    return None
+    words, there = without_synonyms(target), set(without_synonyms(source))
+    new = [word for word in dict.fromkeys(words) if word not in there]
+    colours, shapes, finishes = (
+        [word for word in new if word in known] for known in (COLOUR_NAMES, PRIMITIVES, FINISHES)
+    )
+    if finishes or len(colours) > 1 or len(shapes) > 1:
+        return None
+    if allowed == {"change"}:
+        return Wish("recolour", colours[0]) if colours and not shapes else None
+    # "a red cube" for "a red ball" has no new colour
+    colour = next((word for word in [*colours, *words] if word in COLOUR_NAMES), "")
+    if not colour or not shapes:
+        return None
+    if allowed == {"add"} and room == "above":
+        return Wish("add", colour, shapes[0])
+    return Wish("replace", colour, shapes[0]) if allowed >= {"add", "remove"} else None

@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -93,11 +93,7 @@ class Bench:
             at = base.to_grid(points.to(device, torch.float32))
             return torch.stack([edit.region.weight_at(at) > 0 for edit in layers]).any(dim=0).cpu()
 
-        pool = prompt_pool(self.judge, source, target, self.prompts)
-        texts, warned = read_texts(self.judge, [source, *pool])
-        if texts is not None:
-            apart = told_apart(texts[1:])
-            pool, texts = [pool[index] for index in apart], torch.cat([texts[:1], texts[1:][apart]])
+        pool, texts, warned = read_pool(self.judge, source, target, self.prompts)
         cameras, plain = self.views.cameras, self.plain
         case = Case(
             pictures=pictures,
@@ -137,6 +133,20 @@ def prompt_pool(judge: Judge, source: str, target: str, prompts: Sequence[str]) 
     """Texts of R-precision, the target first: those given, else the source and what is false where the target is true."""
     told = prompts or (source, *([] if judge.clip is None else rivals(target, judge.clip.embedded)))
     return list(dict.fromkeys([target, *told]))
+
+
+def read_pool(
+    judge: Judge, source: str, target: str, prompts: Sequence[str]
+) -> Tuple[List[str], Optional[Float[Tensor, "texts features"]], List[str]]:
+    """The texts of R-precision that a judge tells apart, the target first; its features of the source and of these, None without a judge;
+    and what it cannot read of them.
+    """
+    pool = prompt_pool(judge, source, target, prompts)
+    texts, warned = read_texts(judge, [source, *pool])
+    if texts is not None:
+        apart = told_apart(texts[1:])
+        pool, texts = [pool[index] for index in apart], torch.cat([texts[:1], texts[1:][apart]])
+    return pool, texts, warned
 
 
 def told_apart(texts: Float[Tensor, "texts features"]) -> List[int]:
