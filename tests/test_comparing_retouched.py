@@ -15,6 +15,7 @@ from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 from torch import Tensor
 
+from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import RETOUCHED, EditCase, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.results import settings
@@ -237,6 +238,23 @@ def test_it_stands_for_every_seed_where_there_are_masks_and_known_words() -> Non
     assert [(cell.scene.name, cell.edit.name, cell.seed) for cell in cells] == [
         ("seen", edit.name, seed) for seed in (0, 1) for edit in DEMO_EDITS
     ]
+
+
+def test_a_cell_that_fails_leaves_the_others_to_be_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def fails(base: Path, capture: Path, edit: EditCase, *_: object) -> None:
+        tried.append(edit.name)
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(running, "score_retouched", fails)
+    monkeypatch.setattr(running, "train_base", lambda *_: tmp_path)
+    monkeypatch.setattr(running, "find_capture", lambda *_: tmp_path)
+    cells = table_cells([demo_case()], ["add", "remove"], choose_methods([RETOUCHED]), [0])
+    results, failures = running.run_cells(cells, Workplace(tmp_path / "work", tmp_path / "results"))
+    assert results == [] and tried == ["add", "remove"]
+    assert all(f"{cell.key} was not painted" in failures[cell.key] for cell in cells)
+    assert all("CUDA out of memory" in said for said in failures.values())
 
 
 def test_another_base_or_wish_is_another_setting(tmp_path: Path) -> None:

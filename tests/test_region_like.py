@@ -64,14 +64,17 @@ def test_a_run_is_looked_at_as_it_looked_itself(asked: list[dict[str, Any]], tmp
     base = write_config(tmp_path / "base", "nerfacto")
     cli.main(["region", str(run)])
     cli.main(["region", "--source-text", "a chair", str(run / "config.yml"), "--region.threshold", "0.6"])
-    cli.main(["region", str(run), "--like", "blending-nerf-cpu"])
-    cli.main(["region", str(base)])
+    (run / "config.yml").rename(run / "other.yml")
+    cli.main(["region", "--region.point", "0", "-1", "0", "--", str(run / "other.yml")])
+    cli.main(["region", str(run / "other.yml"), "--like", "blending-nerf-cpu"])
+    cli.main(["region", str(base), "--source-text", str(run / "other.yml")])
     cli.main(["region", "RUN"])
-    looked, said, small, plain, usual = asked
+    looked, said, moved, small, plain, usual = asked
     assert (looked["localizer"], looked["threshold"], looked["views"]) == ("clipseg/here", 0.3, 5)
     assert (looked["resolution"], looked["guide"], looked["pretrained"]) == (128, "ViT-B-16", "laion2b_s34b_b88k")
     assert (looked["source"], looked["margin"]) == ("text", None), "where its edit was is not where the next will be"
     assert said == {**looked, "threshold": 0.6}
+    assert moved == {**looked, "point": (0.0, -1.0, 0.0)}
     assert small == plain == usual and usual["localizer"] == "embedded"
 
 

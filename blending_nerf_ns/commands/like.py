@@ -14,7 +14,8 @@ from blending_nerf_ns.errors import BlendingNerfError
 
 FLAG, PLAIN = "--like", "blending-nerf-cpu"
 LOOKING = ("localizer", "views", "close_ups", "image_size", "threshold")
-"""Settings of a region that say how it is looked for; the others say where it is and how it is cut, which is the edit's."""
+"""Settings of a region that say how it is looked for, and how sure one must be; the others say where it is and how much room it has,
+which is the edit's."""
 
 
 def usual_settings(arguments: Sequence[str]) -> Dict[str, Any]:
@@ -48,18 +49,18 @@ def method_asked_for(arguments: Sequence[str]) -> Optional[str]:
 
 
 def run_asked_for(arguments: Sequence[str]) -> Optional[Path]:
-    """The config.yml of the run that a command line names; None where there is none.
+    """The configuration of the run that a command line names; None where there is none.
 
     Example:
         >>> run_asked_for(["region", "nowhere", "--source-text", "a chair"]) is None
         True
     """
     for before, argument in pairwise(arguments):
-        if before.startswith("--") and "=" not in before:  # it is what the flag is told
+        if before.startswith("--") and before != "--" and "=" not in before:  # it is what the flag is told
             continue
         path = Path(argument).expanduser()
         path = path / "config.yml" if path.is_dir() else path
-        if path.name == "config.yml" and path.is_file():
+        if path.is_file():
             return path
     return None
 

@@ -138,6 +138,7 @@ def show_region(
     report = {
         "like": like,
         "localizer": region.localizer,
+        "guide": guide,
         "source": region.source,
         "source_text": source_text,
         "operations": list(operations),
