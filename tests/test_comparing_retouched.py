@@ -24,17 +24,13 @@ from blending_nerf_ns.comparing.retouching import (
     Shown,
     bright_shade,
     cut_out,
-    fitted,
-    in_place,
-    on_top,
     put_in,
     recolored,
     retouched,
-    room_of,
-    share_inside,
 )
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case
 from blending_nerf_ns.comparing.scoring import parse_options
+from blending_nerf_ns.comparing.solids import fitted, in_place, on_top, room_of, share_inside
 from blending_nerf_ns.comparing.wishes import Wish, wish_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.shading import shading_correlation

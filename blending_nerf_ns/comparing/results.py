@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from blending_nerf_ns.comparing.brush import BRUSH
 from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, RETOUCHED, Cell, Workplace
-from blending_nerf_ns.comparing.retouching import BRUSH
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
