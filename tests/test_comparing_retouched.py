@@ -15,10 +15,11 @@ from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 from torch import Tensor
 
-from blending_nerf_ns.comparing import running
+from blending_nerf_ns.comparing import results, running
+from blending_nerf_ns.comparing.brush import BRUSH
 from blending_nerf_ns.comparing.cases import RETOUCHED, EditCase, SceneCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
-from blending_nerf_ns.comparing.results import settings
+from blending_nerf_ns.comparing.results import read_result, settings, write_result
 from blending_nerf_ns.comparing.retouched import score_retouched
 from blending_nerf_ns.comparing.retouching import (
     Shown,
@@ -34,8 +35,9 @@ from blending_nerf_ns.comparing.solids import fitted, in_place, on_top, room_of,
 from blending_nerf_ns.comparing.wishes import Wish, wish_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.shading import shading_correlation
-from blending_nerf_ns.procedural.scene import primitive
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, colour_name
+from blending_nerf_ns.procedural.scene import Scene, Thing, primitive
+from blending_nerf_ns.procedural.trace import FIRST_PART, trace
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, colour_name
 
 SIZE, FOCAL, AWAY = 48, 60.0, 4.0
 RED = np.array([0.8, 0.1, 0.1])
@@ -70,6 +72,11 @@ def nowhere() -> Tensor:
         ("a red ball", "a yellow cube", ALL, "around", Wish("replace", "yellow", "cube")),
         ("a red ball", "a blue ball", ALL, "around", None),
         ("a red ball", "a wooden cube", ALL, "around", None),
+        ("a dog", "a blue cat", ("change",), "none", None),
+        ("a red cube", "a ball on top of a red cube", ("add",), "above", None),
+        ("a red cube", "a red cube with a green ball and a dog on top", ("add",), "above", None),
+        ("a red ball", "a red ball and a cube", ALL, "around", None),
+        ("a red ball", "a blue cube", ALL, "none", None),
         ("a red ball", "a blue cube", ("change", "add"), "around", None),
     ],
 )
@@ -140,19 +147,33 @@ def two_ears(count: int = 4000) -> np.ndarray:
     return np.concatenate([points, ears, ears * [-1, 1, 1]])
 
 
-def test_what_is_put_on_top_lies_on_what_is_under_it() -> None:
-    (ball,) = on_top(two_ears(), Wish("add", "red", "ball"), RED, 0.2).parts
-    radius = float(ball.size[0])
-    assert radius == pytest.approx(0.2 * 0.9, abs=0.03)
-    np.testing.assert_allclose(ball.centre[:2], 0.0, atol=0.05, err_msg="between the ears")
-    assert 0.7 < ball.centre[2] - radius < 0.8, "sunk in a little"
+def lowest(thing: Thing) -> float:
+    """Height of a solid's lowest point, as rays from below meet it."""
+    (part,) = thing.parts
+    across = torch.linspace(-1.0, 1.0, 41) * float(part.size[0])
+    rays = torch.stack(torch.meshgrid(across, across, indexing="ij"), dim=-1).reshape(-1, 2)
+    start = torch.tensor([float(part.centre[0]), float(part.centre[1]), -50.0])
+    ends = torch.cat([rays, torch.full((len(rays), 1), 50.0)], dim=1)
+    seen = trace(Scene((thing,), ground=None), start, torch.nn.functional.normalize(ends, dim=-1))
+    return float(seen.position[seen.surface >= FIRST_PART][:, 2].min())
 
 
-def test_what_takes_an_objects_place_stands_where_it_stood() -> None:
-    (cube,) = in_place(two_ears(), Wish("replace", "blue", "cube"), RED, 1.0).parts
-    np.testing.assert_allclose(cube.centre[:2], 0.0, atol=0.05)
-    assert cube.centre[2] - cube.size[2] == pytest.approx(0.0, abs=0.08)
-    assert 2 * cube.size[2] == pytest.approx(0.9, abs=0.08), "the volume of the box around most of the object"
+@pytest.mark.parametrize("shape", PRIMITIVES)
+def test_what_is_put_on_top_lies_on_what_is_under_it(shape: str) -> None:
+    thing = on_top(two_ears(), Wish("add", "red", shape), RED, 0.2)
+    (solid,) = thing.parts
+    assert float(solid.size[0]) == pytest.approx(0.2 * 0.9, abs=0.03)
+    np.testing.assert_allclose(solid.centre[:2], 0.0, atol=0.05, err_msg="between the ears")
+    assert 0.7 < lowest(thing) < 0.8, "sunk in a little"
+
+
+@pytest.mark.parametrize("shape", PRIMITIVES)
+def test_what_takes_an_objects_place_stands_where_it_stood(shape: str) -> None:
+    thing = in_place(two_ears(), Wish("replace", "blue", shape), RED, 1.0)
+    (solid,) = thing.parts
+    np.testing.assert_allclose(solid.centre[:2], 0.0, atol=0.05)
+    assert lowest(thing) == pytest.approx(0.0, abs=0.08)
+    assert 2 * solid.size[0] == pytest.approx(0.9, abs=0.08), "the volume of the box around most of the object"
 
 
 def test_a_solid_is_drawn_smaller_until_it_lies_in_the_room() -> None:
@@ -168,7 +189,9 @@ def test_a_solid_is_drawn_smaller_until_it_lies_in_the_room() -> None:
     assert fitted(ball, cameras(), everywhere).parts[0].size[0] == 1.0
     aside = torch.zeros_like(room)
     aside[:, :5, :5] = True
-    assert 0.2 < fitted(ball, cameras(), aside).parts[0].size[0] < 0.31, "it is not smaller than that anywhere"
+    assert fitted(ball, cameras(), aside).parts[0].size[0] == pytest.approx(0.85**8), (
+        "the first below 0.3, and no smaller"
+    )
 
 
 def test_the_room_is_told_by_views_that_show_all_of_the_subject() -> None:
@@ -247,20 +270,37 @@ def test_a_cell_that_fails_leaves_the_others_to_be_painted(tmp_path: Path, monke
     monkeypatch.setattr(running, "train_base", lambda *_: tmp_path)
     monkeypatch.setattr(running, "find_capture", lambda *_: tmp_path)
     cells = table_cells([demo_case()], ["add", "remove"], choose_methods([RETOUCHED]), [0])
-    results, failures = running.run_cells(cells, Workplace(tmp_path / "work", tmp_path / "results"))
-    assert results == [] and tried == ["add", "remove"]
+    made, failures = running.run_cells(cells, Workplace(tmp_path / "work", tmp_path / "results"))
+    assert made == [] and tried == ["add", "remove"]
     assert all(f"{cell.key} was not painted" in failures[cell.key] for cell in cells)
     assert all("CUDA out of memory" in said for said in failures.values())
 
 
-def test_another_base_or_wish_is_another_setting(tmp_path: Path) -> None:
+REPORT = {
+    "metrics": {},
+    "guide": {"name": None},
+    "judge": {"name": "judge"},
+    "views": {"kind": "test", "names": [], "height": 8, "width": 8},
+    "masks": {"dilation": 5},
+    "prompt_pool": [],
+    "warnings": [],
+}
+
+
+def test_another_base_wish_or_brush_is_another_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cell,) = table_cells([demo_case()], ["replace"], choose_methods([RETOUCHED]), [0])
     place = Workplace(tmp_path / "work", tmp_path / "results")
     longer = replace(place, base_flags=("--pipeline.base-steps", "9"))
     assert settings(cell, place) != settings(cell, longer), "the pictures are the base's"
     assert "region" not in settings(cell, place)["edit"]
-    recolour = replace(cell, edit=replace(cell.edit, operations=("change",)))
-    assert settings(cell, place) != settings(recolour, place), "the same words, and another picture"
+    blue = replace(cell.edit, target_text="a blue ball")
+    recolour, removal = (replace(cell, edit=replace(blue, operations=(one,))) for one in ("change", "remove"))
+    assert settings(recolour, place) != settings(removal, place), "the same words, and another picture"
+    write_result(cell, place, REPORT, {}, 1)
+    assert read_result(cell, place) is not None
+    monkeypatch.setattr(results, "BRUSH", BRUSH._replace(shades=4))
+    with pytest.raises(BlendingNerfError, match="painted was"):
+        read_result(cell, place)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ class Brush(NamedTuple):
     smaller: float = 0.85
     """By this factor, time and again."""
     smallest: float = 0.3
-    """Down to this share of the size that was drawn."""
+    """Until it has at most this share of the size that was drawn."""
     trimmed: float = 0.05
     """Share of an object's surface points that may lie beyond its box, on each side: a depth has outliers."""
     highest: float = 0.15

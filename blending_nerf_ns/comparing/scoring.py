@@ -23,7 +23,7 @@ from blending_nerf_ns.reporting.subject import check_not_empty
 from blending_nerf_ns.reporting.views import Views
 from blending_nerf_ns.reporting.workbench import look_close, read_pool, read_prompts
 
-NO_SURFACES = "a drawn edit has no depth in the run's units"
+NO_SURFACES = "an edit that is drawn or painted has no depth in the run's units"
 NOBODY = JudgeConfig("nobody")
 """The guide of an edit that nothing guided."""
 

@@ -18,6 +18,9 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import Room, with_room
 from blending_nerf_ns.procedural.scene import Thing, primitive
 
+TUBE = 0.35
+"""Radius of a donut's tube over its own: of what is drawn, that is half its height."""
+
 
 def room_of(mask: Bool[Tensor, "views height width"], room: Room) -> Bool[Tensor, "views height width"]:
     """An edit's room in the views that show all of its subject; in all of them where none does."""
@@ -95,7 +98,7 @@ def on_top(points: Float[ndarray, "points 3"], wish: Wish, rgb: Float[ndarray, "
     middle = points[points[:, 2] >= high[2] - BRUSH.highest * height].mean(axis=0)
     under = points[np.linalg.norm(points[:, :2] - middle[:2], axis=1) < radius]
     top = np.quantile(under[:, 2], 1.0 - BRUSH.trimmed) if len(under) else high[2]
-    return primitive(wish.shape, wish.colour, rgb, (*middle[:2], top + (1.0 - BRUSH.sinks) * radius), (radius,) * 3)
+    return _standing(wish, rgb, (middle[0], middle[1], top - BRUSH.sinks * radius), radius)
 
 
 def in_place(points: Float[ndarray, "points 3"], wish: Wish, rgb: Float[ndarray, "3"], size: float) -> Thing:
@@ -103,4 +106,10 @@ def in_place(points: Float[ndarray, "points 3"], wish: Wish, rgb: Float[ndarray,
     low, high = box_of(points)
     radius = size * float(np.prod(high - low)) ** (1.0 / 3.0) / 2.0
     middle = (low + high) / 2
-    return primitive(wish.shape, wish.colour, rgb, (*middle[:2], low[2] + radius), (radius,) * 3)
+    return _standing(wish, rgb, (middle[0], middle[1], low[2]), radius)
+
+
+def _standing(wish: Wish, rgb: Float[ndarray, "3"], foot: Tuple[float, float, float], radius: float) -> Thing:
+    """A solid of a half width, on a point under its middle."""
+    half = TUBE * radius if wish.shape == "donut" else radius
+    return primitive(wish.shape, wish.colour, rgb, (foot[0], foot[1], foot[2] + half), (radius,) * 3, tube=TUBE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Optional
 
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, FINISHES, PRIMITIVES, without_synonyms
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, FINISHES, PRIMITIVES, VOCABULARY, without_synonyms
 
 
 class Wish(NamedTuple):
@@ -22,9 +22,11 @@ def wish_of(source: str, target: str, operations: Sequence[str], room: str) -> O
     """What an edit asks for; None where its words do not say what to paint, or say more than can be painted.
 
     Args:
-        source, target: its texts. Colours, shapes and finishes count that the target has and the source has not.
+        source, target: its texts. Words count that the target has and the source has not: one colour and one shape at most, and none
+            that are unknown or say a finish.
         operations: what it may do: recolour alone, add alone, remove alone, or something else in the object's place.
-        room: what it was asked to use: what is added must be asked for "above", for nothing else says where it stands.
+        room: what it was asked to use: what is added wants "above", for nothing else says where it stands, and what takes the object's
+            place "around".
 
     Example:
         >>> wish_of("a toy", "a violet toy", ["change"], "none")
@@ -42,14 +44,16 @@ def wish_of(source: str, target: str, operations: Sequence[str], room: str) -> O
     colours, shapes, finishes = (
         [word for word in new if word in known] for known in (COLOUR_NAMES, PRIMITIVES, FINISHES)
     )
-    if finishes or len(colours) > 1 or len(shapes) > 1:
+    if finishes or len(colours) > 1 or len(shapes) > 1 or not set(new) <= set(VOCABULARY):
         return None
     if allowed == {"change"}:
         return Wish("recolour", colours[0]) if colours and not shapes else None
-    # "a red cube" for "a red ball" has no new colour
-    colour = next((word for word in [*colours, *words] if word in COLOUR_NAMES), "")
-    if not colour or not shapes:
+    if not shapes:
         return None
     if allowed == {"add"} and room == "above":
-        return Wish("add", colour, shapes[0])
-    return Wish("replace", colour, shapes[0]) if allowed >= {"add", "remove"} else None
+        return Wish("add", colours[0], shapes[0]) if colours else None
+    # "a red cube" for "a red ball" has no new colour; in "a red ball and a cube" the ball is still there
+    colour = next((word for word in [*colours, *words] if word in COLOUR_NAMES), "")
+    gone = not there & set(words) & set(PRIMITIVES)
+    instead = allowed >= {"add", "remove"} and room == "around"
+    return Wish("replace", colour, shapes[0]) if instead and gone and colour else None

@@ -85,7 +85,7 @@ def build_region(
     if "masks" in names and config.masks is not None:
         masked = mask_evidence(scene, config.masks, images, config.views, config.image_size)
         evidence["masks"] = kept_of_masks(config, scene, masked, place_of(steps, "masks", places))
-        # boxes around what they mark hold more than that: they tell where a text can matter, and not where it cannot
+        # boxes around what they mark hold that, but for specks and thin ends, and more: where a text can matter, and not where it cannot
         if "text" in names and ("-", "masks") not in steps:
             marked = marked_parts(scene, evidence["masks"], config.threshold, every=True)
             places |= {"masks": in_boxes(marked, scene.base.to_grid)} if marked else {}
