@@ -1,8 +1,8 @@
 """What an edit of a capture would score if it were done right: the base's pictures of the held-out views, retouched.
 
 A capture cannot be drawn anew (`perfect`), but its pictures can be painted: in another shade of the colour that was asked for, the
-object painted over, a solid put on top of it or in its place. A judge that gives more than that to something else has not read the
-edit (ours).
+object painted over, a solid put on top of it or in its place. Where a judge gives more than that, it does not tell whether the edit was
+done (ours).
 """
 
 from __future__ import annotations

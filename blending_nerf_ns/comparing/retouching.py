@@ -98,7 +98,8 @@ def recolored(
     """
     bright = luminance(pictures)[..., None]
     shade = bright / bright[mask].mean().clamp_min(1e-6)
-    top = torch.quantile(shade[mask].reshape(-1)[: 1 << 23], BRUSH.brightest) * rgb.max()
+    some = shade[mask].reshape(-1)[: 1 << 23]  # torch.quantile refuses more than twice as many
+    top = torch.quantile(some, BRUSH.brightest) * rgb.max()
     inside = functional.avg_pool2d(mask[:, None].float(), 3, 1, 1, count_include_pad=False)[:, 0, ..., None]
     colour = shade * rgb / top.clamp_min(1.0)
     return (1.0 - inside) * pictures + inside * colour.clamp(0.0, 1.0)

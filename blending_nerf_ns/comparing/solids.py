@@ -1,4 +1,4 @@
-"""Where a solid stands that is painted into pictures: on top of an object or in its place, as large as its room lets it be (ours)."""
+"""Where a solid stands that is painted into pictures: on top of an object or in its place, smaller where it does not fit (ours)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def room_of(mask: Bool[Tensor, "views height width"], room: Room) -> Bool[Tensor
 
 
 def fitted(make: Callable[[float], Thing], cameras: Cameras, room: Bool[Tensor, "views height width"]) -> Thing:
-    """The largest of a solid's sizes at which it lies in an edit's room in most views; the smallest where none does.
+    """A solid as it was drawn, or smaller by and by until it lies in an edit's room in most views, or is the smallest that is tried.
 
     Args:
         make: the solid at a share of its size, from 1 down.
