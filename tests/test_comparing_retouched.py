@@ -18,6 +18,7 @@ from torch import Tensor
 from blending_nerf_ns.comparing import results, running
 from blending_nerf_ns.comparing.brush import BRUSH
 from blending_nerf_ns.comparing.cases import RETOUCHED, EditCase, SceneCase, Workplace, table_cells
+from blending_nerf_ns.comparing.fitting import fitted, in_place, on_top, room_of, share_inside
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.results import read_result, settings, write_result
 from blending_nerf_ns.comparing.retouched import score_retouched
@@ -31,7 +32,6 @@ from blending_nerf_ns.comparing.retouching import (
 )
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case
 from blending_nerf_ns.comparing.scoring import parse_options
-from blending_nerf_ns.comparing.solids import fitted, in_place, on_top, room_of, share_inside
 from blending_nerf_ns.comparing.wishes import Wish, wish_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.shading import shading_correlation

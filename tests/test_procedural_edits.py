@@ -23,9 +23,19 @@ from blending_nerf_ns.procedural.edited import (
     STRONGEST,
     EditPainter,
 )
-from blending_nerf_ns.procedural.scene import Scene, primitive
+from blending_nerf_ns.procedural.sampling import figure_parts, place, primitive_part
+from blending_nerf_ns.procedural.scene import Scene, Thing, primitive
 from blending_nerf_ns.procedural.stock import load_stock, make_stock
-from blending_nerf_ns.procedural.variants import STATES, states_of, variant_shot
+from blending_nerf_ns.procedural.trace import nearest
+from blending_nerf_ns.procedural.variants import (
+    BEARING,
+    LARGEST,
+    SMALLEST,
+    STATES,
+    _subject_on_another,
+    states_of,
+    variant_shot,
+)
 
 SCENES = 12
 
@@ -67,6 +77,48 @@ def test_another_object_stands_where_the_first_stood():
     assert stood >= 5
 
 
+def _scene_of(shape: str, rng: np.random.Generator) -> Scene:
+    """One object of a shape beside a ball."""
+    parts = figure_parts(0.5, rng) if shape == "toy" else [primitive_part(shape, 0.5, rng)[0]]
+    lower = Thing(shape, "red", np.ones((4, 3)), place(parts, np.array([1.0, -1.0, 0.0]), np.eye(3)))
+    ball = primitive("ball", "blue", (0, 0, 1), (-2.0, 1.0, 0.3), (0.3, 0.3, 0.3))
+    return Scene((lower, ball))
+
+
+@pytest.mark.parametrize("shape", ["cube", "cylinder", "ball", "toy"])
+def test_what_is_put_on_another_rests_on_its_highest_point(shape):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        scene = _scene_of(shape, rng)
+        lower, ball = _subject_on_another(scene, rng).things
+        (part,) = ball.parts
+        assert ball.on_top_of == 0 and repr(lower) == repr(scene.things[0])
+        assert 0.3 * SMALLEST <= part.size[0] <= 0.3 * LARGEST and np.ptp(part.size) == 0
+        # rays from far above meet nothing of the object higher than the ball's lowest point
+        eye = torch.tensor([*part.centre[:2], 100.0], dtype=torch.float32)
+        aims = torch.rand(3000, 3, generator=torch.Generator().manual_seed(seed)) * 1.6 - 0.8
+        aims[::2] *= 0.15  # tips of ears are thin
+        aims[:, 2], aims[0] = -100.0, torch.tensor([0.0, 0.0, -100.0])
+        aims = F.normalize(aims, dim=1)
+        highest = float((100 + nearest(list(lower.parts), eye, aims)[0] * aims[:, 2]).max())
+        assert part.centre[2] - part.size[2] == pytest.approx(highest, abs=0.03)
+
+
+@pytest.mark.parametrize("shape", ["cone", "donut"])
+def test_nothing_is_put_on_a_tip_or_into_a_ring(shape):
+    rng = np.random.default_rng(0)
+    scene = _scene_of(shape, rng)
+    assert _subject_on_another(scene, rng) is scene
+
+
+def test_much_of_what_is_edited_stands_on_another():
+    shots = [variant_shot(4, STATES * index).scene for index in range(300)]
+    several = [scene for scene in shots if len(scene.things) > 1]
+    upper = [scene for scene in several if scene.things[-1].on_top_of >= 0]
+    assert 0.35 < len(upper) / len(several) < 0.65
+    assert {scene.things[scene.things[-1].on_top_of].shape for scene in upper} == set(BEARING)
+
+
 def test_an_edit_changes_its_object_and_nothing_else(painter):
     groups = painter.draw(6, views=2)
     count, batch = len(groups.subject), groups.batch
@@ -86,26 +138,32 @@ def test_an_edit_changes_its_object_and_nothing_else(painter):
     assert (images[ORIGINAL] - images[ELSEWHERE]).abs().mean() > 0.05
 
 
-def test_a_ghost_is_still_there_and_a_removal_may_leave_its_shadow(painter, monkeypatch):
+def test_a_pale_ghost_is_still_there_and_a_removal_may_leave_its_shadow(painter, monkeypatch):
     monkeypatch.setattr(painter.painter, "ease", 1.0)  # hardly any noise
     groups = painter.draw(12)
     count, batch = len(groups.subject), groups.batch
     images, masks = batch.images.view(PICTURES, count, 3, 48, 48), batch.masks.view(PICTURES, count, -1, 48, 48)
+    facts = batch.facts
+    colour, shape, there = (getattr(facts, name).view(PICTURES, count, -1) for name in ("colour", "shape", "seen"))
+    called = colour[:, torch.arange(count), groups.subject]
     mine = masks[ORIGINAL, torch.arange(count), groups.subject] > 0.99
-    seen = mine.flatten(1).sum(1) > 40
+    pale_ones = (mine.flatten(1).sum(1) > 40) & (
+        (called[GHOST] == called[ORIGINAL]) | (called[GHOST] == called[RECOLOURED])
+    )
     whole, gone, ghost = (images[kind].permute(0, 2, 3, 1) for kind in (ORIGINAL, REMOVED, GHOST))
     recoloured = images[RECOLOURED].permute(0, 2, 3, 1)
-    assert seen.sum() >= 4
-    for g in seen.nonzero()[:, 0].tolist():
+    pale_count = 0
+    for g in pale_ones.nonzero()[:, 0].tolist():
         pale = (ghost - gone)[g][mine[g]]
         fits = []  # how far off the best share of the object is, and that share: it may be in either colour
         for full in (whole, recoloured):
             step = (full - gone)[g][mine[g]]
             share = float((pale * step).sum() / step.square().sum())
             fits.append((float((pale - share * step).abs().mean()), share))
-        assert PALEST - 0.05 < min(fits)[1] < STRONGEST + 0.05
-    facts = batch.facts
-    shape, there = (getattr(facts, name).view(PICTURES, count, -1) for name in ("shape", "seen"))
+        pale_count += PALEST - 0.05 < min(fits)[1] < STRONGEST + 0.05
+    assert pale_count >= 3 and pale_count >= len(pale_ones.nonzero()) - 2, (
+        "a camouflaged one may have its old colour's name"
+    )
     assert torch.equal(shape[GHOST], shape[ORIGINAL]) and torch.equal(there[GHOST], there[ORIGINAL])
     near = F.max_pool2d(mine.float(), 9, 1, 4) > 0
     left = ((whole - gone).abs().amax(-1) * ~near).flatten(1).amax(1)
@@ -144,6 +202,8 @@ RED_BALL, BLUE_BALL, BLUE_CUBE, TOY = item("red", "ball"), item("blue", "ball"),
         ([], [("red", "ball")], EMPTY, Phrase((RED_BALL,)), 1),
         ([("blue", "cube")], [("blue", "cube"), ("red", "ball")], Phrase((BLUE_CUBE,)), Phrase((RED_BALL, BLUE_CUBE), "both"), 1),
         ([("blue", "cube")], [("red", "ball")], Phrase((BLUE_CUBE,)), Phrase((RED_BALL, BLUE_CUBE), "both"), 0),
+        ([("blue", "cube"), ("green", "ball")], [("blue", "cube"), ("red", "ball")], Phrase((BLUE_CUBE,)), Phrase((RED_BALL, BLUE_CUBE), "both"), 0),  # painted, not added
+        ([("blue", "cube"), ("red", "ball")], [("blue", "cube"), ("green", "ball")], Phrase((RED_BALL, BLUE_CUBE), "both"), Phrase((BLUE_CUBE,)), 0),  # painted, not removed
         ([("blue", "cube"), ("red", "ball")], [("blue", "cube")], Phrase((RED_BALL, BLUE_CUBE), "both"), Phrase((BLUE_CUBE,)), 1),
         ([("blue", "cube"), ("red", "ball")], [("red", "ball")], Phrase((RED_BALL, BLUE_CUBE), "both"), Phrase((BLUE_CUBE,)), 0),
     ],
@@ -157,6 +217,17 @@ def test_an_object_that_is_barely_seen_leaves_an_edit_undecided():
     before, after = (facts_of([_scene((colour, "ball"))]) for colour in ("red", "blue"))
     after.seen[0, 0] = -1
     assert edit_holds(before, after, [EditPhrase(Phrase((RED_BALL,)), Phrase((BLUE_BALL,)))]).item() == -1
+
+
+def test_what_is_barely_seen_may_be_there_or_not():
+    before, after = (facts_of([_scene(("red", "ball"), ("blue", "cube"))]) for _ in range(2))
+    gone = EditPhrase(Phrase((RED_BALL,)), EMPTY)
+    after.seen[0, 0] = -1
+    assert edit_holds(before, after, [gone]).item() == -1, "two objects, or one"
+    before.seen[0, 1] = after.seen[0, 1] = -1
+    after.seen[0, 0] = 0
+    assert edit_holds(before, after, [gone]).item() == 1, "what is as it was may be left out of the count"
+    assert edit_holds(before, after, [EditPhrase(EMPTY, Phrase((BLUE_CUBE,)))]).item() == 0, "none came"
 
 
 @pytest.mark.parametrize("states", [("ball", "cube"), ("ball", None), (None, "ball")])

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.comparing.brush import BRUSH
-from blending_nerf_ns.comparing.solids import fitted, in_place, on_top, room_of
+from blending_nerf_ns.comparing.fitting import fitted, in_place, on_top, room_of
 from blending_nerf_ns.comparing.wishes import Wish
 from blending_nerf_ns.evaluation.masks import grow
 from blending_nerf_ns.procedural.render import Shader

@@ -42,26 +42,37 @@ def edit_holds(before: Facts, after: Facts, edits: Sequence[EditPhrase]) -> Int[
     """Whether each of T text pairs says what happened between B pictures and what became of them: 1 yes, 0 no, -1 undecided.
 
     It does where the source was true and the target is; where, moreover, the target was not (unless it only leaves something
-    out), and the source is not any more (unless the target only adds something). "Nothing" need not be true before or after:
-    "a red ball" -> "an empty floor" is said of the place where it stood.
+    out), and the source is not any more (unless the target only adds something). Of what only adds something there must be more
+    objects than before, of what only leaves something out fewer: a red ball that was painted gray is not gone. "Nothing" need not be
+    true before or after: "a red ball" -> "an empty floor" is said of the place where it stood.
     """
     sources, targets = [e.source for e in edits], [e.target for e in edits]
     was, is_now = holds(before, sources), holds(after, targets)
     was_already, is_still = holds(before, targets), holds(after, sources)
-    more = (after.seen == 1).sum(1) - (before.seen == 1).sum(1)
+    more, fewer = _more(before.seen, after.seen)[:, None], _more(after.seen, before.seen)[:, None]
     adds, removes = (torch.tensor([getattr(e, name) for e in edits])[None] for name in ("adds", "removes"))
     filled, emptied = (torch.tensor([p.kind == "empty" for p in side])[None] for side in (sources, targets))
     always, never = torch.ones_like(was), torch.zeros_like(was)
     conditions = torch.stack(
         [
-            torch.where(filled, (more > 0).long()[:, None], was),
-            torch.where(emptied, (more < 0).long()[:, None], is_now),
-            torch.where(removes, always, _not(was_already)),
-            torch.where(adds, always, _not(is_still)),
+            torch.where(filled, always, was),
+            torch.where(emptied, always, is_now),
+            torch.where(removes, fewer, _not(was_already)),
+            torch.where(adds, more, _not(is_still)),
         ]
     )
     undecided = torch.where((conditions == -1).any(0), -1, 1)
     return torch.where((conditions == 0).any(0), never, undecided)
+
+
+def _more(before: Int[Tensor, "B K"], after: Int[Tensor, "B L"]) -> Int[Tensor, "B"]:
+    """Whether more objects are seen after than before: 1 yes, 0 no, -1 undecided; those barely seen in both are no difference."""
+    had, has = (before == 1).sum(1), (after == 1).sum(1)
+    barely_before, barely_after = (before == -1).sum(1), (after == -1).sum(1)
+    unchanged = torch.minimum(barely_before, barely_after)
+    surely = has > had + barely_before - unchanged
+    perhaps = has + barely_after - unchanged > had
+    return torch.where(surely == perhaps, surely.long(), -1)
 
 
 def _not(truth: Tensor) -> Tensor:

@@ -7,24 +7,33 @@ from typing import Any, List, Tuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from blending_nerf_ns.procedural.batches import Batch, Colours, Painter
 from blending_nerf_ns.procedural.captions import Facts
+from blending_nerf_ns.procedural.fakes import camouflaged, flooded, in_patches, nearest_name
 from blending_nerf_ns.procedural.framing import cut
 from blending_nerf_ns.procedural.stock import MAX_THINGS
 from blending_nerf_ns.procedural.variants import OTHER, STATES, WHOLE, WITHOUT
 
-ORIGINAL, RECOLOURED, REMOVED, REPLACED, ELSEWHERE, GHOST = range(6)
-"""The pictures of a group: as it is, the subject in another colour, without it, another in its place, all but it repainted, and
-half-way to its removal, sometimes in another colour: paler, and there all the same."""
-PICTURES = 6
+ORIGINAL, RECOLOURED, REMOVED, REPLACED, ELSEWHERE, GHOST, PAINTED, SPILLED = range(8)
+"""The pictures of a group: as it is, the subject in another colour, without it, another in its place, and what passes for an edit
+where only colours are looked at: all but the subject repainted; half-way to its removal, sometimes in another colour, or in the
+colours of what lies behind it, and there all the same; without it, and the rest in its colour; recoloured as it should be, and
+all the rest as well."""
+PICTURES = 8
 STATES_OF_EDITS = (ORIGINAL, RECOLOURED, REMOVED, REPLACED)
 """From any of these to any other is an edit."""
+FAKES = ((ORIGINAL, ELSEWHERE), (ORIGINAL, GHOST), (REMOVED, PAINTED), (ORIGINAL, SPILLED))
+"""From the first of each to the second is none, or another than it seems."""
 PALEST, STRONGEST = 0.45, 0.8
 """What is left of a ghost."""
+SHOWING = 0.03
+"""Mean difference that a camouflaged object makes, at least: on black, say, it is as good as gone."""
+FAINTEST, FULLEST = 0.3, 0.9
+"""How much of a colour the surroundings take on where it spills."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class EditPainter:
         subject = (rows[WHOLE]["shape"] >= 0).sum(1) - 1
         first = painter.draw_colours(count)
         recoloured, replaced, repainted = (painter.draw_colours(count) for _ in range(3))
+        recoloured = _some(replaced, recoloured, self._coins(count))  # a new colour alone is no new object
         plan: List[Tuple[Any, Colours]] = [
             (rows[WHOLE], first),
             (rows[WHOLE], _swapped(first, recoloured, subject)),
@@ -73,6 +83,8 @@ class EditPainter:
             (rows[OTHER], _swapped(first, replaced, subject)),
             (rows[WHOLE], _swapped(repainted, first, subject)),
             (rows[WHOLE], _swapped(first, _some(recoloured, first, self._coins(count)), subject)),
+            (rows[WITHOUT], _all_in(first, subject)),
+            (rows[WHOLE], _all_in(recoloured, subject)),
         ]
         light = self._state()
         layers = []
@@ -81,8 +93,10 @@ class EditPainter:
                 self._restore(light)
             layers.append(painter.layers(row, colours))
         self._leave_shadows(layers, subject)
-        left = PALEST + (STRONGEST - PALEST) * torch.from_numpy(painter.rng.random(count)).float()
-        layers[GHOST][:, :3] = layers[REMOVED][:, :3].lerp(layers[GHOST][:, :3], left[:, None, None, None])
+        plan[GHOST] = (rows[WHOLE], self._haunt(layers, subject, plan[GHOST][1]))
+        patchy = self._paint_in_patches(layers)
+        self._spill(layers[PAINTED], first, subject, self._coins(count) | (subject == 0))
+        self._spill(layers[SPILLED], recoloured, subject, torch.ones(count, dtype=torch.bool))
         layers = [full.repeat(views, 1, 1, 1) for full in layers]
         theta = painter.aim(self._where_to_look(layers, subject.repeat(views)))
         noise = self._state()
@@ -90,6 +104,8 @@ class EditPainter:
         for (row, colours), full in zip(plan, layers):
             self._restore(noise)
             batches.append(painter.batch(row, colours, *cut(full, theta, painter.size)))
+        seen = batches[PAINTED].facts.seen
+        seen[patchy.repeat(views)[:, None] & (seen == 1)] = -1  # of two colours: no word for either is right or wrong
         return Groups(joined(batches), subject.repeat(views))
 
     def _leave_shadows(self, layers: List[Tensor], subject: Tensor) -> None:
@@ -98,6 +114,43 @@ class EditPainter:
         stays = self._coins(len(subject))[:, None, None, None] & ~mine
         layers[REMOVED][:, :3] = torch.where(stays, layers[ORIGINAL][:, :3], layers[REMOVED][:, :3])
 
+    def _haunt(self, layers: List[Tensor], subject: Tensor, colours: Colours) -> Colours:
+        """Make half of the ghosts pale and half of them camouflaged (in place); their colours, which camouflage changes."""
+        count = len(subject)
+        gone, there = layers[REMOVED][:, :3], layers[GHOST][:, :3]
+        mine = layers[GHOST][torch.arange(count), subject - MAX_THINGS] > 0
+        hidden = camouflaged(there, gone, mine, self._between(0.3, 1.0, count))
+        pale = gone.lerp(there, self._between(PALEST, STRONGEST, count)[:, None, None, None])
+        inside = mine[:, None].float()
+        area = inside.sum((-1, -2)).clamp_min(1)
+        shows = ((hidden - gone).abs() * inside).sum((-1, -2)).amax(1) / area[:, 0] > SHOWING
+        chosen = self._coins(count) & shows
+        layers[GHOST][:, :3] = torch.where(chosen[:, None, None, None], hidden, pale)
+        mean = (hidden * inside).sum((-1, -2)) / area
+        name = nearest_name(mean, torch.from_numpy(self.painter.named[:, :256]).float())
+        as_seen = Colours(name[:, None].expand_as(colours.colour), torch.zeros_like(colours.finish), colours.rgb)
+        return _swapped(colours, _some(as_seen, colours, chosen), subject)
+
+    def _paint_in_patches(self, layers: List[Tensor]) -> Tensor:
+        """Let half of the paint cover what it covers in part only (in place); which."""
+        count, cells = len(layers[PAINTED]), int(self.painter.rng.integers(3, 9))
+        noise = torch.from_numpy(self.painter.rng.random((count, 1, cells, cells))).float()
+        covered = in_patches(layers[REMOVED][:, :3], layers[PAINTED][:, :3], noise, self._between(0.3, 0.8, count))
+        patchy = self._coins(count)
+        layers[PAINTED][:, :3] = torch.where(patchy[:, None, None, None], covered, layers[PAINTED][:, :3])
+        return patchy
+
+    def _spill(self, layers: Tensor, colours: Colours, subject: Tensor, chosen: Tensor) -> None:
+        """Let the surroundings of some pictures take on the subject's colour (in place)."""
+        count = len(subject)
+        strength = self._between(FAINTEST, FULLEST, count) * chosen.float()
+        objects = layers[:, -MAX_THINGS:].amax(1) > 0
+        rgb = colours.rgb[torch.arange(count), subject, 0]
+        layers[:, :3] = flooded(layers[:, :3], objects, rgb, strength)
+
+    def _between(self, low: float, high: float, count: int) -> Float[Tensor, "count"]:
+        return torch.from_numpy(self.painter.rng.uniform(low, high, count)).float()
+
     def _coins(self, count: int) -> Tensor:
         return torch.from_numpy(self.painter.rng.random(count) < 0.5)
 
@@ -105,7 +158,7 @@ class EditPainter:
         """Masks to aim at: mostly those of the edited object alone, before and after."""
         masks = torch.stack([full[:, -MAX_THINGS:] for full in layers]).amax(0)
         mine = torch.arange(MAX_THINGS) == subject[:, None]
-        anything = torch.from_numpy(self.painter.rng.random(len(subject)) < 0.25)
+        anything = torch.from_numpy(self.painter.rng.random(len(subject)) < 0.4)
         return masks * (mine | anything[:, None])[..., None, None]
 
     def _state(self) -> Tuple[Any, Tensor]:
@@ -120,6 +173,12 @@ def _some(colours: Colours, others: Colours, chosen: Bool[Tensor, "G"]) -> Colou
     """`colours` in the chosen groups, `others` elsewhere."""
     pairs = zip(colours, others)
     return Colours(*(torch.where(chosen.view(-1, *[1] * (one.ndim - 1)), one, other) for one, other in pairs))
+
+
+def _all_in(colours: Colours, subject: Int[Tensor, "G"]) -> Colours:
+    """Every object in the subject's colours."""
+    rows = torch.arange(len(subject))
+    return Colours(*(one[rows, subject][:, None].expand_as(one) for one in colours))
 
 
 def _swapped(colours: Colours, others: Colours, subject: Int[Tensor, "G"]) -> Colours:

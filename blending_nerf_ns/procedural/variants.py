@@ -18,18 +18,26 @@ from blending_nerf_ns.procedural.sampling import (
     random_scene,
     spin,
 )
-from blending_nerf_ns.procedural.scene import Scene, Thing
+from blending_nerf_ns.procedural.scene import Part, Scene, Thing
 from blending_nerf_ns.procedural.stock import Shot
 
 WHOLE, WITHOUT, OTHER = range(3)
 """The states: what an edit finds, what a removal leaves (or an addition finds), what a replacement makes of it."""
 STATES = 3
+STACKED = 0.6
+"""Share of the scenes of two objects or more whose last one is put on another, whatever that is: what is added often is."""
+SMALLEST, LARGEST = 0.45, 1.0
+"""How large it is there, over what it was."""
+BEARING = ("cube", "cylinder", "ball", words.COMPOSITE)
+"""What another may stand on; on a cone's tip, or in a ring, nothing stands."""
 
 
 def variant_shot(seed: int, index: int) -> Shot:
     """Picture `index` of a stock of states: those of scene i are 3 i to 3 i + 2, in the order above."""
     rng = np.random.default_rng((seed, index // STATES))
-    scene = _with_subject_last(random_scene(rng, int(rng.choice((1, 2, 3), p=(0.4, 0.4, 0.2)))), rng)
+    scene = _with_subject_last(random_scene(rng, int(rng.choice((1, 2, 3), p=(0.34, 0.46, 0.2)))), rng)
+    if rng.random() < STACKED:
+        scene = _subject_on_another(scene, rng)
     pose, focal = random_camera(scene, rng)
     return Shot(states_of(scene, rng)[index % STATES], pose, focal)
 
@@ -58,6 +66,21 @@ def _with_subject_last(scene: Scene, rng: np.random.Generator) -> Scene:
     return replace(scene, things=tuple(things))
 
 
+def _subject_on_another(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same scene, its last object moved onto the highest point of one of the others, as it is where none bears it."""
+    *others, subject = scene.things
+    bearing = [k for k, thing in enumerate(others) if thing.shape in BEARING and thing.on_top_of < 0]
+    if not bearing or subject.on_top_of >= 0:
+        return scene
+    lower = int(rng.choice(bearing))
+    highest = max(others[lower].parts, key=_top_of_part)
+    scale = float(rng.uniform(SMALLEST, LARGEST))
+    start = np.array([*_footprint(subject)[0], min(_top_of_part(part, -1.0) for part in subject.parts)])
+    spot = np.array([*highest.centre[:2], _top_of_part(highest)])
+    parts = [replace(p, centre=(p.centre - start) * scale + spot, size=p.size * scale) for p in subject.parts]
+    return replace(scene, things=(*others, replace(subject, parts=tuple(parts), on_top_of=lower)))
+
+
 def _another(subject: Thing, others: list[Thing], rng: np.random.Generator) -> Thing:
     """An object of another shape, about as wide, that stands where the subject stands."""
     shapes = [name for name in words.SHAPE_NAMES if name != subject.shape]
@@ -79,6 +102,16 @@ def _footprint(thing: Thing) -> Tuple[ndarray, float]:
 
 
 def _top(thing: Thing) -> float:
-    """Height of the flat top of a cube or an upright cylinder."""
-    (part,) = thing.parts
-    return float(part.centre[2] + part.size[2])
+    """Height of an object's highest point."""
+    return max(_top_of_part(part) for part in thing.parts)
+
+
+def _top_of_part(part: Part, side: float = 1.0) -> float:
+    """Height of a part's highest point, or of its lowest (`side` -1); of a cone that leans, of the cylinder about it."""
+    x, y, z = np.abs(part.rotation[2]) * part.size  # how far each half axis reaches up
+    reach = {
+        "ball": np.linalg.norm((x, y, z)),
+        "cube": x + y + z,
+        "donut": np.hypot(x, y) * (1 - part.tube) + part.size[0] * part.tube,
+    }.get(part.kind, np.hypot(x, y) + z)
+    return float(part.centre[2] + side * reach)

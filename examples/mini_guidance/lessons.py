@@ -13,7 +13,7 @@ from blending_nerf_ns.procedural import captions
 from blending_nerf_ns.procedural.batches import Batch
 from blending_nerf_ns.procedural.captions import Facts
 from blending_nerf_ns.procedural.edit_captions import EditPhrase, draw_edit, edit_holds, near_miss
-from blending_nerf_ns.procedural.edited import ELSEWHERE, GHOST, ORIGINAL, STATES_OF_EDITS, Groups
+from blending_nerf_ns.procedural.edited import FAKES, PAINTED, SPILLED, STATES_OF_EDITS, Groups
 
 from . import objectives
 from .objectives import FIXED
@@ -61,26 +61,41 @@ class DrawnEdits(NamedTuple):
     """By text, the pair that it was drawn for."""
     near_misses: List[EditPhrase]
     """Of each text, one that differs in a word; in the same order."""
+    misled: Tensor
+    """Pairs [P] that no text says: the paint of what was to come, or an edit whose colour went everywhere."""
 
 
 def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdits:
-    """`each` edits of every group, from any of its states to any other, and the two things that are none of them."""
+    """`each` edits of every group, from any of its states to any other, and what only passes for one."""
     count = len(groups.subject)
     before, after, texts, own = [], [], [], []
+    misled: List[bool] = []
     for g in range(count):
         steps = [(a, b) for a in STATES_OF_EDITS for b in STATES_OF_EDITS if a != b]
         drawn = [steps[i] for i in rng.choice(len(steps), each, replace=False)]
-        for a, b in [*drawn, (ORIGINAL, ELSEWHERE), (ORIGINAL, GHOST)]:
+        for a, b in [*drawn, *FAKES]:
             before.append(a * count + g)
             after.append(b * count + g)
-            if b in (ELSEWHERE, GHOST):
+            misled.append(b in (PAINTED, SPILLED))
+            if (a, b) in FAKES:
                 continue
             was, is_now = (rows_of(groups.batch.facts, row[-1:]) for row in (before, after))
             edit = draw_edit(was, is_now, 0, int(groups.subject[g]), rng)
             if edit is not None:
                 texts.append(edit)
                 own.append(len(before) - 1)
-    return DrawnEdits(torch.tensor(before), torch.tensor(after), texts, own, [near_miss(edit, rng) for edit in texts])
+    misses = [near_miss(edit, rng) for edit in texts]
+    return DrawnEdits(torch.tensor(before), torch.tensor(after), texts, own, misses, torch.tensor(misled))
+
+
+def truth_of(drawn: DrawnEdits, facts: Facts) -> Tensor:
+    """Which of the texts, and of their near misses, say what happened in which pairs [P, 2 T]: 1 yes, 0 no, -1 undecided.
+
+    None says what happened where paint stands for an object or went everywhere: they speak of one object.
+    """
+    texts = drawn.texts + drawn.near_misses
+    truth = edit_holds(rows_of(facts, drawn.before), rows_of(facts, drawn.after), texts)
+    return truth.masked_fill(drawn.misled[:, None], 0)
 
 
 def rows_of(facts: Facts, rows: Any) -> Facts:
@@ -111,14 +126,13 @@ def edit_losses(
     """
     drawn = draw_edits(groups, each, rng)
     texts = drawn.texts + drawn.near_misses
-    facts = groups.batch.facts
-    truth = edit_holds(rows_of(facts, drawn.before), rows_of(facts, drawn.after), texts)
+    truth = truth_of(drawn, groups.batch.facts)
     read = student.caption([captions.say(p, rng) for e in texts for p in (e.source, e.target)])
     moved = steps_between(features[drawn.before], features[drawn.after])
     cosines = moved @ steps_between(read[0::2], read[1::2]).T
     right = (truth == 1).float()
     return {
         "edits": objectives.many_positives(sharpness * cosines, truth)
-        + 0.5 * objectives.many_positives(sharpness * cosines.T, truth.T),
+        + objectives.many_positives(sharpness * cosines.T, truth.T),
         "along": (right * (1 - cosines)).sum() / right.sum().clamp_min(1),
     }

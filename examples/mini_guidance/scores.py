@@ -12,12 +12,29 @@ from torch import Tensor
 from blending_nerf_ns.procedural import captions, words
 from blending_nerf_ns.procedural.batches import Batch, Painter
 from blending_nerf_ns.procedural.captions import Item
-from blending_nerf_ns.procedural.edit_captions import EditPhrase, edit_holds
-from blending_nerf_ns.procedural.edited import ELSEWHERE, GHOST, ORIGINAL, EditPainter
+from blending_nerf_ns.procedural.edit_captions import EditPhrase
+from blending_nerf_ns.procedural.edited import (
+    ELSEWHERE,
+    GHOST,
+    ORIGINAL,
+    PAINTED,
+    RECOLOURED,
+    REMOVED,
+    SPILLED,
+    EditPainter,
+)
 
 from . import models
-from .lessons import draw_edits, rows_of, steps_between
+from .lessons import draw_edits, steps_between, truth_of
 from .queries import draw_queries, query_masks
+
+FAKED = {
+    (ORIGINAL, REMOVED): ("removal", "ghost"),
+    (REMOVED, ORIGINAL): ("addition", "painted"),
+    (ORIGINAL, RECOLOURED): ("recolour", "spilled"),
+}
+"""By the pictures of an edit, its name and that of what passes for it."""
+FAKE_PICTURES = {"ghost": GHOST, "painted": PAINTED, "spilled": SPILLED}
 
 PAIRS = [(c, s) for c in range(len(words.COLOUR_NAMES)) for s in range(len(words.PRIMITIVES))]
 
@@ -102,7 +119,9 @@ def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float
     `direction_<kind>`: mean cosine of right edits; `direction_near_miss` where one word of the target is another;
     `direction_elsewhere` where all but the object was repainted. `edit_<kind>`: how often the right texts have more than the near
     miss, the pictures given (chance is one half); `picture_right`: how often the right picture has more than the one where all
-    but the object was repainted; `removal_not_ghost`: than the one where it is still there, but pale.
+    but the object was repainted; `removal_not_ghost`: than the one where it is still there, but pale or in the colours of what lies
+    behind it; `addition_not_painted`: than the one where what was there has the colour of what was to come; `recolour_not_spilled`:
+    than the one where all the rest has the new colour, too.
     """
     rng = np.random.default_rng(6)
     means: Dict[str, list] = {}
@@ -111,8 +130,7 @@ def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float
         features = model.encode_image(models.normalize(groups.batch.images))
         drawn = draw_edits(groups, 4, rng)
         texts = drawn.texts + drawn.near_misses
-        facts = groups.batch.facts
-        truth = edit_holds(rows_of(facts, drawn.before), rows_of(facts, drawn.after), texts)
+        truth = truth_of(drawn, groups.batch.facts)
         read = encode(model, [plain_phrase(p) for e in texts for p in (e.source, e.target)])
         wanted = steps_between(read[0::2], read[1::2])
         cosines = steps_between(features[drawn.before], features[drawn.after]) @ wanted.T
@@ -123,17 +141,25 @@ def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float
             kind = "remove" if edit.removes else "add" if edit.adds else _kind_of_change(edit)
             g = int(drawn.before[pair]) % count
             right, wrong = float(cosines[pair, t]), float(cosines[pair, len(drawn.texts) + t])
-            unrelated = steps_between(features[ORIGINAL * count + g], features[ELSEWHERE * count + g]) @ wanted[t]
+
+            unrelated = _along(features, ORIGINAL * count + g, ELSEWHERE * count + g, wanted[t])
             means.setdefault(f"direction_{kind}", []).append(right)
             means.setdefault("direction_near_miss", []).append(wrong)
-            means.setdefault("direction_elsewhere", []).append(float(unrelated))
+            means.setdefault("direction_elsewhere", []).append(unrelated)
             means.setdefault(f"edit_{kind}", []).append(right > wrong)
-            means.setdefault("picture_right", []).append(right > float(unrelated))
-            if edit.target.kind == "empty" and int(drawn.before[pair]) < count:
-                ghost = steps_between(features[ORIGINAL * count + g], features[GHOST * count + g]) @ wanted[t]
-                means.setdefault("direction_ghost_for_removal", []).append(float(ghost))
-                means.setdefault("removal_not_ghost", []).append(right > float(ghost))
+            means.setdefault("picture_right", []).append(right > unrelated)
+            step = int(drawn.before[pair]) // count, int(drawn.after[pair]) // count
+            if step in FAKED:
+                name, fake = FAKED[step]
+                passes = _along(features, step[0] * count + g, FAKE_PICTURES[fake] * count + g, wanted[t])
+                means.setdefault(f"direction_{fake}", []).append(passes)
+                means.setdefault(f"{name}_not_{fake}", []).append(right > passes)
     return {name: float(np.mean(values)) for name, values in sorted(means.items())}
+
+
+def _along(features: Tensor, before: int, after: int, wanted: Tensor) -> float:
+    """Cosine of the step from one picture to another with a step of texts."""
+    return float(steps_between(features[before], features[after]) @ wanted)
 
 
 def plain_phrase(phrase: captions.Phrase) -> str:
