@@ -45,7 +45,7 @@ class Settings:
     scenes: int = 8
     """Scenes shaded per step; each gives three pictures."""
     groups: int = 4
-    """Scenes per step that are edited; each gives two crops of five pictures. 0: learn captions alone."""
+    """Scenes per step that are edited; each gives two crops of eight pictures. 0: learn captions alone."""
     edits: int = 4
     """Edits per crop, of the twelve from one picture of it to another."""
     captions: int = 24

@@ -13,11 +13,14 @@ import torch
 
 from blending_nerf_ns.procedural.backgrounds import texture_bank
 from blending_nerf_ns.procedural.batches import Painter
+from blending_nerf_ns.procedural.captions import Item, Phrase
+from blending_nerf_ns.procedural.edit_captions import EditPhrase
 from blending_nerf_ns.procedural.edited import (
     FAKES,
     GHOST,
     ORIGINAL,
     PAINTED,
+    RECOLOURED,
     REMOVED,
     SPILLED,
     STATES_OF_EDITS,
@@ -66,8 +69,6 @@ def test_texts_say_what_they_were_drawn_for_and_never_a_fake(lessons, groups) ->
     own = truth[torch.tensor(drawn.own), torch.arange(len(drawn.texts))]
     assert (own == 1).float().mean() > 0.7
     after = drawn.after // count
-    assert drawn.misled.tolist() == [kind in (PAINTED, SPILLED) for kind in after.tolist()]
-    assert (truth[drawn.misled] == 0).all()
     removals = 0
     for text, pair in enumerate(drawn.own):
         g = int(drawn.before[pair]) % count
@@ -77,3 +78,26 @@ def test_texts_say_what_they_were_drawn_for_and_never_a_fake(lessons, groups) ->
         assert truth[ghost, text] == 0, "it is there all the same"
         removals += 1
     assert removals >= 3
+
+
+def test_a_recolour_is_said_of_what_was_painted_and_not_where_the_colour_spilled(lessons, groups) -> None:
+    drawn = lessons.draw_edits(groups, EACH, np.random.default_rng(2))
+    count, facts = len(groups.subject), groups.batch.facts
+
+    def said(g: int, thing: int, before: int, after: int) -> int:
+        """Whether "an object of the old colour" -> "of the new" is said of a group's step."""
+        source, target = (
+            Phrase((Item(colour=int(facts.colour[state * count + g, thing])),)) for state in (before, after)
+        )
+        edit = EditPhrase(source, target)
+        (pair,) = ((drawn.before == before * count + g) & (drawn.after == after * count + g)).nonzero()[:, 0].tolist()
+        if source == target:
+            return -1
+        return int(lessons.truth_of(drawn._replace(texts=[edit], near_misses=[edit]), facts)[pair, 0])
+
+    seen = facts.seen.view(-1, count, facts.seen.shape[1])
+    lone = [g for g in range(count) if groups.subject[g] == 1 and seen[REMOVED, g].tolist()[:2] == [1, 0]]
+    alone = [g for g in range(count) if groups.subject[g] == 0 and seen[ORIGINAL, g, 0] == 1]
+    assert {1} <= {said(g, 0, REMOVED, PAINTED) for g in lone} <= {1, -1}
+    assert {1} <= {said(g, 0, ORIGINAL, RECOLOURED) for g in alone} <= {1, -1}
+    assert {0} <= {said(g, 0, ORIGINAL, SPILLED) for g in alone} <= {0, -1}

@@ -28,7 +28,6 @@ from blending_nerf_ns.procedural.scene import Scene, Thing, primitive
 from blending_nerf_ns.procedural.stock import load_stock, make_stock
 from blending_nerf_ns.procedural.trace import nearest
 from blending_nerf_ns.procedural.variants import (
-    BEARING,
     LARGEST,
     SMALLEST,
     STATES,
@@ -92,7 +91,10 @@ def test_what_is_put_on_another_rests_on_its_highest_point(shape):
         scene = _scene_of(shape, rng)
         lower, ball = _subject_on_another(scene, rng).things
         (part,) = ball.parts
-        assert ball.on_top_of == 0 and repr(lower) == repr(scene.things[0])
+        if ball.on_top_of < 0:
+            assert shape == "toy", "one that ends in a tip"
+            continue
+        assert repr(lower) == repr(scene.things[0])
         assert 0.3 * SMALLEST <= part.size[0] <= 0.3 * LARGEST and np.ptp(part.size) == 0
         # rays from far above meet nothing of the object higher than the ball's lowest point
         eye = torch.tensor([*part.centre[:2], 100.0], dtype=torch.float32)
@@ -100,7 +102,9 @@ def test_what_is_put_on_another_rests_on_its_highest_point(shape):
         aims[::2] *= 0.15  # tips of ears are thin
         aims[:, 2], aims[0] = -100.0, torch.tensor([0.0, 0.0, -100.0])
         aims = F.normalize(aims, dim=1)
-        highest = float((100 + nearest(list(lower.parts), eye, aims)[0] * aims[:, 2]).max())
+        heights = 100 + nearest(list(lower.parts), eye, aims)[0] * aims[:, 2]
+        highest = float(heights.max())
+        assert float(heights[0]) == pytest.approx(highest, abs=0.02), "right under it"
         assert part.centre[2] - part.size[2] == pytest.approx(highest, abs=0.03)
 
 
@@ -116,7 +120,7 @@ def test_much_of_what_is_edited_stands_on_another():
     several = [scene for scene in shots if len(scene.things) > 1]
     upper = [scene for scene in several if scene.things[-1].on_top_of >= 0]
     assert 0.35 < len(upper) / len(several) < 0.65
-    assert {scene.things[scene.things[-1].on_top_of].shape for scene in upper} == set(BEARING)
+    assert {scene.things[scene.things[-1].on_top_of].shape for scene in upper} == {"cube", "cylinder", "ball", "toy"}
 
 
 def test_an_edit_changes_its_object_and_nothing_else(painter):
@@ -228,6 +232,8 @@ def test_what_is_barely_seen_may_be_there_or_not():
     after.seen[0, 0] = 0
     assert edit_holds(before, after, [gone]).item() == 1, "what is as it was may be left out of the count"
     assert edit_holds(before, after, [EditPhrase(EMPTY, Phrase((BLUE_CUBE,)))]).item() == 0, "none came"
+    before.seen[0], after.seen[0] = torch.tensor([-1, 1]), torch.tensor([0, -1])
+    assert edit_holds(before, after, [EditPhrase(Phrase((BLUE_CUBE,)), EMPTY)]).item() == -1, "one went, or none"
 
 
 @pytest.mark.parametrize("states", [("ball", "cube"), ("ball", None), (None, "ball")])

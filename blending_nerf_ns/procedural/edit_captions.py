@@ -69,7 +69,8 @@ def _more(before: Int[Tensor, "B K"], after: Int[Tensor, "B L"]) -> Int[Tensor, 
     """Whether more objects are seen after than before: 1 yes, 0 no, -1 undecided; those barely seen in both are no difference."""
     had, has = (before == 1).sum(1), (after == 1).sum(1)
     barely_before, barely_after = (before == -1).sum(1), (after == -1).sum(1)
-    unchanged = torch.minimum(barely_before, barely_after)
+    both = min(before.shape[1], after.shape[1])
+    unchanged = ((before[:, :both] == -1) & (after[:, :both] == -1)).sum(1)
     surely = has > had + barely_before - unchanged
     perhaps = has + barely_after - unchanged > had
     return torch.where(surely == perhaps, surely.long(), -1)

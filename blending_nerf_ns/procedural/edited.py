@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blending_nerf_ns.procedural.batches import Batch, Colours, Painter
 from blending_nerf_ns.procedural.captions import Facts
-from blending_nerf_ns.procedural.fakes import camouflaged, flooded, in_patches, nearest_name
+from blending_nerf_ns.procedural.fakes import camouflaged, flooded, nearest_name
 from blending_nerf_ns.procedural.framing import cut
 from blending_nerf_ns.procedural.stock import MAX_THINGS
 from blending_nerf_ns.procedural.variants import OTHER, STATES, WHOLE, WITHOUT
@@ -94,7 +94,6 @@ class EditPainter:
             layers.append(painter.layers(row, colours))
         self._leave_shadows(layers, subject)
         plan[GHOST] = (rows[WHOLE], self._haunt(layers, subject, plan[GHOST][1]))
-        patchy = self._paint_in_patches(layers)
         self._spill(layers[PAINTED], first, subject, self._coins(count) | (subject == 0))
         self._spill(layers[SPILLED], recoloured, subject, torch.ones(count, dtype=torch.bool))
         layers = [full.repeat(views, 1, 1, 1) for full in layers]
@@ -104,15 +103,17 @@ class EditPainter:
         for (row, colours), full in zip(plan, layers):
             self._restore(noise)
             batches.append(painter.batch(row, colours, *cut(full, theta, painter.size)))
-        seen = batches[PAINTED].facts.seen
-        seen[patchy.repeat(views)[:, None] & (seen == 1)] = -1  # of two colours: no word for either is right or wrong
         return Groups(joined(batches), subject.repeat(views))
 
     def _leave_shadows(self, layers: List[Tensor], subject: Tensor) -> None:
-        """Let half of the removals leave the shadow where it was, as they do in a captured scene (in place)."""
-        mine = layers[ORIGINAL][torch.arange(len(subject)), subject - MAX_THINGS][:, None] > 0
-        stays = self._coins(len(subject))[:, None, None, None] & ~mine
-        layers[REMOVED][:, :3] = torch.where(stays, layers[ORIGINAL][:, :3], layers[REMOVED][:, :3])
+        """Let half of the removals leave the shadow where it was, as they do in a captured scene; what is painted instead of an
+        addition begins there (in place)."""
+        before, masks = layers[ORIGINAL][:, :3], layers[ORIGINAL][:, -MAX_THINGS:] > 0
+        mine, any_of_them = masks[torch.arange(len(subject)), subject], masks.any(1)
+        left = self._coins(len(subject))[:, None, None]
+        for picture, covered in ((REMOVED, mine), (PAINTED, any_of_them)):
+            stays = (left & ~covered)[:, None]
+            layers[picture][:, :3] = torch.where(stays, before, layers[picture][:, :3])
 
     def _haunt(self, layers: List[Tensor], subject: Tensor, colours: Colours) -> Colours:
         """Make half of the ghosts pale and half of them camouflaged (in place); their colours, which camouflage changes."""
@@ -130,15 +131,6 @@ class EditPainter:
         name = nearest_name(mean, torch.from_numpy(self.painter.named[:, :256]).float())
         as_seen = Colours(name[:, None].expand_as(colours.colour), torch.zeros_like(colours.finish), colours.rgb)
         return _swapped(colours, _some(as_seen, colours, chosen), subject)
-
-    def _paint_in_patches(self, layers: List[Tensor]) -> Tensor:
-        """Let half of the paint cover what it covers in part only (in place); which."""
-        count, cells = len(layers[PAINTED]), int(self.painter.rng.integers(3, 9))
-        noise = torch.from_numpy(self.painter.rng.random((count, 1, cells, cells))).float()
-        covered = in_patches(layers[REMOVED][:, :3], layers[PAINTED][:, :3], noise, self._between(0.3, 0.8, count))
-        patchy = self._coins(count)
-        layers[PAINTED][:, :3] = torch.where(patchy[:, None, None, None], covered, layers[PAINTED][:, :3])
-        return patchy
 
     def _spill(self, layers: Tensor, colours: Colours, subject: Tensor, chosen: Tensor) -> None:
         """Let the surroundings of some pictures take on the subject's colour (in place)."""

@@ -64,25 +64,6 @@ def flooded(
     return torch.where(objects[:, None], picture, mixed)
 
 
-def in_patches(
-    picture: Float[Tensor, "B 3 S S"],
-    painted: Float[Tensor, "B 3 S S"],
-    noise: Float[Tensor, "B 1 cells cells"],
-    level: Float[Tensor, "B"],
-) -> Float[Tensor, "B 3 S S"]:
-    """A picture that is painted in soft patches only (ours).
-
-    Args:
-        picture: before.
-        painted: the same all over.
-        noise: random in [0, 1], coarse; patches are as wide as its cells.
-        level: patches lie where the noise is below this.
-    """
-    field = F.interpolate(noise, picture.shape[-2:], mode="bicubic", align_corners=True)
-    share = torch.sigmoid((level[:, None, None, None] - field) * 12)
-    return picture.lerp(painted, share)
-
-
 def nearest_name(rgb: Float[Tensor, "B 3"], named: Float[Tensor, "names samples 3"]) -> Int[Tensor, "B"]:
     """Index of the word whose samples hold the colour that is nearest to each of these.
 

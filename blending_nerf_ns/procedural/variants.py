@@ -24,12 +24,14 @@ from blending_nerf_ns.procedural.stock import Shot
 WHOLE, WITHOUT, OTHER = range(3)
 """The states: what an edit finds, what a removal leaves (or an addition finds), what a replacement makes of it."""
 STATES = 3
+DRAFT = ", many of them stacked"
+"""What a stock of these says of itself: the same seed drew others before (2026-11-30)."""
 STACKED = 0.6
-"""Share of the scenes of two objects or more whose last one is put on another, whatever that is: what is added often is."""
+"""Share of the scenes of two objects or more whose last one is put on another that bears it: what is added often is."""
 SMALLEST, LARGEST = 0.45, 1.0
 """How large it is there, over what it was."""
-BEARING = ("cube", "cylinder", "ball", words.COMPOSITE)
-"""What another may stand on; on a cone's tip, or in a ring, nothing stands."""
+BEARING = ("cube", "cylinder", "ball")
+"""What the highest part of an object is that bears another; on a cone's tip, or in a ring, nothing stands."""
 
 
 def variant_shot(seed: int, index: int) -> Shot:
@@ -69,14 +71,14 @@ def _with_subject_last(scene: Scene, rng: np.random.Generator) -> Scene:
 def _subject_on_another(scene: Scene, rng: np.random.Generator) -> Scene:
     """The same scene, its last object moved onto the highest point of one of the others, as it is where none bears it."""
     *others, subject = scene.things
-    bearing = [k for k, thing in enumerate(others) if thing.shape in BEARING and thing.on_top_of < 0]
+    highest = [max(thing.parts, key=_top_of_part) for thing in others]
+    bearing = [k for k, part in enumerate(highest) if part.kind in BEARING and others[k].on_top_of < 0]
     if not bearing or subject.on_top_of >= 0:
         return scene
     lower = int(rng.choice(bearing))
-    highest = max(others[lower].parts, key=_top_of_part)
     scale = float(rng.uniform(SMALLEST, LARGEST))
     start = np.array([*_footprint(subject)[0], min(_top_of_part(part, -1.0) for part in subject.parts)])
-    spot = np.array([*highest.centre[:2], _top_of_part(highest)])
+    spot = _highest_point(highest[lower])
     parts = [replace(p, centre=(p.centre - start) * scale + spot, size=p.size * scale) for p in subject.parts]
     return replace(scene, things=(*others, replace(subject, parts=tuple(parts), on_top_of=lower)))
 
@@ -99,6 +101,14 @@ def _footprint(thing: Thing) -> Tuple[ndarray, float]:
     middle = (centres.min(0) + centres.max(0)) / 2
     reaches = [np.linalg.norm(c - middle) + max(part.size[:2]) for c, part in zip(centres, thing.parts)]
     return middle, float(max(reaches))
+
+
+def _highest_point(part: Part) -> ndarray:
+    """Where something stands on a part [3]: of a leaning ball its tip, of all else above its centre."""
+    if part.kind != "ball":
+        return np.array([*part.centre[:2], _top_of_part(part)])
+    upright = part.rotation[2] * part.size
+    return part.centre + part.rotation @ (part.size * upright) / np.linalg.norm(upright)
 
 
 def _top(thing: Thing) -> float:

@@ -13,7 +13,7 @@ from blending_nerf_ns.procedural import captions
 from blending_nerf_ns.procedural.batches import Batch
 from blending_nerf_ns.procedural.captions import Facts
 from blending_nerf_ns.procedural.edit_captions import EditPhrase, draw_edit, edit_holds, near_miss
-from blending_nerf_ns.procedural.edited import FAKES, PAINTED, SPILLED, STATES_OF_EDITS, Groups
+from blending_nerf_ns.procedural.edited import FAKES, SPILLED, STATES_OF_EDITS, Groups
 
 from . import objectives
 from .objectives import FIXED
@@ -62,7 +62,7 @@ class DrawnEdits(NamedTuple):
     near_misses: List[EditPhrase]
     """Of each text, one that differs in a word; in the same order."""
     misled: Tensor
-    """Pairs [P] that no text says: the paint of what was to come, or an edit whose colour went everywhere."""
+    """Pairs [P] that no text says: an edit whose colour went everywhere."""
 
 
 def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdits:
@@ -76,7 +76,7 @@ def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdit
         for a, b in [*drawn, *FAKES]:
             before.append(a * count + g)
             after.append(b * count + g)
-            misled.append(b in (PAINTED, SPILLED))
+            misled.append(b == SPILLED)
             if (a, b) in FAKES:
                 continue
             was, is_now = (rows_of(groups.batch.facts, row[-1:]) for row in (before, after))
@@ -91,7 +91,7 @@ def draw_edits(groups: Groups, each: int, rng: np.random.Generator) -> DrawnEdit
 def truth_of(drawn: DrawnEdits, facts: Facts) -> Tensor:
     """Which of the texts, and of their near misses, say what happened in which pairs [P, 2 T]: 1 yes, 0 no, -1 undecided.
 
-    None says what happened where paint stands for an object or went everywhere: they speak of one object.
+    None says what happened where the colour went everywhere: they speak of one object.
     """
     texts = drawn.texts + drawn.near_misses
     truth = edit_holds(rows_of(facts, drawn.before), rows_of(facts, drawn.after), texts)

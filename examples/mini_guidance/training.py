@@ -18,7 +18,7 @@ from torch import nn
 from blending_nerf_ns.procedural.backgrounds import texture_bank
 from blending_nerf_ns.procedural.batches import Painter
 from blending_nerf_ns.procedural.stock import Shot, load_stock, make_stock, random_shot
-from blending_nerf_ns.procedural.variants import STATES, variant_shot
+from blending_nerf_ns.procedural.variants import DRAFT, STATES, variant_shot
 
 TRAIN_SEED, HELD_OUT_SEED = 7, 991
 HELD_OUT_SCENES = 2000
@@ -32,10 +32,13 @@ def prepare_data(folder: Path, scenes: int = 24000, textures: int = 3000, side: 
     prepare_scenes(folder, "train", scenes, TRAIN_SEED, textures, side)
 
 
-def trace_once(folder: Path, count: int, side: int, seed: int, shot: Callable[[int, int], Shot]) -> None:
-    """Trace so many pictures, unless just these are there."""
-    said, done = f"{count} pictures of {side} pixels, seed {seed}\n", folder / "done"
-    if done.exists() and (done.read_text() == said or (not done.read_text() and _lie_there(folder, count, side))):
+def trace_once(
+    folder: Path, count: int, side: int, seed: int, shot: Callable[[int, int], Shot], draft: str = ""
+) -> None:
+    """Trace so many pictures, unless just these are there; `draft` tells them from what the same seed drew before."""
+    said, done = f"{count} pictures of {side} pixels, seed {seed}{draft}\n", folder / "done"
+    unsaid = not draft and done.exists() and not done.read_text() and _lie_there(folder, count, side)
+    if done.exists() and (done.read_text() == said or unsaid):
         return  # those of before say nothing of themselves
     done.unlink(missing_ok=True)
     make_stock(folder, count, side, seed, progress=lambda it: track(list(it), f"tracing {folder.name}"), shot=shot)
@@ -49,7 +52,7 @@ def _lie_there(folder: Path, count: int, side: int) -> bool:
 
 def prepare_edits(folder: Path, name: str, scenes: int, seed: int, side: int = 96) -> None:
     """Trace the three states of scenes under folder/name, unless they are there; textures are those of `prepare_data`."""
-    trace_once(folder / name, STATES * scenes, side, seed, variant_shot)
+    trace_once(folder / name, STATES * scenes, side, seed, variant_shot, DRAFT)
 
 
 def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: int, side: int = 96) -> None:
