@@ -27,7 +27,7 @@ from blending_nerf_ns.procedural.edited import (
     EditPainter,
     Groups,
 )
-from blending_nerf_ns.procedural.stock import load_stock, make_stock
+from blending_nerf_ns.procedural.stock import Shot, load_stock, make_stock
 from blending_nerf_ns.procedural.variants import STATES, variant_shot
 
 EXAMPLES = str(Path(__file__).parent.parent / "examples")
@@ -101,3 +101,25 @@ def test_a_recolour_is_said_of_what_was_painted_and_not_where_the_colour_spilled
     assert {1} <= {said(g, 0, REMOVED, PAINTED) for g in lone} <= {1, -1}
     assert {1} <= {said(g, 0, ORIGINAL, RECOLOURED) for g in alone} <= {1, -1}
     assert {0} <= {said(g, 0, ORIGINAL, SPILLED) for g in alone} <= {0, -1}
+
+
+def test_scenes_are_traced_anew_where_another_draft_of_them_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    training = importlib.import_module("mini_guidance.training")
+    drawn = []
+
+    def shot(seed: int, index: int) -> Shot:
+        drawn.append(index)
+        return variant_shot(seed, index)
+
+    for draft, traced in (("", True), ("", False), (", stacked", True), (", stacked", False)):
+        drawn.clear()
+        training.trace_once(tmp_path / "stock", 3, 16, 5, shot, draft)
+        assert bool(drawn) is traced, draft
+    (tmp_path / "stock" / "done").write_text("")  # as stocks of before: they say nothing, and are no draft
+    training.trace_once(tmp_path / "stock", 3, 16, 5, shot)
+    assert not drawn
+    training.trace_once(tmp_path / "stock", 3, 16, 5, shot, ", stacked")
+    assert drawn

@@ -48,10 +48,8 @@ def _mine(groups: Groups, picture: int) -> torch.Tensor:
 
 def test_a_camouflaged_object_has_the_colour_behind_it_and_its_own_shade():
     picture = torch.zeros(1, 3, 16, 16)
-    picture[..., 4:12, 4:8], picture[..., 4:12, 8:12] = (
-        0.2,
-        0.4,
-    )  # a dark half and a bright one: 2/3 and 4/3 of the mean
+    picture[..., 4:12, 4:8] = 0.2  # a dark half and a bright one: 2/3 and 4/3 of the mean
+    picture[..., 4:12, 8:12] = 0.4
     behind = torch.tensor([0.6, 0.3, 0.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
     mask = torch.zeros(1, 16, 16, dtype=torch.bool)
     mask[:, 4:12, 4:12] = True

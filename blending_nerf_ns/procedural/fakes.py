@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-LUMINANCE = torch.tensor([0.2126, 0.7152, 0.0722])
-"""Weights of red, green and blue (ITU-R BT.709)."""
+from blending_nerf_ns.rendering.shading import luminance
+
 LIGHTEST, DARKEST = 1.6, 0.5
 """Bounds of the light and shade that a camouflaged object keeps, over its mean."""
 
@@ -75,7 +75,7 @@ def nearest_name(rgb: Float[Tensor, "B 3"], named: Float[Tensor, "names samples 
 
 
 def _luminance(picture: Tensor) -> Float[Tensor, "B 1 S S"]:
-    return (picture * LUMINANCE[:, None, None]).sum(1, keepdim=True)
+    return luminance(picture.movedim(1, -1))[:, None]
 
 
 def _blurred(picture: Tensor) -> Tensor:

@@ -29,12 +29,11 @@ from .lessons import draw_edits, steps_between, truth_of
 from .queries import draw_queries, query_masks
 
 FAKED = {
-    (ORIGINAL, REMOVED): ("removal", "ghost"),
-    (REMOVED, ORIGINAL): ("addition", "painted"),
-    (ORIGINAL, RECOLOURED): ("recolour", "spilled"),
+    (ORIGINAL, REMOVED): ("removal", "ghost", GHOST),
+    (REMOVED, ORIGINAL): ("addition", "painted", PAINTED),
+    (ORIGINAL, RECOLOURED): ("recolour", "spilled", SPILLED),
 }
-"""By the pictures of an edit, its name and that of what passes for it."""
-FAKE_PICTURES = {"ghost": GHOST, "painted": PAINTED, "spilled": SPILLED}
+"""By the pictures of an edit: its name, and the name and the picture of what passes for it."""
 
 PAIRS = [(c, s) for c in range(len(words.COLOUR_NAMES)) for s in range(len(words.PRIMITIVES))]
 
@@ -141,7 +140,6 @@ def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float
             kind = "remove" if edit.removes else "add" if edit.adds else _kind_of_change(edit)
             g = int(drawn.before[pair]) % count
             right, wrong = float(cosines[pair, t]), float(cosines[pair, len(drawn.texts) + t])
-
             unrelated = _along(features, ORIGINAL * count + g, ELSEWHERE * count + g, wanted[t])
             means.setdefault(f"direction_{kind}", []).append(right)
             means.setdefault("direction_near_miss", []).append(wrong)
@@ -150,8 +148,8 @@ def edit_scores(model, source: EditPainter, crops: int = 400) -> Dict[str, float
             means.setdefault("picture_right", []).append(right > unrelated)
             step = int(drawn.before[pair]) // count, int(drawn.after[pair]) // count
             if step in FAKED:
-                name, fake = FAKED[step]
-                passes = _along(features, step[0] * count + g, FAKE_PICTURES[fake] * count + g, wanted[t])
+                name, fake, picture = FAKED[step]
+                passes = _along(features, step[0] * count + g, picture * count + g, wanted[t])
                 means.setdefault(f"direction_{fake}", []).append(passes)
                 means.setdefault(f"{name}_not_{fake}", []).append(right > passes)
     return {name: float(np.mean(values)) for name, values in sorted(means.items())}
