@@ -115,7 +115,7 @@ class BlendingModel(Model):
         self.version = 0
         """Grows with every change of what the edit in work is made on or where: what was computed before is out of date."""
         self.crop_box: Optional[OrientedBox] = None
-        """The last one that the viewer showed."""
+        """The viewer's, of the last picture; None: its crop was off."""
         self.score: Optional[Callable[[Tensor, Tensor], Dict[str, float]]] = None
         """What a judge says of an original and its edited picture, where ns-eval was given one."""
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
@@ -344,7 +344,7 @@ class BlendingModel(Model):
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
         """A whole picture, for the viewer cropped to its box; what the user asked for is done first."""
-        self.crop_box = obb_box if obb_box is not None else self.crop_box
+        self.crop_box = obb_box
         self.wishes.grant()
         return super().get_outputs_for_camera(camera, obb_box)
 

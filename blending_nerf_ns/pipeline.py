@@ -235,16 +235,20 @@ class BlendingPipeline(VanillaPipeline):
         Returns:
             Whether both were written (see `BlendingTrainer.save_checkpoint`).
         """
-        if self.trainer is None:
+        if self.trainer is None or not self._save_config():
             return False
+        return self.trainer.save_checkpoint(self.trainer.step) is not False  # one that does not lead writes nothing
+
+    def _save_config(self) -> bool:
+        """Write config.yml again, and say whether; where there is a user, a full disk is said and ends nothing that they asked for."""
         try:
             self.trainer.save_config()
         except OSError as error:
-            if not self.session.waits:
+            if not (self.session.waits or self.session.steered):
                 raise
             self.session.say(f"Not saved: {error}")
             return False
-        return self.trainer.save_checkpoint(self.trainer.step) is not False  # one that does not lead writes nothing
+        return True
 
     def _rest(self) -> None:
         """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""
@@ -284,7 +288,7 @@ class BlendingPipeline(VanillaPipeline):
         """Guide towards other words from the next step on, and in what is saved."""
         self.work.take_texts(source, target)
         if self.trainer is not None:
-            self.trainer.save_config()
+            self._save_config()
 
     def restart_edit(self, at: int = 0) -> None:
         """The edit's training stands at this step of its stage, with a fresh optimiser."""

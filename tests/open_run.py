@@ -58,7 +58,6 @@ def done_pipeline(capture: Path) -> BlendingPipeline:
 
 def grant(pipeline: BlendingPipeline) -> str:
     """Do what was asked; what is said of it."""
-    pipeline.session.status.message = ""
     pipeline.model.wishes.grant()
     return pipeline.session.status.message
 

@@ -16,6 +16,7 @@ from blending_nerf_ns.baselines.finetuning import FinetuneGuidanceConfig, aim
 from blending_nerf_ns.baselines.resampled import ResampledModel, ResampledModelConfig
 from blending_nerf_ns.baselines.tracing import sample_between, trace
 from blending_nerf_ns.baselines.unfrozen import UnfrozenModel, UnfrozenModelConfig
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.training.view_pool import render_view
@@ -72,6 +73,39 @@ def test_the_copy_starts_as_the_base_and_the_base_stays() -> None:
     assert model.shows_edit
     model.freeze_base()
     assert torch.equal(model.get_outputs(rays)["rgb"], moved["rgb"]), "a checkpoint that is loaded keeps its copy"
+
+
+def test_as_long_as_the_base_is_trained_the_picture_is_the_base() -> None:
+    model = FinetunedModelConfig(base=tiny_model().config.base).setup(scene_box=BOX, num_train_data=2).eval()
+    move(model.base)
+    rays = rays_towards_middle(64)
+    outputs = model.get_outputs(rays)
+    assert torch.equal(outputs["rgb"], outputs["original"]), "and not a copy that knows nothing yet"
+    unfrozen, _ = like_ours(UnfrozenModel, UnfrozenModelConfig)
+    unfrozen.base_frozen.fill_(False)
+    move(unfrozen.moving)
+    outputs = unfrozen.get_outputs(rays)
+    assert not unfrozen.edit.info.shown.all_off
+    missed = outputs["silhouette"][:, 0] == 0
+    assert bool(missed.any()) and torch.equal(outputs["rgb"][missed], outputs["original"][missed])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "ViT-B-61", "pretrained": "openai"}, "open_clip has no model 'ViT-B-61'"),
+        ({"model": "ViT-B-16", "pretrained": "openia"}, "Did you mean 'openai'"),
+        ({"judge_model": "ViT-L-41", "judge_pretrained": "openai"}, "the judge that ns-eval is to ask"),
+        ({"source_text": "a blue ball"}, "nothing to edit towards"),
+        ({"target_text": " "}, "target-text is empty"),
+    ],
+)
+def test_the_baseline_is_refused_before_its_base_is_trained(changes: dict[str, str], message: str) -> None:
+    config = FinetunePipelineConfig(source_text="a red ball", target_text="a blue ball")
+    for name, value in changes.items():
+        setattr(config.guidance if name in ("model", "pretrained") else config, name, value)
+    with pytest.raises(BlendingNerfError, match=message):
+        config.setup(device="cpu", test_mode="val")  # it has no data: nothing was read
 
 
 def test_only_the_copy_learns_and_the_chunks_do_not_matter() -> None:

@@ -220,6 +220,10 @@ def test_the_viewers_crop_box_becomes_the_region() -> None:
     with pytest.raises(BlendingNerfError, match="crop is off"):
         model.take_crop_box(RegionShape())
     model.get_outputs_for_camera(one_camera(), box)
+    model.get_outputs_for_camera(one_camera())
+    with pytest.raises(BlendingNerfError, match="crop is off"):
+        model.take_crop_box(RegionShape())  # it was on once
+    model.get_outputs_for_camera(one_camera(), box)
     assert model.version == 0
     model.take_crop_box(RegionShape(margin=0.9))
     assert model.edit.region.shape.margin != 0.9, "it is cut as the one before"

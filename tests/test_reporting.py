@@ -140,6 +140,9 @@ def test_a_judge_that_is_the_guide_is_told() -> None:
         (("ViT-B-16", "laion2b-s34b-b88k"), ("ViT-B-16", "LAION2B_s34b_b88k")),
     ):
         assert same_model(JudgeConfig(*one), JudgeConfig(*other)), "and the same weights"
+    hub = JudgeConfig("hf-hub:laion/CLIP-ViT-B-16-laion2B-s34B-b88K")
+    assert same_model(hub, JudgeConfig("ViT-B-16", "laion2b_s34b_b88k")), "the tag stands for that repository"
+    assert not same_model(hub, JudgeConfig("ViT-B-16", "openai")) and not same_model(hub, mini)
 
 
 def test_a_judge_sees_all_of_a_picture_that_is_not_square() -> None:
@@ -196,6 +199,12 @@ def test_a_folder_of_a_model_has_many_names(tmp_path: Path, monkeypatch: pytest.
     for other in (JudgeConfig("clip"), JudgeConfig("clip/"), JudgeConfig("clip", "not read")):
         assert same_model(JudgeConfig(str(tmp_path / "clip")), other)
     assert not same_model(JudgeConfig("clip"), JudgeConfig("ViT-L-14"))
+    # as it is loaded: a folder that is named as the weights is all of the model, whatever that is called
+    guide, judge = JudgeConfig("ViT-B-16", str(tmp_path / "clip")), JudgeConfig("ViT-L-14", "clip")
+    assert same_model(judge, guide) and same_model(JudgeConfig("clip"), guide)
+    assert (judge.name, JudgeConfig("embedded", "clip").name) == ("clip", "embedded")
+    assert "same model, clip" in kinship(judge, guide)[0]
+    ReportOptions(judge=judge).check()
 
 
 def test_a_judge_that_cannot_be_loaded_is_none_with_the_reason_and_nothing_stands_in() -> None:

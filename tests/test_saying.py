@@ -231,6 +231,7 @@ def test_a_run_that_lies_elsewhere_is_said(folder: Path, capsys: pytest.CaptureF
     config.write_text(config.read_text().replace("timestamp: now", "timestamp: '2026-11-29_101010'"))
     told = said(capsys, "look", folder, "--change", 0.5)
     assert "was moved or copied" in told and "chair/blending-nerf/2026-11-29_101010" in told
+    assert "was moved or copied" in said(capsys, "edits", "list", folder)
     config.write_text("- no config of ns-train")
     assert moved_hint(folder) is None
 

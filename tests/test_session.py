@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 
+import torch
+
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.overlay import wipe
 from blending_nerf_ns.steering.history import DEPTH, History, Snapshot
@@ -43,6 +45,20 @@ def test_a_wish_that_is_wrong_is_said_once_and_the_next_one_is_granted() -> None
     wishes.grant()
     wishes.grant()
     assert done == [1] and said == ["layer: there is no such layer"]
+
+
+def test_a_gpu_that_is_full_ends_a_wish_and_not_the_next_one() -> None:
+    wishes, said, done = Wishes(), [], []
+    wishes.on_error = said.append
+
+    def large() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    wishes.ask("loading an edit", large)
+    wishes.ask("strength", lambda: done.append(wishes.pending))
+    assert wishes.pending
+    wishes.grant()
+    assert done == [True] and said == ["loading an edit: CUDA out of memory"] and not wishes.pending
 
 
 def test_a_wish_is_not_interrupted_by_the_viewers_trace() -> None:
@@ -106,8 +122,6 @@ def test_the_status_in_words() -> None:
 
 
 def test_the_wipe_by_hand() -> None:
-    import torch
-
     left, right = torch.zeros(1, 4, 3), torch.full((1, 4, 3), 0.5)
     assert wipe(left, right, 0.5)[0, :, 0].tolist() == [0.0, 0.0, 1.0, 0.5]
     assert torch.equal(wipe(left, right, 0.0), right) and torch.equal(wipe(left, right, 1.0), left)
@@ -145,6 +159,15 @@ def test_what_a_user_holds_is_not_written_back_until_it_had_time_to_be_taken_ove
     now[0] += module.HAND_SECONDS + 1
     panel.write(slider, value=1.0)
     assert handle.value == 1.0, "shows as it is again"
+    handle.value = 0.2  # during a search, which may take minutes
+    panel.moved(slider)
+    now[0] += 100 * module.HAND_SECONDS
+    panel.waits = True
+    panel.write(slider, value=1.0)
+    assert handle.value == 0.2, "what the next click says is all that is seen"
+    panel.waits = False
+    panel.write(slider, value=1.0)
+    assert handle.value == 1.0
 
 
 def test_what_is_typed_and_not_applied_stands_until_it_is(monkeypatch) -> None:
@@ -238,7 +261,7 @@ def test_the_panels_thread_survives_a_layer_that_goes_while_it_is_read() -> None
                 raise BlendingNerfError("there is no layer 'gone'")
 
     folder = Unlucky()
-    control = PanelControl(SimpleNamespace(refresh=lambda: None), [folder])  # type: ignore[arg-type]
+    control = PanelControl(SimpleNamespace(refresh=lambda: None, asked=False), [folder])  # type: ignore[arg-type]
     control.refresh()
     control.refresh()
     assert folder.times == 2

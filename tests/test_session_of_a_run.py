@@ -188,6 +188,49 @@ def test_words_that_mean_the_same_are_refused_in_the_middle_too(capture: Path) -
     assert pipeline.work.texts == ("a red ball", "an empty floor")
 
 
+def test_words_that_are_refused_start_nothing_by_those_of_before(done: BlendingPipeline) -> None:
+    done.work.prepare()
+    done.session.set_texts("a red ball", "a red ball", start=True)
+    assert "mean the same to the guide" in grant(done)
+    assert done.work.is_done and done.stage == "done" and done.session.history.last is None
+    done.session.set_texts("a red ball", "a green ball", start=True)
+    assert grant(done) == "", "what was refused before is not said any more"
+    assert (done.stage, done.work.texts[1], int(done.progress[1])) == ("edit", "a green ball", 0)
+
+
+def test_a_refusal_is_said_until_something_else_is_asked_for(done: BlendingPipeline) -> None:
+    cut = done.session.region.cut
+    cut(threshold=1.5)
+    assert grant(done).startswith("region's threshold: ")
+    done.session.layers.change(done.model.edit.info.id, change=0.5)
+    assert grant(done).startswith("region's threshold: "), "a slider of something else is no answer"
+    cut(threshold=0.4)
+    assert grant(done) == ""
+    done.session.say("Saved a.edit.safetensors (1.0 MB).")
+    cut(threshold=0.5)
+    assert "Saved" in grant(done)
+    done.session.stop_for(OSError("No space left on device"))
+    done.session.start()
+    assert grant(done) == ""
+
+
+def test_while_a_region_is_looked_for_the_panel_says_so(done: BlendingPipeline) -> None:
+    shown = []
+
+    def look() -> None:
+        done.session.refresh()
+        shown.append(done.session.status.stage)
+        raise BlendingNerfError("nothing was found")
+
+    done.work.find_region = look  # type: ignore[method-assign]
+    done.session.region.find()
+    grant(done)
+    done.session.run_errand()
+    done.session.refresh()
+    assert shown == ["region"] and done.session.status.stage == "done"
+    assert done.session.status.message == "nothing was found"
+
+
 def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.config.target_text = "a blue zzyzx"
@@ -275,6 +318,23 @@ def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -
     assert "saving an edit" in grant(done) and done.work.texts[1] == "a green ball", "and what was asked next is done"
 
 
+def test_a_disk_that_is_full_leaves_no_wish_half_done(done: BlendingPipeline) -> None:
+    def full() -> None:
+        raise OSError("No space left on device")
+
+    done.trainer = SimpleNamespace(save_config=full, training_state="training")
+    done.trainer.optimizers = SimpleNamespace(optimizers={"edit_field": SimpleNamespace(state={})})
+    done.session.reset()
+    done.session.undo()
+    done.session.layers.new()
+    grant(done)
+    assert [edit.info.name for edit in done.model.layers.all()] == ["a blue ball", ""]
+    done.session.undo()
+    assert "nothing to undo" in grant(done), "or the layer that is kept would be made a second time"
+    done.session.set_texts("a red ball", "a green ball")
+    assert "Not saved: No space left" in grant(done) and done.session.history.last == "prompts"
+
+
 def test_a_gpu_that_is_full_is_said_where_somebody_waits(done: BlendingPipeline) -> None:
     def find() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -313,6 +373,21 @@ def test_the_panel_shows_the_threshold_that_the_region_has(done: BlendingPipelin
     assert done.session.region.threshold == before == done.config.region.threshold, (
         "and is looked for by when it is found again"
     )
+
+
+def test_a_step_back_takes_the_margin_of_the_next_region_back(done: BlendingPipeline) -> None:
+    before = done.session.region.margin
+    done.session.reset()
+    grant(done)
+    done.session.region.cut(margin=0.3)
+    grant(done)
+    assert done.session.region.margin == done.config.region.margin == 0.3
+    done.session.undo()
+    grant(done)
+    assert done.session.region.margin == before and done.config.region.margin is None, "nobody has said one"
+    done.session.redo()
+    grant(done)
+    assert done.config.region.margin == 0.3
 
 
 def test_a_step_that_fails_stops_the_edit_and_loses_nothing(capture: Path, tmp_path: Path) -> None:

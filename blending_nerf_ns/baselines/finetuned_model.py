@@ -111,7 +111,8 @@ class FinetunedModel(Model):
     def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:  # type: ignore[override]
         """Both pictures of a flat bundle of rays."""
         original = self.base.render(ray_bundle).outputs
-        shown = self.edited.render(ray_bundle).outputs if self.shows_edit else original
+        starts = not bool(self.base_frozen)  # the copy knows nothing yet
+        shown = original if starts or not self.shows_edit else self.edited.render(ray_bundle).outputs
         return {**{name: shown[name] for name in ("rgb", "depth", "accumulation")}, "original": original["rgb"]}
 
     @property

@@ -48,8 +48,8 @@ class UnfrozenModel(BlendingModel):
 
     @property
     def scene(self) -> NerfactoBase:
-        """The copy that learns; the base itself where nothing is shown of the edit."""
-        return self.base if self.edit.info.shown.all_off else self.moving
+        """The copy that learns; the base itself where nothing is shown of the edit, and as long as the copy has not begun."""
+        return self.moving if bool(self.base_frozen) and not self.edit.info.shown.all_off else self.base
 
     @property
     def unedited(self) -> NerfactoBase:

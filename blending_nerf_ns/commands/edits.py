@@ -12,6 +12,7 @@ from rich.table import Table
 from typing_extensions import Annotated
 
 from blending_nerf_ns.commands.run_layers import (
+    RunLayers,
     drop_layer,
     layers_table,
     moved_hint,
@@ -36,8 +37,7 @@ def list_layers(run: Run) -> None:
     Args:
         run: config.yml of a run of blending-nerf, or its folder. Nothing in it is executed.
     """
-    found = open_run(run)
-    Console().print(layers_table(found, found.shown, found.fades))
+    _say_layers(open_run(run))
 
 
 def show_file(file: Annotated[Path, tyro.conf.Positional]) -> None:
@@ -149,8 +149,13 @@ def _called(info: LayerInfo) -> str:
 
 
 def _report(run: Path, done: str) -> None:
-    found, console = open_run(run), Console()
-    console.print(escape(done))
+    found = open_run(run)
+    Console().print(escape(done))
+    _say_layers(found)
+
+
+def _say_layers(found: RunLayers) -> None:
+    console = Console()
     console.print(layers_table(found, found.shown, found.fades))
     if hint := moved_hint(found.folder):
         console.print(hint, style="yellow", markup=False)

@@ -50,7 +50,15 @@ class ClipGuide:
         >>> loss = global_loss(guide.encode_images(images), text)
     """
 
-    def __init__(self, model: Any, tokenize: Tokenize, name: str, templates: Sequence[str], embedded: bool = False):
+    def __init__(
+        self,
+        model: Any,
+        tokenize: Tokenize,
+        name: str,
+        templates: Sequence[str],
+        embedded: bool = False,
+        context_length: Optional[int] = None,
+    ):
         self.name = name
         """Model and weights, for reports."""
         self.templates = tuple(templates)
@@ -59,6 +67,8 @@ class ClipGuide:
         """Whether this is the small model of this package, which knows few words."""
         self.transform = transform_of_open_clip(model)
         """What turns images in [0, 1] into the model's input."""
+        self.context_length: int = context_length or int(model.context_length)
+        """Longest text in tokens, start and end included."""
         self.mixed_precision = False
         """Whether pictures are read in bfloat16; texts, which are read once, never are. See `precision`."""
         self._model = model.eval().requires_grad_(False)
@@ -69,11 +79,6 @@ class ClipGuide:
     def image_size(self) -> int:
         """Side of the square image the model sees, in pixels (the shorter side if it is not square)."""
         return min(self.transform.size)
-
-    @property
-    def context_length(self) -> int:
-        """Longest text in tokens, start and end included."""
-        return int(self._model.context_length)
 
     @property
     def device(self) -> torch.device:
@@ -201,7 +206,10 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
     def tokenize(texts: List[str], length: int) -> LongTensor:
         return tokenizer(texts, context_length=length)
 
-    return ClipGuide(network, tokenize, open_clip_source.said(model, pretrained), PHOTO).to(device)
+    name = open_clip_source.said(model, pretrained)
+    # a text tower of the hub's says how many positions it has, which may be none (mT5), and not how long the texts were
+    length = getattr(tokenizer, "context_length", None)
+    return ClipGuide(network, tokenize, name, PHOTO, context_length=length).to(device)
 
 
 def _load_embedded(name: str) -> ClipGuide:

@@ -40,13 +40,25 @@ class JudgeConfig:
     @property
     def name(self) -> str:
         """Model and weights, for people."""
+        if self.folder is not None:
+            return str(self.folder)
         return f"{self.model} ({self.pretrained})" if self.pretrained and not self.has_own_weights else self.model
 
     @property
     def has_own_weights(self) -> bool:
-        """Whether the model's name says its weights, too; `pretrained` is not read then."""
-        embedded = self.model in ("embedded", DEFAULT_JUDGE)
-        return embedded or self.model.startswith("hf-hub:") or (Path(self.model).expanduser() / FOLDER_CONFIG).is_file()
+        """Whether the model's name says its weights, too."""
+        return self.is_embedded or self.model.startswith("hf-hub:") or _is_folder(self.model)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is one of the two that ship."""
+        return self.model in ("embedded", DEFAULT_JUDGE)
+
+    @property
+    def folder(self) -> Optional[Path]:
+        """open_clip's own folder that one of the two names: it is loaded whatever the other says, and `pretrained` is looked at first."""
+        names = () if self.is_embedded else (self.pretrained, self.model)
+        return next((Path(name).expanduser() for name in names if name and _is_folder(name)), None)
 
     @property
     def weights(self) -> Optional[Path]:
@@ -118,7 +130,7 @@ def kinship(judge: JudgeConfig, guide: JudgeConfig) -> List[str]:
 
 
 def same_model(judge: JudgeConfig, guide: JudgeConfig) -> bool:
-    """Whether both names mean one model, as far as names can tell. Paths are compared as files.
+    """Whether both names mean one model, as far as names can tell. Paths are compared as files, tags by the repository that they stand for.
 
     Example:
         >>> same_model(JudgeConfig("ViT-B/16", "openai"), JudgeConfig("ViT-B-16-quickgelu", "openai"))
@@ -126,25 +138,42 @@ def same_model(judge: JudgeConfig, guide: JudgeConfig) -> bool:
     """
 
     def weights(config: JudgeConfig) -> Optional[str]:
-        if not config.pretrained or config.has_own_weights:
+        if not config.pretrained or config.has_own_weights or config.folder is not None:
             return None
         file = Path(config.pretrained).expanduser()
         return str(file.resolve()) if file.exists() else config.pretrained.lower().replace("-", "_")
 
-    return _model_of(judge) == _model_of(guide) and weights(judge) == weights(guide)
+    if (_model_of(judge), weights(judge)) == (_model_of(guide), weights(guide)):
+        return True
+    repository = _repository(judge)
+    return repository is not None and repository == _repository(guide)
 
 
 def _model_of(config: JudgeConfig) -> str:
     """A model under one name: open_clip takes "ViT-B/16" for "ViT-B-16", an activation is no other weights, and a folder has many
     names."""
-    return (
-        _as_file(config.model) if config.has_own_weights else config.model.replace("/", "-").removesuffix("-quickgelu")
-    )
+    if config.folder is not None:
+        return str(config.folder.resolve())
+    return config.model if config.has_own_weights else config.model.replace("/", "-").removesuffix("-quickgelu")
 
 
-def _as_file(name: str) -> str:
-    path = Path(name).expanduser()
-    return str(path.resolve()) if path.exists() else name
+def _repository(config: JudgeConfig) -> Optional[str]:
+    """The hub's repository that it is loaded from, where a name or a tag says one."""
+    if config.folder is not None or config.is_embedded:
+        return None
+    if config.model.startswith("hf-hub:"):
+        return config.model.removeprefix("hf-hub:").strip("/")
+    if not config.pretrained:
+        return None
+    from blending_nerf_ns.compat import import_open_clip
+
+    known = import_open_clip().get_pretrained_cfg(config.model.replace("/", "-"), config.pretrained) or {}
+    said = known.get("hf_hub", "")
+    return said.strip("/") if said.endswith("/") else None  # else it is one file of several
+
+
+def _is_folder(name: str) -> bool:
+    return (Path(name).expanduser() / FOLDER_CONFIG).is_file()
 
 
 def read_texts(judge: Judge, texts: List[str]) -> Tuple[Optional[Float[Tensor, "texts features"]], List[str]]:

@@ -32,13 +32,16 @@ class Snapshot(NamedTuple):
     """How far it had settled; None: not at all."""
     asked: Optional[Words] = None
     """The words that were asked for; None: those that it was made by."""
+    margin: Optional[float] = None
+    """That the user or a file had said for regions; None: none."""
 
 
 def snapshot_of(pipeline: BlendingPipeline, label: str) -> Snapshot:
     """The edit in work as it is now."""
     model, work = pipeline.model, pipeline.work
     content, ready = edit_bytes(model.edit, ""), bool(model.edit_ready)
-    return Snapshot(label, content, work.done, ready, work.settling.watch, work.standing.words)
+    margin = pipeline.config.region.margin
+    return Snapshot(label, content, work.done, ready, work.settling.watch, work.standing.words, margin)
 
 
 def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
@@ -59,6 +62,7 @@ def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
     config.operations = asked.operations  # type: ignore[assignment]
     if snapshot.ready:
         config.region.threshold = round(edit.region.shape.threshold, 6)  # as it was said: it is stored in float32
+        config.region.margin = snapshot.margin
     pipeline.take_texts(asked.source_text, asked.target_text)
     work.settling.watch = watch  # other words would let it forget
 

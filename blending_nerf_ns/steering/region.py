@@ -77,7 +77,10 @@ class SessionRegion:
             unseen = {"margin": "margin_over_surfaces", "threshold": "attached"}
             self._model.want_region(**{unseen[name]: False for name in changes if name in unseen})
         for name, value in changes.items():
-            self._model.wishes.ask(f"region's {name}", partial(self._take_cut, name, value))
+            wish, status = f"region's {name}", self._session.status
+            if status.message.startswith(f"{wish}:"):  # why it was refused before; what else was said stays
+                status.message = ""
+            self._model.wishes.ask(wish, partial(self._take_cut, name, value))
 
     def _take_cut(self, name: str, value: float) -> None:
         """The next region is cut as this one is now; what was refused is not looked for, either."""

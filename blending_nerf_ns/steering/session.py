@@ -42,6 +42,8 @@ class Session:
         """Whether its user can pause it, also where it ends with its edit."""
         self.region = SessionRegion(self, pipeline)
         self.layers = SessionLayers(self, pipeline)
+        self.searches = False
+        """Whether a region is being looked for that was asked for alone."""
         self._errand: Optional[Callable[[], None]] = None
         self._model.wishes.on_error = self.say
 
@@ -89,6 +91,11 @@ class Session:
         """What the edit in work may add, remove and recolour for free, in [0, 1]."""
         return budgets(self.guidance, self.operations, self._model.edit.field.has_seed)
 
+    @property
+    def asked(self) -> bool:
+        """Whether something that was asked for is not done yet: a step or a search is on, and no picture was made meanwhile."""
+        return self._model.wishes.pending
+
     def refresh(self) -> None:
         """Bring the status up to date. From any thread: this only reads."""
         self.status.refresh(self._pipeline)
@@ -102,17 +109,16 @@ class Session:
 
     def start(self) -> None:
         """Train the edit in work: on from where it stands, or another round where it was done."""
+        self._ask("start or pause", self._begin)
 
-        def do() -> None:
-            self.running = True
-            if self._work.is_done:
-                self.remember("another round")
-                self._pipeline.restart_edit()
-            self._work.describe()
-            self.region.make_room()
-            self._wake()
-
-        self._ask("start or pause", do)
+    def _begin(self) -> None:
+        self.running = True
+        if self._work.is_done:
+            self.remember("another round")
+            self._pipeline.restart_edit()
+        self._work.describe()
+        self.region.make_room()
+        self._wake()
 
     def pause(self) -> None:
         """Let the edit stand after the step that is on."""
@@ -122,7 +128,9 @@ class Session:
 
         self._ask("start or pause", do)
 
-    def set_texts(self, source: str, target: str, new_region: bool = False, restart: bool = False) -> None:
+    def set_texts(
+        self, source: str, target: str, new_region: bool = False, restart: bool = False, start: bool = False
+    ) -> None:
         """Other prompts.
 
         Args:
@@ -130,6 +138,7 @@ class Session:
             target: what it should become.
             new_region: find the region again by the new source text.
             restart: the field starts again from no edit; else it keeps its weights.
+            start: train the edit by them. Where they are refused nothing is started: it would be by those of before.
         """
 
         def take() -> None:
@@ -139,7 +148,9 @@ class Session:
             self.history.remember(before)
             if restart or new_region:
                 self.restart(keep_region=not new_region)
-            if (restart or new_region) and self.running:
+            if start:
+                self._begin()
+            elif (restart or new_region) and self.running:
                 self._wake()
             self._keep()
 
@@ -220,7 +231,7 @@ class Session:
         """
 
         def do() -> None:
-            self._errand = errand
+            self._errand, self.searches = errand, True
             self._wake()
 
         self._ask(name, do)
@@ -228,8 +239,12 @@ class Session:
     def run_errand(self) -> None:
         """Do what takes long, if anything. In the training loop only."""
         errand, self._errand = self._errand, None
-        if errand is not None:
+        if errand is None:
+            return
+        try:
             self.attempt(errand, asked=self.steered)
+        finally:
+            self.searches = False
 
     def stop_for(self, error: Exception) -> None:
         """The edit stands where a step of it failed, until its user starts it again."""
@@ -259,6 +274,7 @@ class Session:
         return True
 
     def _ask(self, name: str, do: Callable[[], None]) -> None:
+        self.status.message = ""  # of what was done before
         self._model.wishes.ask(name, do)
 
     def ask_each(self, name: str, do: Callable[[], None]) -> None:
@@ -268,6 +284,7 @@ class Session:
             do()
             self._keep()
 
+        self.status.message = ""
         self._model.wishes.ask(name, done, each=True)
 
     def _keep(self) -> None:

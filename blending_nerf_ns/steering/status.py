@@ -41,6 +41,8 @@ class Status:
         self.added, self.removed, self.changed = (shown.get(name, 0.0) for name in AMOUNTS)
         if pipeline.test_mode != "val":
             self.stage = "viewing"
+        elif pipeline.session.searches:
+            self.stage = "region"
         elif stage == "done":
             self.stage = "done" if done >= self.steps else "paused"
         elif stage == "edit" and pipeline.trainer is not None and pipeline.trainer.training_state == "paused":

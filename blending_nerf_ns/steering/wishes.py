@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Dict, Tuple
 
+import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.errors import BlendingNerfError
@@ -32,12 +33,19 @@ class Wishes:
     def __init__(self) -> None:
         self._wanted: Dict[Tuple[str, int], Wish] = {}
         self._count = 0
+        self._granting = False
         self._lock = Lock()
         self.on_error: Callable[[str], None] = lambda message: CONSOLE.print(message, style="yellow", markup=False)
         """Is told why a wish was not granted."""
 
+    @property
+    def pending(self) -> bool:
+        """Whether something that was asked for is not done yet."""
+        return bool(self._wanted) or self._granting
+
     def ask(self, name: str, do: Wish, each: bool = False) -> None:
-        """Want something done, from any thread; an error (a BlendingNerfError, or one of the disk) is said and ends the wish.
+        """Want something done, from any thread; an error (a BlendingNerfError, of the disk, or of a full GPU) is said and ends the
+        wish.
 
         Args:
             name: of what is done, for people, too.
@@ -56,12 +64,19 @@ class Wishes:
             return
         with _uninterrupted():
             with self._lock:
+                self._granting = True
                 wanted, self._wanted = self._wanted, {}
-            for key, do in wanted.items():
-                try:
-                    do()
-                except (BlendingNerfError, OSError) as error:
-                    self.on_error(f"{key[0]}: {error}")
+            try:
+                for key, do in wanted.items():
+                    self._grant(key[0], do)
+            finally:
+                self._granting = False
+
+    def _grant(self, name: str, do: Wish) -> None:
+        try:
+            do()
+        except (BlendingNerfError, OSError, torch.OutOfMemoryError) as error:
+            self.on_error(f"{name}: {error}")
 
 
 @contextmanager

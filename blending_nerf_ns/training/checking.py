@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +16,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.masks import find_masks
 
 if TYPE_CHECKING:
+    from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
     from blending_nerf_ns.bases.base import Base
     from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
@@ -28,12 +29,7 @@ def check_edit(config: BlendingPipelineConfig) -> None:
             may follow.
     """
     if config.edit_steps > 0 and not (config.interactive and not config.target_text.strip()):
-        if not config.target_text.strip():
-            raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
-        if config.target_text.strip() == config.source_text.strip():
-            raise BlendingNerfError(
-                f"source and target text are both {config.target_text!r}: there is nothing to edit towards"
-            )
+        check_texts(config.source_text, config.target_text)
         # a checkpoint has its region and its layers, wherever their files went, and may want no model
         if not config.resumed:
             check_models(config)
@@ -82,9 +78,19 @@ def check_models(config: BlendingPipelineConfig) -> None:
         BlendingNerfError: a guide or a judge that open_clip does not know, weights that are neither a file nor a tag, a folder of a
             localiser that is not there.
     """
-    from blending_nerf_ns.guidance.clip import check_names
     from blending_nerf_ns.guidance.embedded import check_says_something
     from blending_nerf_ns.localization.clipseg import check_localizer
+
+    check_clips(config)
+    if config.region.reads("text"):
+        check_localizer(config.region.localizer)
+        if config.region.localizer == "embedded" and config.source_text.strip():
+            check_says_something(config.source_text)
+
+
+def check_clips(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -> None:
+    """The same of guide and judge alone."""
+    from blending_nerf_ns.guidance.clip import check_names
 
     check_names(config.guidance.model, config.guidance.pretrained)
     if config.judge_model:
@@ -93,10 +99,18 @@ def check_models(config: BlendingPipelineConfig) -> None:
         except BlendingNerfError as error:
             judge = "the judge that ns-eval is to ask (--pipeline.judge-model, --pipeline.judge-pretrained)"
             raise BlendingNerfError(f"{judge}: {error}") from error
-    if config.region.reads("text"):
-        check_localizer(config.region.localizer)
-        if config.region.localizer == "embedded" and config.source_text.strip():
-            check_says_something(config.source_text)
+
+
+def check_texts(source: str, target: str) -> None:
+    """Say which words are missing, or give no direction.
+
+    Raises:
+        BlendingNerfError: an empty target, or the source once more.
+    """
+    if not target.strip():
+        raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
+    if target.strip() == source.strip():
+        raise BlendingNerfError(f"source and target text are both {target!r}: there is nothing to edit towards")
 
 
 def fetch_models(config: BlendingPipelineConfig) -> None:
@@ -106,13 +120,19 @@ def fetch_models(config: BlendingPipelineConfig) -> None:
     Raises:
         BlendingNerfError: one that cannot be loaded.
     """
-    from blending_nerf_ns.guidance.clip import load_clip
     from blending_nerf_ns.localization.clipseg import load_clipseg
+
+    fetch_guide(config)
+    if config.region.reads("text") and config.region.localizer != "embedded":
+        load_clipseg(config.region.localizer, "cpu")
+
+
+def fetch_guide(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -> None:
+    """The same of the guide alone."""
+    from blending_nerf_ns.guidance.clip import load_clip
 
     if config.guidance.model != "embedded":
         load_clip(config.guidance.model, config.guidance.pretrained, "cpu")
-    if config.region.reads("text") and config.region.localizer != "embedded":
-        load_clipseg(config.region.localizer, "cpu")
 
 
 def check_place(config: BlendingPipelineConfig, images: Sequence[Path], base: Base) -> None:

@@ -70,18 +70,19 @@ class EditFolder(Folder):
         most = max(1.0, free)  # viser refuses a value outside its slider
         return ViewerSlider(f"Budget: {name}", free, 0.0, most, step=0.05, cb_hook=moved, hint=hint)
 
-    def _apply(self) -> None:
+    def _apply(self, start: bool = False) -> None:
         again = self._new_region.value
         if again:
             self._before_search()
-        self._session.set_texts(self._source.value, self._target.value, again, self._restart.value)
+        self._session.set_texts(self._source.value, self._target.value, again, self._restart.value, start)
 
     def _begin(self) -> None:
-        if (self._source.value, self._target.value) != self._session.texts:
-            self._apply()
         if not self._session.region.is_found:
             self._before_search()
-        self._session.start()
+        if (self._source.value, self._target.value) != self._session.texts:
+            self._apply(start=True)
+        else:
+            self._session.start()
 
     def _set_operations(self) -> None:
         self._session.set_operations(tuple(name for name, box in self._operations.items() if box.value))

@@ -13,8 +13,8 @@ from viser import ViserServer
 Element = TypeVar("Element", bound=ViewerElement)
 
 HAND_SECONDS = 2.0
-"""So long a moved element waits for the state to follow: what was asked for is granted with the next step or picture. A text
-waits for as long as it takes its user to press the button that applies it."""
+"""So long a moved element waits at least for the state to follow, and until all that was asked for is granted: with the next step or
+picture, or after a search. A text waits for as long as it takes its user to press the button that applies it."""
 
 
 class Folder(nn.Module):
@@ -26,6 +26,8 @@ class Folder(nn.Module):
         """The elements with their own callbacks, which nerfstudio wraps in the training's lock."""
         self._written: Dict[Tuple[int, str], Any] = {}
         self._in_hand: Dict[int, float] = {}
+        self.waits = False
+        """Whether something that was asked for is not done yet."""
 
     def put(self, element: Element) -> Element:
         """Add an element below the others."""
@@ -64,7 +66,7 @@ class Folder(nn.Module):
         if moved is None:
             return False
         taken_over = element.gui_handle.value == state  # type: ignore[union-attr]
-        waits = isinstance(element, ViewerText) or time.monotonic() - moved < HAND_SECONDS
+        waits = isinstance(element, ViewerText) or self.waits or time.monotonic() - moved < HAND_SECONDS
         if taken_over or not waits:
             self._in_hand.pop(id(element), None)
         if not (taken_over or waits):  # what the user set was refused: the widget shows it all the same

@@ -99,8 +99,10 @@ class PanelControl(ViewerControl):
     def refresh(self) -> None:
         """Show the present state once. A layer may come or go while it is read: then the next time shows it."""
         with suppress(KeyError, RuntimeError, ValueError):
+            asked = self._session.asked  # first: what is granted from here on is seen below
             self._session.refresh()
             for folder in self._folders:
+                folder.waits = asked
                 folder.refresh()
 
     def _show_training_state(self) -> None:
