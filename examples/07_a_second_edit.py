@@ -1,6 +1,6 @@
 """A second edit on top of the demo's, each of them switched off in turn, with figures per layer.
 
-    make demo && python examples/07_a_second_edit.py --demo outputs/demo
+    make demo && .venv/bin/python examples/07_a_second_edit.py --demo outputs/demo
 
 The first edit is saved as a file and put under a new run on the same base, which then learns the second one on top. Both are
 shown, either is hidden by the run's look, and every picture is rendered by ns-render. What is left when one is hidden must be

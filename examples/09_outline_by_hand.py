@@ -77,6 +77,19 @@ def outline_all(photos: List[Path], output: Path, hand: Hand) -> None:
         read_polygons(output)  # says what is wrong with it
 
 
+def check_screen() -> None:
+    """Say that there is no window to click in: a click would be waited for without an end."""
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure()
+    framework = figure.canvas.required_interactive_framework
+    plt.close(figure)
+    if framework is None:
+        raise BlendingNerfError(
+            "no window can be opened here: run this where there is a screen, or write the file by hand"
+        )
+
+
 def by_mouse(photo: Image.Image, name: str) -> List[Outline]:
     """The hand of a person at a screen."""
     import matplotlib.pyplot as plt
@@ -121,6 +134,7 @@ def main(outlining: Outlining) -> None:
     """Ask, or draw."""
     photos = chosen_photos(outlining)
     if outlining.sheet is None:
+        check_screen()
         outline_all(photos, outlining.output, by_mouse)
         print(
             f"{outlining.output}: blending-nerf evaluate RUN --views {outlining.split} --masks polygons {outlining.output}"

@@ -20,11 +20,12 @@ from matplotlib.figure import Figure
 sys.path.insert(0, str(Path(__file__).parent))
 from open_questions.asking import Captures, Result, ask
 
-from blending_nerf_ns.comparing.cases import RETOUCHED, table_cells
+from blending_nerf_ns.comparing.cases import RETOUCHED, SceneCase, table_cells
 from blending_nerf_ns.comparing.methods import FINETUNED, OURS, choose_methods
 from blending_nerf_ns.comparing.results import read_result
 from blending_nerf_ns.comparing.scenes import DEMO, read_scenes
 from blending_nerf_ns.comparing.table import figure_of, row_of, spread_of
+from blending_nerf_ns.errors import BlendingNerfError
 
 DIRECTIONS = {"close_up_direction_similarity": "close-ups", "clip_direction_similarity": "whole pictures"}
 TRAINED = (OURS, FINETUNED)
@@ -39,7 +40,7 @@ class Right(Captures):
     """The same, and what it is compared with."""
 
     table: Path = Path("docs/table")
-    """Results of `blending-nerf compare`; methods that are not there are left out."""
+    """Results of `blending-nerf compare`; what is not there, or was measured otherwise, is left out."""
 
 
 def gather(results: Sequence[Result], name: str) -> Figures:
@@ -96,13 +97,25 @@ def draw(panels: Mapping[str, Figures], path: Path) -> None:
     print(f"Written: {path}")
 
 
+def of_the_table(asking: Right, scenes: Sequence[SceneCase]) -> List[Result]:
+    """What the methods have there; results by another judge, or made otherwise, are left out, and that is said."""
+    there = replace(asking.place(), results=asking.table)
+    known, other = [], []
+    for cell in table_cells(scenes, [], choose_methods(TRAINED), (0, 1, 2)):
+        try:
+            known.append(read_result(cell, there))
+        except BlendingNerfError as error:
+            other.append(str(error))
+    if other:
+        print(f"{len(other)} results of {asking.table} are left out, for they cannot be compared: {other[0]}")
+    return [found for found in known if found is not None]
+
+
 def main(asking: Right) -> None:
     """Paint, score, print, draw."""
     scenes = read_scenes([DEMO, *asking.scenes], asking.data)
+    known = of_the_table(asking, scenes)
     results = ask(asking, "right", table_cells(scenes, [], choose_methods([RETOUCHED]), asking.seeds))
-    there = replace(asking.place(), results=asking.table)
-    trained = table_cells(scenes, [], choose_methods(TRAINED), (0, 1, 2))
-    known = [found for found in (read_result(cell, there) for cell in trained) if found is not None]
     panels = {title: gather([*results, *known], name) for name, title in DIRECTIONS.items()}
     compared = "\n\n".join(f"Direction, {title}:\n\n{table(figures)}" for title, figures in panels.items())
     print(compared)

@@ -15,6 +15,7 @@ from tiny_table import BASELINE, EDIT, OURS, SCENE, result_of, workplace
 
 from blending_nerf_ns.cli import main
 from blending_nerf_ns.comparing import running
+from blending_nerf_ns.comparing.asking import edit_flags
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
@@ -186,6 +187,62 @@ def test_what_an_evaluation_would_refuse_is_refused_before_hours_are_spent(
     cells = table_cells([replace(SCENE, masks=masks)], [], [OURS], [0])
     with pytest.raises(BlendingNerfError, match=message):
         run_cells(cells, replace(place, evaluate_flags=flags))
+
+
+def own_scene(folder: Path, **edit: Any) -> list[Cell]:
+    """A person's own scene with one edit, as read from its file."""
+    (folder / "capture").mkdir(exist_ok=True)
+    frames = {"frames": [{"file_path": "images/0001.png"}, {"file_path": "images/0002.png"}]}
+    (folder / "capture" / "transforms.json").write_text(json.dumps(frames))
+    asked = {"name": "mine", "source_text": "a red ball", "target_text": "a blue ball", **edit}
+    masks = asked.pop("masks", ["none"])
+    (folder / "mine.json").write_text(json.dumps({"name": "own", "masks": masks, "edits": [asked]}))
+    scenes = read_scenes([str(folder / "mine.json")], [f"own={folder / 'capture'}"])
+    return table_cells(scenes, [], [OURS, BASELINE], [0])
+
+
+@pytest.mark.parametrize(
+    ("edit", "train_flags", "message"),
+    [
+        ({"region": {"treshold": "0.2"}}, (), "own, mine, by ours: .*does not know --pipeline.region.treshold 0.2"),
+        (
+            {"region": {"source": "box", "box-center": [0, 0]}},
+            (),
+            "does not understand .*--pipeline.region.box-center 0 0",
+        ),
+        ({"region": {"source": "masks", "masks": "nowhere"}}, (), "there is no mask folder .*nowhere"),
+        ({"region": {"source": "file", "file": "nowhere.safetensors"}}, (), "nowhere.safetensors"),
+        ({"source_text": "the walnut dresser"}, (), "walnut"),
+        ({"source_text": "a blue ball"}, (), "there is nothing to edit towards"),
+        ({}, ("--pipeline.edit-stepps", "3"), "does not know --pipeline.edit-stepps 3"),
+        ({}, ("--pipeline.guidance.model", "ViT-B-61"), "open_clip has no model 'ViT-B-61'"),
+        ({"masks": ["polygons", "outlines.json"]}, (), "outlines a.png, and own has no photo of these names"),
+    ],
+)
+def test_what_ns_train_would_refuse_is_refused_before_a_base_is_trained(
+    edit: dict[str, Any], train_flags: tuple[str, ...], message: str, place, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(running, "run_cell", lambda cell, place: pytest.fail("it was trained"))
+    (tmp_path / "outlines.json").write_text('{"a.png": [[0, 0], [4, 0], [0, 4]]}')
+    with pytest.raises(BlendingNerfError, match=message):
+        run_cells(own_scene(tmp_path, **edit), replace(place, train_flags=train_flags))
+
+
+def test_a_scene_of_ones_own_is_run_and_a_failure_is_said_at_once(place, tmp_path: Path, monkeypatch, capsys) -> None:
+    cells = own_scene(tmp_path, region={"source": "box", "box-center": [0, 0, 0.2], "margin-over-surfaces": True})
+    told = " ".join(edit_flags(cells[0]))
+    assert told.endswith("--pipeline.region.box-center 0 0 0.2 --pipeline.region.margin-over-surfaces True")
+    said = []
+
+    def run_cell(cell: Cell, place: Workplace) -> dict[str, Any]:
+        said.append(capsys.readouterr().err)
+        raise BlendingNerfError("its base is nowhere")
+
+    monkeypatch.setattr(running, "run_cell", run_cell)
+    run_cells(cells, replace(place, train_flags=("nerfstudio-data", "--downscale-factor", "2")))
+    assert "own__mine__ours__seed0: its base is nowhere" in said[1], "before the next one is begun"
+    with pytest.raises(BlendingNerfError, match=r"transforms\.json, is a file: name the folder"):
+        read_scenes([str(tmp_path / "mine.json")], [f"own={tmp_path / 'capture' / 'transforms.json'}"])
 
 
 def test_a_run_without_its_judge_has_no_result(place, monkeypatch) -> None:

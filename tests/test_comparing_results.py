@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tiny_table import BASELINE, EDIT, OURS, SCENE, result_of, workplace
 
+from blending_nerf_ns.comparing.asking import edit_flags
 from blending_nerf_ns.comparing.cases import Cell, Method, Workplace
 from blending_nerf_ns.comparing.results import (
     code_version,
@@ -22,7 +23,6 @@ from blending_nerf_ns.comparing.results import (
     settings,
     training_fingerprint,
 )
-from blending_nerf_ns.comparing.running import edit_flags
 from blending_nerf_ns.comparing.scenes import read_scene
 from blending_nerf_ns.comparing.table import figure_of
 from blending_nerf_ns.errors import BlendingNerfError

@@ -317,6 +317,21 @@ def test_what_cannot_be_painted_is_refused(flags: list[str], target: str, tmp_pa
         score_retouched(tmp_path, tmp_path, edit, 0, parse_options(["--views", "test", *flags]), tmp_path / "a.png")
 
 
+def test_question_18_leaves_a_table_by_another_judge_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    asked = importlib.import_module("18_what_a_right_edit_scores")
+    scenes = [demo_case()]
+    cell = table_cells(scenes, ["add"], choose_methods(["ours"]), [0])[0]
+    here = asked.Right(tmp_path / "out", table=tmp_path)
+    write_result(cell, replace(here.place(), results=tmp_path), REPORT, {}, 1)
+    assert len(asked.of_the_table(here, scenes)) == 1 and capsys.readouterr().out == ""
+    other = replace(here, evaluate_flags="--judge.model ViT-L-14 --judge.pretrained openai")
+    assert asked.of_the_table(other, scenes) == []
+    assert "1 results of" in (said := capsys.readouterr().out) and "evaluate_flags was" in said
+
+
 def test_question_18_tells_what_is_above_every_right_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
     asked = importlib.import_module("18_what_a_right_edit_scores")

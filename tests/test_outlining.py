@@ -68,6 +68,14 @@ def test_what_cannot_be_outlined_or_drawn_is_told(script, photos: list[Path], tm
         script["outline_all"]([*photos, tmp_path / photos[0].name], output, lambda *_: [TRIANGLE])
 
 
+def test_where_there_is_no_screen_nobody_is_waited_for(script) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    with pytest.raises(BlendingNerfError, match="no window can be opened here"):
+        script["check_screen"]()
+
+
 def test_clicks_become_corners_in_pixels_of_the_photo(script, monkeypatch: pytest.MonkeyPatch) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.backend_bases import KeyEvent, MouseEvent

@@ -71,6 +71,13 @@ def test_a_run_waits_for_its_user_trains_what_was_typed_and_can_be_taken_back(ed
     after = client.settle()
     edit = np.abs(after - before).max()
     assert edit > 0.02, "the edit shows"
+    client.move("Target text", "a red ball")
+    client.click("Start")
+    assert client.listen(lambda: client.says("mean the same to the guide")), client.paragraphs
+    assert client.says("The edit is done") and client.says(f"Step {STEPS} of {STEPS}"), (
+        "no round by the words of before"
+    )
+    client.move("Target text", "a blue ball")
     for name in RATIOS:
         client.move(name, 0.0)
     assert np.abs(client.settle() - before).max() < 0.2 * edit, "with all blend ratios at 0 the original is back"

@@ -22,7 +22,7 @@ from blending_nerf_ns.bases.weights import load_base_state
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.adopting import adopt_base
 from blending_nerf_ns.runs.checkpoints import load_whole
-from blending_nerf_ns.training.checking import check_clips, check_texts, fetch_guide
+from blending_nerf_ns.training.checking import check_finetuning, fetch_guide
 from blending_nerf_ns.training.loss_record import record_step, rewind
 from blending_nerf_ns.training.progress import StageBar, write_stage_times
 from blending_nerf_ns.training.schedule import exponential, set_rate
@@ -101,7 +101,12 @@ class FinetunePipeline(VanillaPipeline):
         if trains and world_size > 1:
             raise BlendingNerfError(f"the fine-tuned baseline trains in one process, not in {world_size}")
         if trains and config.edit_steps > 0:
-            self._check_edit(config)
+            check_finetuning(config)
+            if config.base_run is None and not config.resumed:
+                with torch.random.fork_rng(
+                    devices=[]
+                ):  # models are drawn before they are read: a seed's base stays the same
+                    fetch_guide(config)
         run = read_base_run(config.base_run) if config.base_run is not None and trains else None
         if run is not None:
             adopt_base(config, run)
@@ -118,19 +123,6 @@ class FinetunePipeline(VanillaPipeline):
         self._grad_scaler = grad_scaler
         self._bar: Optional[StageBar] = None
         self._times: Dict[str, float] = {}
-
-    @staticmethod
-    def _check_edit(config: FinetunePipelineConfig) -> None:
-        """Say before a base is trained for minutes what an edit is missing, or which model there cannot be."""
-        check_texts(config.source_text, config.target_text)
-        if config.resumed:
-            return
-        check_clips(config)
-        if config.base_run is None:
-            with torch.random.fork_rng(
-                devices=[]
-            ):  # a model is drawn before it is read: a seed's base is to stay the same
-                fetch_guide(config)
 
     @property
     def stage(self) -> Literal["base", "edit", "done"]:

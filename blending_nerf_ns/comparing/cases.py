@@ -202,7 +202,12 @@ def edit_of(values: Mapping[str, Any]) -> EditCase:
         plain: Dict[str, Any] = dict(values)
         if "operations" in plain:
             plain["operations"] = tuple(plain["operations"])
-        plain["region"] = {str(name): str(value) for name, value in dict(plain.get("region", {})).items()}
+        plain["region"] = {str(name): _words(value) for name, value in dict(plain.get("region", {})).items()}
         return EditCase(**plain)
     except (TypeError, ValueError) as error:
         raise BlendingNerfError(f"this is no edit: {dict(values)} ({error})") from error
+
+
+def _words(value: Any) -> str:
+    """A flag's value as it is typed: of a list, its parts one after the other."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

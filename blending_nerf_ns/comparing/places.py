@@ -14,6 +14,8 @@ EVERYTHING = (
 )
 """A region that is all the training cameras look at. The whole space would hold the cameras too, and leave them no place to look
 at it from; nerfstudio's origin is no such place either, for it lies among the cameras."""
+ANYWHERE = {"x": "0", "y": "0", "z": "0", "side": "1"}
+"""Stands for the places where no scene is at hand."""
 
 
 def everything_seen(cameras: Cameras) -> Dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Dict, List, Tuple
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, RETOUCHED, Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.asking import edit_flags, how_to_evaluate
+from blending_nerf_ns.comparing.beforehand import check_measures, check_trainings
+from blending_nerf_ns.comparing.cases import DRAWN, RETOUCHED, Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.comparing.perfect import score_perfect
 from blending_nerf_ns.comparing.places import fill_for_scene
@@ -27,15 +30,11 @@ from blending_nerf_ns.comparing.retouched import score_retouched
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.demo.commands import environment
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.reporting.subject import parse_masks, read_polygons
-from blending_nerf_ns.reporting.workbench import read_prompts
 from blending_nerf_ns.runs.atomic import replacing
 
 MODELS = "nerfstudio_models"
 DONE = "done.json"
 """Says which of a run's attempts came to its end."""
-HELD_OUT = ("--views", "test")
-"""What is looked from, unless `evaluate_flags` say otherwise."""
 FOREVER = -1.0
 """How long to wait for another process."""
 
@@ -62,6 +61,7 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
     failures: Dict[str, str] = {}
     todo = [cell for cell in cells if found[cell.key] is None]
     check_measures(todo, place)
+    check_trainings(todo, place)
     bar = tqdm(total=len(cells), initial=len(cells) - len(todo), desc="Table", unit="run", dynamic_ncols=True)
     for patience in (0, FOREVER):  # first what nobody is at, then what others leave undone
         for cell in [cell for cell in todo if found[cell.key] is None and cell.key not in failures]:
@@ -75,30 +75,11 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
                 failures[cell.key] = str(error)
             except (OSError, ValueError, KeyError) as error:  # of a disk, or of a file that somebody changed
                 failures[cell.key] = repr(error)
+            if cell.key in failures:  # hours before the last one is done
+                tqdm.write(f"{cell.key}: {failures[cell.key]}", file=sys.stderr)
             bar.update()
     bar.close()
     return [result for result in found.values() if result is not None], failures
-
-
-def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
-    """Say before hours are spent what their evaluation would refuse.
-
-    Raises:
-        BlendingNerfError: flags, masks, prompts or a judge that are not understood, or not there.
-    """
-    options = parse_options(place.evaluate_flags)
-    views = parse_options([*HELD_OUT, *place.evaluate_flags]).views
-    read_prompts(options.prompts_file)
-    for scene in {cell.scene.name: cell.scene for cell in cells}.values():
-        kind, path = parse_masks(scene.masks, views)
-        if kind == "polygons" and path is not None:
-            read_polygons(path)
-        elif kind == "images" and path is not None and scene.drawing is None and not path.is_dir():
-            raise BlendingNerfError(f"the masks of {scene.name}, {path}, are not there")
-    if cells:
-        from blending_nerf_ns.guidance.clip import load_clip
-
-        load_clip(options.judge.model, options.judge.pretrained)
 
 
 def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLock:
@@ -184,18 +165,6 @@ def kept_regions(cell: Cell, place: Workplace) -> List[str]:
     return ["--pipeline.region.kept", str(folder)] if cell.method.has_region else []
 
 
-def edit_flags(cell: Cell) -> List[str]:
-    """What ns-train is told of an edit."""
-    edit, seed = cell.edit, str(cell.seed)
-    flags = ["--pipeline.source-text", edit.source_text, "--pipeline.target-text", edit.target_text]
-    flags += ["--pipeline.seed", seed, "--machine.seed", seed]
-    if cell.method.has_region:
-        flags += ["--pipeline.operations", *edit.operations]
-        for name, value in edit.region.items():
-            flags += [f"--pipeline.region.{name}", *([value] if name in REGION_PLACES else value.split())]
-    return flags
-
-
 def train(
     method: Sequence[str],
     capture: Path,
@@ -257,10 +226,3 @@ def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, 
     if not report["judge"]["available"]:  # a result without its figures would stand there for good
         raise BlendingNerfError(f"{cell.key} is trained and not scored: {report['judge']['reason']}")
     return report
-
-
-def how_to_evaluate(cell: Cell, place: Workplace) -> List[str]:
-    """Flags of `blending-nerf evaluate`, the capture's place left open."""
-    subject = ["--subject", cell.edit.subject] if cell.edit.subject else []
-    masks = ["--masks", *cell.scene.masks, "--mask-room", cell.edit.room]
-    return [*HELD_OUT, "--sweep-views", "0", *subject, *masks, *place.evaluate_flags]

@@ -97,6 +97,8 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
         raise BlendingNerfError(f"the scene {name} needs its capture: add --data {name}=FOLDER")
     if not captures[name].exists():
         raise BlendingNerfError(f"the capture of {name}, {captures[name]}, is not there")
+    if not captures[name].is_dir():
+        raise BlendingNerfError(f"the capture of {name}, {captures[name]}, is a file: name the folder that it lies in")
     beside = tuple(str((file.parent / word).resolve()) if i else word for i, word in enumerate(masks))
     return SceneCase(
         name,

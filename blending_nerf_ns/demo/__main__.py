@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from blending_nerf_ns.demo.commands import program
 from blending_nerf_ns.demo.run import Demo, run_demo
 from blending_nerf_ns.errors import BlendingNerfError
 
@@ -44,9 +45,8 @@ def main() -> int:
     files = ("before_after.mp4", "contact_sheet.png", "report.json", "renders", "capture")
     for path in (*(demo.output / name for name in files), demo.run_folder / "config.yml"):
         print(f"  {path}")
-    print(
-        f"and move the strengths in the viewer:\n  ns-viewer --load-config {shlex.quote(str(demo.run_folder / 'config.yml'))}"
-    )
+    viewer = [program("ns-viewer"), "--load-config", str(demo.run_folder / "config.yml")]
+    print(f"and move the strengths in the viewer:\n  {shlex.join(viewer)}")
     return 0
 
 

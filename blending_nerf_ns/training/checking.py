@@ -101,6 +101,17 @@ def check_clips(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -
             raise BlendingNerfError(f"{judge}: {error}") from error
 
 
+def check_finetuning(config: FinetunePipelineConfig) -> None:
+    """Likewise of the baseline, which knows no region.
+
+    Raises:
+        BlendingNerfError: prompts that give no direction, a guide or a judge that there cannot be.
+    """
+    check_texts(config.source_text, config.target_text)
+    if not config.resumed:
+        check_clips(config)
+
+
 def check_texts(source: str, target: str) -> None:
     """Say which words are missing, or give no direction.
 

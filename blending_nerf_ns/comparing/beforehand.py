@@ -1,0 +1,109 @@
+"""What can be said before hours are spent: which edits ns-train would refuse, and what their evaluation would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from blending_nerf_ns.comparing.asking import HELD_OUT, edit_flags
+from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.places import ANYWHERE, fill_flags
+from blending_nerf_ns.comparing.scoring import parse_options
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.reporting.subject import parse_masks, read_polygons
+from blending_nerf_ns.reporting.workbench import read_prompts
+
+
+def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
+    """Say before hours are spent what their evaluation would refuse.
+
+    Raises:
+        BlendingNerfError: flags, masks, prompts or a judge that are not understood, or not there.
+    """
+    options = parse_options(place.evaluate_flags)
+    views = parse_options([*HELD_OUT, *place.evaluate_flags]).views
+    read_prompts(options.prompts_file)
+    for scene in {cell.scene.name: cell.scene for cell in cells}.values():
+        kind, path = parse_masks(scene.masks, views)
+        if kind == "polygons" and path is not None:
+            _check_outlined(scene, path)
+        elif kind == "images" and path is not None and scene.drawing is None and not path.is_dir():
+            raise BlendingNerfError(f"the masks of {scene.name}, {path}, are not there")
+    if cells:
+        from blending_nerf_ns.guidance.clip import load_clip
+
+        load_clip(options.judge.model, options.judge.pretrained)
+
+
+def _check_outlined(scene: SceneCase, path: Path) -> None:
+    """Photos are outlined by their names."""
+    outlined = read_polygons(path)
+    listed = scene.capture / "transforms.json" if scene.capture is not None else None
+    if listed is None or not listed.is_file():
+        return
+    photos = {Path(str(frame.get("file_path", ""))).stem for frame in json.loads(listed.read_text()).get("frames", [])}
+    if outlined and photos and not photos & {Path(name).stem for name in outlined}:
+        raise BlendingNerfError(f"{path} outlines {', '.join(outlined)}, and {scene.name} has no photo of these names")
+
+
+def check_trainings(cells: Sequence[Cell], place: Workplace) -> None:
+    """Say before a base is trained what ns-train would refuse once it is.
+
+    Raises:
+        BlendingNerfError: flags that it does not understand, prompts or a region that no edit can be made with, models that there are
+            not, or that cannot be fetched; with the edit and the method.
+    """
+    fetched = set()
+    for cell in {
+        cell.experiment: cell for cell in cells if cell.method.trained
+    }.values():  # a seed is as good as another
+        try:
+            pipeline = told_to_train(cell, place).pipeline
+            _check_pipeline(pipeline)
+            models = pipeline.guidance.model, pipeline.guidance.pretrained, getattr(pipeline, "region", None)
+            if repr(models) not in fetched:
+                _fetch(pipeline)
+            fetched.add(repr(models))
+        except BlendingNerfError as error:
+            raise BlendingNerfError(f"{cell.scene.name}, {cell.edit.name}, by {cell.method.name}: {error}") from error
+
+
+def told_to_train(cell: Cell, place: Workplace) -> Any:
+    """The configuration that ns-train makes of a cell's flags.
+
+    Raises:
+        BlendingNerfError: a flag that there is not, or a value that is none of its.
+    """
+    from nerfstudio.configs.method_configs import all_methods
+
+    usual = deepcopy(all_methods[cell.method.config])
+    own = fill_flags(cell.method.flags, ANYWHERE)
+    flags = [*edit_flags(cell), *cell.scene.train_flags, *place.train_flags, *own]
+    try:
+        config, unknown = tyro.cli(
+            type(usual), default=usual, args=flags, console_outputs=False, return_unknown_args=True
+        )
+    except SystemExit as error:
+        raise BlendingNerfError(f"ns-train {cell.method.config} does not understand {' '.join(flags)}") from error
+    if unknown:
+        raise BlendingNerfError(f"ns-train {cell.method.config} does not know {' '.join(unknown)}")
+    return config
+
+
+def _check_pipeline(pipeline: Any) -> None:
+    from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
+    from blending_nerf_ns.training.checking import check_edit, check_finetuning
+
+    (check_edit if isinstance(pipeline, BlendingPipelineConfig) else check_finetuning)(pipeline)
+
+
+def _fetch(pipeline: Any) -> None:
+    from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
+    from blending_nerf_ns.training.checking import fetch_guide, fetch_models
+
+    (fetch_models if isinstance(pipeline, BlendingPipelineConfig) else fetch_guide)(pipeline)
