@@ -13,6 +13,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch import Tensor
 
+from blending_nerf_ns.bases.checkpoint import steps_in
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
@@ -100,7 +101,8 @@ class BlendingPipeline(VanillaPipeline):
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
-            self._freeze_base()
+            self.model.freeze_base()
+            self._take_edits()
             self.team.say(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
         self.profile = Profile(self.model.device) if config.profile and test_mode == "val" else None
         self.work.profile = self.profile
@@ -110,7 +112,7 @@ class BlendingPipeline(VanillaPipeline):
             self.model.load_state_dict(state)
         if edits:
             check_place(config, photos.image_filenames, self.model.scene)
-        self._grad_scaler = grad_scaler
+        self._grad_scaler: Any = grad_scaler
         self.trainer: Any = None
         """Set when training begins; None where there is none, as in ns-viewer."""
         self.last_step: Optional[int] = None
@@ -200,6 +202,9 @@ class BlendingPipeline(VanillaPipeline):
             run = self.config.run_dir
             if self.config.base_run is not None or run is None:
                 raise
+            # a run that was resumed has not saved yet
+            if not (steps_in(run / "nerfstudio_models") or self.save()):
+                raise
             kept = f"The base is trained and kept: --pipeline.base-run {shlex.quote(str(run / 'config.yml'))} goes on from it"
             raise type(error)(f"{error}. {kept}") from error
 
@@ -210,8 +215,10 @@ class BlendingPipeline(VanillaPipeline):
             self.clock.step()
             if int(self.progress[0]) >= self.config.base_steps:
                 self._end_stage("base")
-                self._freeze_base()
+                self.model.freeze_base()
                 self.save()  # hours of work: what comes next may fail for a word
+                with self._telling_of_the_base():
+                    self._take_edits()
         elif self.stage == "edit" and self.work.training is not None:
             self.work.count()
             self._rests = ""
@@ -261,15 +268,17 @@ class BlendingPipeline(VanillaPipeline):
         self._rests = why if saved else ""
         self.trainer.training_state = "paused"
 
-    def _freeze_base(self) -> None:
-        """The base is done; what was made on it before, and is asked for, goes on top."""
-        self.model.freeze_base()
-        if self.config.edits:
-            base = fingerprint(self.model.base.state_dict())
-            for path in self.config.edits:
-                edit = load_edit(path, base, self.config.edits_of_any_base, self.model.device.type == "cuda")
-                self.model.layers.add(edit)
-                self.team.say(f"Layer {edit.info.name!r} from {path}.")
+    def _take_edits(self) -> None:
+        """What was made on the base before, and is asked for, goes on top."""
+        if not self.config.edits:
+            return
+        base = fingerprint(self.model.base.state_dict())
+        for path in self.config.edits:
+            edit = load_edit(path, base, self.config.edits_of_any_base, self.model.device.type == "cuda")
+            self.model.layers.add(edit)
+            self.team.say(f"Layer {edit.info.name!r} from {path}.")
+        if self.trainer is not None:
+            self.save()
 
     def _after_training(self, step: int) -> None:
         if self.clock.runs:

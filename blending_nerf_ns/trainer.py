@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
@@ -20,7 +21,7 @@ from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
-from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
+from blending_nerf_ns.runs.checkpoints import ResumedScaler, newest_whole_step, write_training
 from blending_nerf_ns.runs.config_file import (
     RunConfig,
     check_capture,
@@ -86,6 +87,7 @@ class BlendingTrainer(Trainer):
             # its look counts where it was said later: this run then has it, too
             later = look_said_after(checkpoint, checkpoint.parent.parent)
             pipeline_config.resumed_look = checkpoint.parent.parent if later else None
+        self.grad_scaler = ResumedScaler(enabled=self.use_grad_scaler)
         super().setup(test_mode)
         if resumed:
             data = cast(BlendingPipeline, self.pipeline).datamanager
@@ -172,6 +174,10 @@ class BlendingTrainer(Trainer):
                 if pipeline.stage == "base" or not pipeline.session.waits:
                     raise
                 self.optimizers.zero_grad_all()  # of half a step
+                with suppress(
+                    AssertionError
+                ):  # it had unscaled nothing; else it would take the next gradients for unscaled ones
+                    self.grad_scaler.update()
                 pipeline.session.stop_for(error)
         return nothing, {"nothing": nothing}, {}
 

@@ -170,6 +170,16 @@ def test_flags_that_change_nothing_are_told() -> None:
         base - {"base_run"} | {"base_steps"}, RegionConfig(), False, False, False, has_base=True
     )
     assert steps.startswith("--pipeline.base-steps: the base is that of --pipeline.base-run") and "num-levels" in levels
+    stage = frozenset({"base_steps", "base_final_rate"})
+    assert without_effect(stage, RegionConfig(), True, False, False) == [], "its base is not done"
+    for told in (
+        without_effect(stage, RegionConfig(), True, True, True),
+        without_effect(stage, RegionConfig(), False, False, False, has_base=True),
+    ):
+        assert [line.partition(": ")[0] for line in told] == ["--pipeline.base-final-rate", "--pipeline.base-steps"]
+    reach = frozenset({"model.edit_field.seed_reach"})
+    assert without_effect(reach, RegionConfig(), True, True, False) == []
+    assert "counts where it starts again" in without_effect(reach, RegionConfig(), True, True, True)[0]
     (run, levels) = without_effect(base, RegionConfig(), True, False, False)
     assert run.startswith("--pipeline.base-run: ") and levels.startswith(
         "--pipeline.model.base.num-levels: the run that"

@@ -8,6 +8,7 @@ import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,7 +79,14 @@ def test_a_box_far_from_everything_is_said(tmp_path: Path, capsys: pytest.Captur
 def test_an_error_after_the_base_says_that_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = open_pipeline(write_tiny_capture(tmp_path / "capture"))
     pipeline.session.waits, pipeline.config.run_dir = False, tmp_path / "run"
-    pipeline.trainer = type("Trainer", (), {"optimizers": type("Optimizers", (), {"optimizers": {}})})()
+    checkpoints = tmp_path / "run" / "nerfstudio_models"
+
+    def save(step: int) -> None:
+        checkpoints.mkdir(parents=True)
+        (checkpoints / f"step-{step:09d}.ckpt").touch()
+
+    optimizers = SimpleNamespace(optimizers={})
+    pipeline.trainer = SimpleNamespace(optimizers=optimizers, save_config=lambda: None, save_checkpoint=save, step=3)
 
     def nothing_there() -> None:
         raise NothingFound("'a chair' was not found")
@@ -88,6 +96,9 @@ def test_an_error_after_the_base_says_that_it_is_kept(tmp_path: Path, monkeypatc
         NothingFound, match=r"not found\. The base is trained and kept: --pipeline\.base-run .*run/config\.yml"
     ):
         pipeline._before_step(0)
+    assert [file.name for file in checkpoints.iterdir()] == ["step-000000003.ckpt"], "a resumed run had none yet"
+    with pytest.raises(NothingFound, match="kept"):
+        pipeline._before_step(0)  # it has one: nothing is written again
     pipeline.config.base_run = tmp_path / "other"
     with pytest.raises(NothingFound) as raised:
         pipeline._before_step(0)

@@ -390,15 +390,44 @@ def test_a_step_back_takes_the_margin_of_the_next_region_back(done: BlendingPipe
     assert done.config.region.margin == 0.3
 
 
+def trainer_of(pipeline: BlendingPipeline, scaler: torch.amp.GradScaler) -> Any:
+    """As much of nerfstudio's trainer as a step needs."""
+    trainer: Any = BlendingTrainer.__new__(BlendingTrainer)
+    trainer.pipeline, trainer.config = pipeline, deepcopy(blending_nerf_cpu.config)
+    trainer.optimizers, trainer.grad_scaler = trainer.setup_optimizers(), scaler
+    trainer.device, trainer.mixed_precision, trainer.gradient_accumulation_steps = "cpu", False, defaultdict(lambda: 1)
+    return trainer
+
+
+def test_a_gpu_that_is_full_in_the_optimizer_leaves_no_gradient_scaled(capture: Path) -> None:
+    pipeline = open_pipeline(capture)
+    pipeline.work.find_region()
+    pipeline.work.prepare()
+    scaler = pipeline._grad_scaler = torch.amp.GradScaler("cpu")
+    trainer = trainer_of(pipeline, scaler)
+    adam = trainer.optimizers.optimizers["edit_field"]
+    step = adam.step
+
+    def full(*_: Any, **__: Any) -> None:
+        adam.step = step
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    adam.step = full
+    trainer.train_iteration(0)
+    assert "Press Start to go on" in pipeline.session.status.message and not adam.state
+    pipeline.session.start()
+    grant(pipeline)
+    trainer.train_iteration(1)
+    squares = [float(state["exp_avg_sq"].max()) for state in adam.state.values()]
+    assert squares and 0.0 < max(squares) < 1.0, "65536 times as large, they would hold the edit still"
+
+
 def test_a_step_that_fails_stops_the_edit_and_loses_nothing(capture: Path, tmp_path: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.work.find_region()
     pipeline.config.run_dir = tmp_path
     pipeline.work.prepare()
-    trainer: Any = BlendingTrainer.__new__(BlendingTrainer)
-    trainer.pipeline, trainer.config = pipeline, deepcopy(blending_nerf_cpu.config)
-    trainer.optimizers, trainer.grad_scaler = trainer.setup_optimizers(), torch.amp.GradScaler("cpu", enabled=False)
-    trainer.device, trainer.mixed_precision, trainer.gradient_accumulation_steps = "cpu", False, defaultdict(lambda: 1)
+    trainer = trainer_of(pipeline, torch.amp.GradScaler("cpu", enabled=False))
     before = {name: value.clone() for name, value in pipeline.model.edit.field.named_parameters()}
     (tmp_path / "losses.jsonl").unlink(missing_ok=True)
     (tmp_path / "losses.jsonl").symlink_to("/dev/full")

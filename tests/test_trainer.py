@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Optional, cast
 
 import pytest
+import torch
 import yaml
 from tiny_run import write_tiny_capture
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.runs.adopting import adopt_resumed_run
+from blending_nerf_ns.runs.checkpoints import ResumedScaler
 from blending_nerf_ns.trainer import BlendingTrainer
 from method_configs.blending_nerf import blending_nerf_cpu
 
@@ -85,6 +87,18 @@ def test_a_run_is_resumed_in_its_own_folder(trainer: BlendingTrainer, tmp_path: 
     assert again.base_dir == folder
     for config in (again.config, yaml.load((folder / "config.yml").read_text(), Loader=yaml.Loader)):
         assert config.pipeline.edit_steps == trainer.config.pipeline.edit_steps  # type: ignore[attr-defined]
+
+
+def test_a_run_that_scaled_no_gradients_can_be_resumed_by_one_that_does(trainer: BlendingTrainer) -> None:
+    """On a GPU with the method's own mixed precision, of a run that was trained without."""
+    assert isinstance(trainer.grad_scaler, ResumedScaler) and trainer.grad_scaler.state_dict() == {}
+    with pytest.raises(RuntimeError, match="source state dict is empty"):
+        torch.amp.GradScaler("cpu").load_state_dict({})
+    scaler, other = ResumedScaler("cpu"), ResumedScaler("cpu", init_scale=8.0)
+    scaler.load_state_dict({})
+    assert scaler.get_scale() == 2.0**16
+    scaler.load_state_dict(other.state_dict())
+    assert scaler.get_scale() == 8.0
 
 
 def test_a_part_of_a_configuration_is_not_resumed(trainer: BlendingTrainer, tmp_path: Path) -> None:

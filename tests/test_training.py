@@ -195,7 +195,7 @@ def test_what_is_not_in_the_scene_is_refused_before_a_base_is_trained(tmp_path: 
         check_place(config, images, base)
 
 
-def test_edits_of_a_base_want_that_base(tmp_path: Path) -> None:
+def test_edits_of_a_base_want_that_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     field = EditField(EditFieldConfig(num_levels=2, log2_hashmap_size=6, hidden_dim=8))
     edit = Edit(Region(16), field, LayerInfo(id="abc"))
     save_edit(edit, "0123", file := tmp_path / "a.edit.safetensors")
@@ -206,6 +206,15 @@ def test_edits_of_a_base_want_that_base(tmp_path: Path) -> None:
     check_edit(config)
     config.base_run, config.edits_of_any_base = None, True
     check_edit(config)
+    true = edit.description
+    for wrong, message in (
+        ({"implementation": "tcnn"}, "^implementation 'tcnn' was asked for"),
+        ({"hidden_dim": 16}, "a.edit.safetensors"),
+    ):  # after the hours of a base it would be refused all the same
+        monkeypatch.setattr(Edit, "description", {**true, "field": {**true["field"], **wrong}})
+        save_edit(edit, "0123", file)
+        with pytest.raises(BlendingNerfError, match=message):
+            check_edit(config)
 
 
 def test_base_run_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:

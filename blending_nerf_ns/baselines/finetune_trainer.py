@@ -17,7 +17,7 @@ from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept
-from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_training
+from blending_nerf_ns.runs.checkpoints import ResumedScaler, newest_whole_step, write_training
 from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_checkpoint, leaving_nothing
 from blending_nerf_ns.training.loss_record import inherit
 
@@ -60,6 +60,7 @@ class FinetuneTrainer(Trainer):
             if self.config.load_step is None:
                 self.config.load_step = newest_whole_step(resumed)
             check_checkpoint(resumed / f"step-{self.config.load_step:09d}.ckpt")
+        self.grad_scaler = ResumedScaler(enabled=self.use_grad_scaler)
         super().setup(test_mode)
         if self.config.load_dir is not None:
             data = cast(FinetunePipeline, self.pipeline).datamanager

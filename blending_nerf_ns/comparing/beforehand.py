@@ -99,11 +99,17 @@ def _check_pipeline(pipeline: Any) -> None:
     from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
     from blending_nerf_ns.training.checking import check_edit, check_finetuning
 
-    (check_edit if isinstance(pipeline, BlendingPipelineConfig) else check_finetuning)(pipeline)
+    if isinstance(pipeline, BlendingPipelineConfig):
+        check_edit(pipeline)
+    else:
+        check_finetuning(pipeline)
 
 
 def _fetch(pipeline: Any) -> None:
     from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
     from blending_nerf_ns.training.checking import fetch_guide, fetch_models
 
-    (fetch_models if isinstance(pipeline, BlendingPipelineConfig) else fetch_guide)(pipeline)
+    if isinstance(pipeline, BlendingPipelineConfig):
+        fetch_models(pipeline)
+    else:
+        fetch_guide(pipeline)

@@ -138,6 +138,8 @@ def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:
         sizes = {name: value for name, value in description["field"].items() if name in known}
         info, resolution = LayerInfo.from_dict(description["info"]), int(description["resolution"])
         field = EditField(EditFieldConfig(**sizes), use_cuda)
+    except BlendingNerfError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BlendingNerfError(f"this is no description of an edit: {error!r}") from error
     return Edit(Region(resolution), field, info).requires_grad_(False).eval()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Edited = Union[BlendingPipelineConfig, FinetunePipelineConfig]
 
 FLAG = "--pipeline."
+OF_THE_BASE = ("base_steps", "base_final_rate")
+"""Of the stage in which a base is trained."""
 
 
 def adopt_base(config: Edited, run: BaseRun) -> None:
@@ -95,7 +97,7 @@ def without_effect(
         given: fields that the command line names (`flags_given`).
         region: as it is configured.
         resumed: whether the run goes on from another.
-        has_layers, has_region: whether it then has that one's layers, and the region of its edit.
+        has_layers, has_region: whether it then has that one's layers, for its base is done, and the region of its edit.
         has_base: whether it edits the base of another run.
 
     Example:
@@ -106,8 +108,14 @@ def without_effect(
     for name in sorted(given):
         if resumed and (name == "base_run" or name.startswith("model.base.")):
             told[name] = "the run that is resumed has its base; to edit another begin a new run."
-        elif has_base and (name == "base_steps" or name.startswith("model.base.")):
+        elif has_base and (name in OF_THE_BASE or name.startswith("model.base.")):
             told[name] = "the base is that of --pipeline.base-run, as it was trained."
+        elif resumed and has_layers and name in OF_THE_BASE:
+            told[name] = "the base of the run that is resumed is trained."
+        elif has_region and name == "model.edit_field.seed_reach":
+            told[name] = (
+                "the edit that is resumed has its own; this counts where it starts again (Reset, in the viewer)."
+            )
         elif resumed and name.startswith("model.strength_"):
             told[name] = "the run that is resumed is shown as it was; for another strength use `blending-nerf look`."
         elif has_layers and name == "edits":

@@ -6,7 +6,7 @@ import errno
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Dict
 
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -54,6 +54,15 @@ def write_training(trainer: Trainer, step: int) -> None:
         for other in trainer.checkpoint_dir.glob("*.ckpt"):
             if other != path:
                 other.unlink()
+
+
+class ResumedScaler(torch.amp.GradScaler):
+    """Scales gradients, in a run that may go on from one that scaled none: torch refuses what that one wrote."""
+
+    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
+        """Go on with that state; where there is none, from the beginning."""
+        if state_dict:
+            super().load_state_dict(state_dict)
 
 
 def newest_whole_step(folder: Path) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional, Union
 from jaxtyping import Float
 from torch import Tensor
 
-from blending_nerf_ns.edits.file import read_edit_header
+from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.edits.solids import solid_bounds
 from blending_nerf_ns.errors import BlendingNerfError
@@ -41,7 +41,7 @@ def check_edit(config: BlendingPipelineConfig) -> None:
     if config.resumed:
         return
     for path in config.edits:
-        read_edit_header(path)
+        load_edit(path, "", any_base=True)  # whole: tensors that do not fit, or want tinycudann, are told now, too
     if config.edits and config.base_run is None and not config.edits_of_any_base:
         raise BlendingNerfError(
             "--pipeline.edits are of a base that is trained already, and here another would be: name it with --pipeline.base-run, or "
