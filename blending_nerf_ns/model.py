@@ -12,14 +12,14 @@ from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import OrientedBox
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
-from nerfstudio.model_components.renderers import RGBRenderer
-from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.models.base_model import ModelConfig
 from nerfstudio.utils.external import TCNN_EXISTS
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
 from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
+from blending_nerf_ns.bases.hosting import BaseHost
 from blending_nerf_ns.bases.memory import RenderMemory
 from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
 from blending_nerf_ns.edits.edit import Edit, accumulated_region
@@ -52,6 +52,10 @@ from blending_nerf_ns.rendering.overlay import region_overlay, wipe
 from blending_nerf_ns.steering.wishes import Wishes
 from blending_nerf_ns.training.profiling import Timed, untimed
 
+NO_TIMES = (
+    "The look fades, but these cameras have no render_time, so the edits show in full: examples/06_fade_an_edit_in.py adds it to "
+    "a camera path (--path PATH.json); `blending-nerf look RUN --no-fade` ends it."
+)
 AMOUNTS = ("added", "removed", "changed")
 """Accumulated opacities of a picture, one for each of the operations."""
 
@@ -80,7 +84,7 @@ class BlendingModelConfig(ModelConfig):
     """Blend ratio of what was recoloured: 0 is off, 1 is as trained."""
 
 
-class BlendingModel(Model):
+class BlendingModel(BaseHost):
     """Blending-NeRF (arXiv 2308.11974): a base field and an editable field, blended per sample.
 
     Args:
@@ -93,11 +97,7 @@ class BlendingModel(Model):
     def populate_modules(self) -> None:
         """Build base and edit; guidance is not part of a model and not of its checkpoints."""
         super().populate_modules()
-        self.collider = None  # the base brings its own
         device = str(self.kwargs.get("device", "cpu"))
-        if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
-            self.config.base.implementation = "torch"  # nerfstudio would do the same, but config.yml would not say so
-        self.base: NerfactoBase = self.build_base()
         self.seen = RenderMemory(self.base)
         """The base, which a viewer lets remember its last pictures."""
         use_cuda = device.startswith("cuda")
@@ -110,6 +110,7 @@ class BlendingModel(Model):
         self.wishes = Wishes()
         self.fades = False
         """Whether the times of a camera path, from 0 to 1, scale all strengths (see `Look.fade`)."""
+        self._told_of_times = False
         self.compare_at = 0.5
         """Where the output `compare` passes from the original to the edited picture, as a share of its width."""
         self.version = 0
@@ -119,15 +120,6 @@ class BlendingModel(Model):
         self.score: Optional[Callable[[Tensor, Tensor], Dict[str, float]]] = None
         """What a judge says of an original and its edited picture, where ns-eval was given one."""
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
-
-    def build_base(self) -> NerfactoBase:
-        """A base as it is configured, untrained."""
-        return self.config.base.setup(
-            scene_box=self.scene_box,
-            num_train_data=self.config.base_num_images or self.num_train_data,
-            metadata=self.kwargs.get("metadata"),
-            device=str(self.kwargs.get("device", "cpu")),
-        )
 
     @property
     def implementations(self) -> str:
@@ -216,12 +208,6 @@ class BlendingModel(Model):
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         """The base's groups, and the edit's; the groups never change, so that checkpoints always fit."""
         return {**self.base.get_param_groups(), "edit_field": list(self.edit.field.parameters())}
-
-    def get_training_callbacks(
-        self, training_callback_attributes: TrainingCallbackAttributes
-    ) -> List[TrainingCallback]:
-        """The base's own callbacks; the pipeline runs them in the base's stage only."""
-        return self.base.get_training_callbacks(training_callback_attributes)
 
     # -- rendering ----------------------------------------------------------------------------------------------
 
@@ -345,6 +331,9 @@ class BlendingModel(Model):
     def get_outputs_for_camera(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
         """A whole picture, for the viewer cropped to its box; what the user asked for is done first."""
         self.crop_box = obb_box
+        if self.fades and camera.times is None and not self._told_of_times:
+            CONSOLE.print(NO_TIMES, style="yellow", markup=False)
+            self._told_of_times = True
         self.wishes.grant()
         return super().get_outputs_for_camera(camera, obb_box)
 
@@ -364,11 +353,6 @@ class BlendingModel(Model):
 
     # -- nerfstudio's metrics -----------------------------------------------------------------------------------
 
-    @property
-    def renderer_rgb(self) -> RGBRenderer:
-        """ns-export asks the model for its renderer."""
-        return self.base.renderer_rgb
-
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
         """Photometric loss of the original: nerfstudio logs it on evaluation batches. An edit has no photos."""
         image = batch["image"].to(self.device)
@@ -377,11 +361,6 @@ class BlendingModel(Model):
         )
         return {"rgb_loss": self.base.rgb_loss(truth, predicted)}
 
-    def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
-        """PSNR of the original against the photo."""
-        truth = self.base.renderer_rgb.blend_background(batch["image"].to(self.device))
-        return {"psnr": self.base.psnr(outputs["original"], truth)}
-
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
@@ -389,8 +368,7 @@ class BlendingModel(Model):
 
         What a judge says of the edit is among them where there is one (`score`).
         """
-        truth = self.base.renderer_rgb.blend_background(batch["image"].to(self.device))
-        original, edited = outputs["original"], outputs["rgb"]
+        truth, original, edited = self.photo(batch), outputs["original"], outputs["rgb"]
         metrics = ns_eval_figures(truth, original, edited)
         for name in AMOUNTS:
             metrics[f"edit_{name}"] = float(outputs[name].mean())

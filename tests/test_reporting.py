@@ -21,7 +21,7 @@ from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
-from blending_nerf_ns.reporting.build import choose_views, finite, trained_on
+from blending_nerf_ns.reporting.build import choose_views, finite, told_of, trained_on
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.eval_score import EditScore, score_by
 from blending_nerf_ns.reporting.judge import (
@@ -86,15 +86,35 @@ def test_photo_views_are_spread_and_follow_a_path() -> None:
     assert sorted(path_order(ring(4).camera_to_worlds)) == [0, 1, 2, 3]
 
 
-def test_a_view_that_is_not_there_and_photos_of_several_sizes_are_refused() -> None:
+def test_a_view_that_is_not_there_is_refused() -> None:
     with pytest.raises(BlendingNerfError, match=r"0 of the 3 test views are called 'other.png'.*photo_0"):
         find_view("other.png", files(3), "test")
-    mixed = ring(2)
-    mixed.width = torch.tensor([[12], [16]])
-    with pytest.raises(BlendingNerfError, match=r"2 sizes, \[\(12, 12\), \(12, 16\)\]; use --views novel"):
-        photo_views("test", mixed, files(2), 2, 64)
     with pytest.raises(BlendingNerfError, match="no test views"):
         photo_views("test", ring(2), [], 2, 64)
+
+
+def test_of_portrait_and_landscape_the_more_frequent_is_chosen_and_that_is_said() -> None:
+    mixed = ring(5)
+    mixed.width, mixed.height = (
+        torch.tensor([[12], [16], [12], [16], [12]]),
+        torch.tensor([[16], [12], [16], [12], [16]]),
+    )
+    views = photo_views("test", mixed, files(5), 4, 64)
+    assert sorted(views.names) == ["photo_0", "photo_2", "photo_4"] and views.size == (16, 12) and views.left_out == 2
+    run: Any = Photographed(train=[Path("other.png")], test=files(5))
+    assert told_of(views, run) == ["2 of the test photos are left out: they have another shape than 12 x 16."]
+    only = photo_views("test", mixed, files(5), 4, 64, ["photo_1.png", "photo_3.png", "photo_4.png"])
+    assert sorted(only.names) == ["photo_1", "photo_3"] and only.left_out == 1
+    assert told_of(photo_views("test", ring(5), files(5), 4, 64), run) == []
+
+
+@pytest.mark.parametrize("sizes", [((1080, 720), (1200, 800)), ((6000, 4000), (3000, 2000)), ((1006, 756), (503, 378))])
+def test_photos_of_one_shape_have_one_size_and_no_pixel_is_lost(sizes: tuple[tuple[int, int], ...]) -> None:
+    """In float32 1080 * (192 / 1080) is a little less than 192."""
+    cameras = ring(2)
+    cameras.width, cameras.height = (torch.tensor([[size[axis]] for size in sizes]) for axis in (0, 1))
+    views = photo_views("test", cameras, files(2), 2, 192)
+    assert len(views.names) == 2 and views.left_out == 0 and views.size[1] == 192
 
 
 class Photographed:

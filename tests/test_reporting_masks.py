@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,9 @@ def test_alpha_masks(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "full.png")
     with pytest.raises(BlendingNerfError, match="255 everywhere"):
         alpha_masks(photo_view(tmp_path / "full.png"))
+    pixels[..., 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "empty.png")
+    assert not alpha_masks(photo_view(tmp_path / "empty.png")).any(), "the subject is in the other photos"
     pixels[:, 16:, 3] = 0
     Image.fromarray(pixels[:20]).save(tmp_path / "flat.png")
     with pytest.raises(BlendingNerfError, match="32 x 20, the pictures 16 x 16: not the same proportions"):
@@ -79,11 +83,12 @@ def test_polygons_are_drawn_in_pixels_of_the_full_photo(tmp_path: Path) -> None:
     assert mask[:4, :4].all() and mask[12:, 12:].all() and int(mask.sum()) == 32
 
     # nerfstudio takes large photos from a folder of smaller copies: outlines are those of the photos all the same
-    for folder, size in (("images", 64), ("images_4", 16)):
-        (tmp_path / folder).mkdir()
-        Image.new("RGB", (size, size)).save(tmp_path / folder / "photo.png")
-    (again,) = polygon_masks(photo_view(tmp_path / "images_4" / "photo.png"), read_polygons(drawn))
-    assert torch.equal(again, mask)
+    for camera in ("", "cam1"):  # and of a folder for each camera, as COLMAP may have it
+        for folder, size in (("images", 64), ("images_4", 16)):
+            (tmp_path / folder / camera).mkdir(exist_ok=True, parents=True)
+            Image.new("RGB", (size, size)).save(tmp_path / folder / camera / "photo.png")
+        (again,) = polygon_masks(photo_view(tmp_path / "images_4" / camera / "photo.png"), read_polygons(drawn))
+        assert torch.equal(again, mask)
 
     with pytest.raises(BlendingNerfError, match=r"corner at \(90, 0\), outside its photo of 64 x 64"):
         polygon_masks(view, {"photo.png": [[(0.0, 0.0), (90.0, 0.0), (3.0, 3.0)]]})
@@ -109,7 +114,7 @@ def test_a_mask_gets_the_room_that_was_asked_for_and_close_ups_do_not(tmp_path: 
     white[height // 2, width // 2 : width // 2 + 2] = 255
     (tmp_path / "masks").mkdir()
     Image.fromarray(white).save(tmp_path / "masks" / "photo.png")
-    found: Any = None  # only masks of the demo ask the run
+    found: Any = SimpleNamespace(photos=lambda kind: (None, view.files))
     masks = read_masks("images", found, view, [], tmp_path / "masks", "above")
     assert masks is not None and int(masks.subject.sum()) == 2
     expected = torch.zeros(1, height, width, dtype=torch.bool)
@@ -139,11 +144,26 @@ def test_image_masks_are_found_by_the_photos_names(tmp_path: Path) -> None:
     rows = {name: int(mask.any(dim=1).sum()) for name, mask in zip(views.names, masks, strict=True)}
     assert rows == {"photo_0": 3, "photo_1": 4}
     assert parse_masks(["images", "FOLDER"], "test") == ("images", Path("FOLDER"))
-    with pytest.raises(BlendingNerfError, match=r"0 files in .* are called photo_"):
+    (tmp_path / "photo_0.json").write_text("{}")  # as labelme leaves them
+    assert torch.equal(image_masks(views, tmp_path), masks)
+    with pytest.raises(BlendingNerfError, match=r"0 images in .* are called photo_"):
         image_masks(views, tmp_path / "elsewhere")
+    with pytest.raises(BlendingNerfError, match=r"could belong to images/photo_\d.png or to other/photo_\d.png"):
+        image_masks(views, tmp_path, [*(views.files or []), Path("other/photo_0.png"), Path("other/photo_1.png")])
     one_name = photo_views("test", ring(2), [Path(f"cam{i}/photo_0.png") for i in range(2)], 2, 64)
     with pytest.raises(BlendingNerfError, match=r"a mask photo_0 could belong to .*cam.* or to .*cam"):
         image_masks(one_name, tmp_path)
+
+
+def test_what_is_no_mask_is_refused_by_an_evaluation_as_by_a_region(tmp_path: Path) -> None:
+    views = photo_views("test", ring(1), [Path("images/photo_0.png")], 1, 64)
+    picture = np.linspace(0, 255, 144).reshape(12, 12)
+    Image.fromarray(picture.astype(np.uint8)).save(tmp_path / "photo_0.png")
+    with pytest.raises(BlendingNerfError, match="is neither black nor white"):
+        image_masks(views, tmp_path)
+    Image.fromarray((picture > 100).astype(np.uint8)).save(tmp_path / "photo_0.png")
+    with pytest.raises(BlendingNerfError, match="is 1 of 255; white is 255"):
+        image_masks(views, tmp_path)
 
 
 def test_a_cut_out_is_the_same_mask_to_an_evaluation_as_to_a_region(tmp_path: Path) -> None:

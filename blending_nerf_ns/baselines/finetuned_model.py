@@ -13,14 +13,12 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
-from nerfstudio.model_components.renderers import RGBRenderer
-from nerfstudio.models.base_model import Model, ModelConfig
-from nerfstudio.utils.external import TCNN_EXISTS
+from nerfstudio.models.base_model import ModelConfig
 from torch import Tensor
 from torch.nn import Parameter
 
-from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
+from blending_nerf_ns.bases.hosting import BaseHost
+from blending_nerf_ns.bases.nerfacto import NerfactoBaseConfig
 from blending_nerf_ns.evaluation.preservation import ns_eval_figures
 
 
@@ -36,7 +34,7 @@ class FinetunedModelConfig(ModelConfig):
     """Training images of the base, for its appearance embedding; 0: as many as this capture has."""
 
 
-class FinetunedModel(Model):
+class FinetunedModel(BaseHost):
     """A base that stays, and a copy of it that is fine-tuned.
 
     Args:
@@ -49,23 +47,12 @@ class FinetunedModel(Model):
     def populate_modules(self) -> None:
         """Build the base and its copy."""
         super().populate_modules()
-        self.collider = None  # the base brings its own
-        if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
-            self.config.base.implementation = "torch"
-        self.base, self.edited = self._build(), self._build()
+        self.edited = self.build_base()
         self.register_buffer("base_frozen", torch.tensor(False))
         self.shows_edit = True
         """Whether `rgb`, `depth` and `accumulation` are of the fine-tuned copy, or of the base."""
         self.score: Optional[Callable[[Tensor, Tensor], Dict[str, float]]] = None
         """What a judge says of an original and its edited picture, where ns-eval was given one."""
-
-    def _build(self) -> NerfactoBase:
-        return self.config.base.setup(
-            scene_box=self.scene_box,
-            num_train_data=self.config.base_num_images or self.num_train_data,
-            metadata=self.kwargs.get("metadata"),
-            device=str(self.kwargs.get("device", "cpu")),
-        )
 
     def freeze_base(self) -> None:
         """From here on the base is what it is; the first time, the copy starts from it."""
@@ -98,12 +85,6 @@ class FinetunedModel(Model):
             "finetuned_fields": list(self.edited.field.parameters()),
         }
 
-    def get_training_callbacks(
-        self, training_callback_attributes: TrainingCallbackAttributes
-    ) -> List[TrainingCallback]:
-        """The base's own callbacks, which end when it is frozen."""
-        return self.base.get_training_callbacks(training_callback_attributes)
-
     def edited_pixels(self, ray_bundle: RayBundle) -> Float[Tensor, "rays 3"]:
         """What the copy shows of a chunk of rays, with gradients."""
         return self.edited(ray_bundle)["rgb"]
@@ -115,29 +96,17 @@ class FinetunedModel(Model):
         shown = original if starts or not self.shows_edit else self.edited.render(ray_bundle).outputs
         return {**{name: shown[name] for name in ("rgb", "depth", "accumulation")}, "original": original["rgb"]}
 
-    @property
-    def renderer_rgb(self) -> RGBRenderer:
-        """ns-export asks the model for its renderer."""
-        return self.edited.renderer_rgb
-
     def get_loss_dict(self, outputs: Any, batch: Any, metrics_dict: Any = None) -> Dict[str, Tensor]:
         """Photometric loss of the original; an edit has no photos."""
-        return {"rgb_loss": self.base.rgb_loss(self._truth(batch), outputs["original"])}
-
-    def get_metrics_dict(self, outputs: Any, batch: Any) -> Dict[str, Tensor]:
-        """PSNR of the original against the photo."""
-        return {"psnr": self.base.psnr(outputs["original"], self._truth(batch))}
+        return {"rgb_loss": self.base.rgb_loss(self.photo(batch), outputs["original"])}
 
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         """`psnr`, `ssim`: the original against the photo; `edit_*`: the edited picture against the original, and what a judge
         says of it where there is one (`score`)."""
-        truth, original, edited = self._truth(batch), outputs["original"], outputs["rgb"]
+        truth, original, edited = self.photo(batch), outputs["original"], outputs["rgb"]
         metrics = ns_eval_figures(truth, original, edited)
         if self.score is not None:
             metrics |= self.score(original, edited)
         return metrics, {"img": torch.cat([truth, original, edited], dim=1)}
-
-    def _truth(self, batch: Any) -> Tensor:
-        return self.base.renderer_rgb.blend_background(batch["image"].to(self.device))

@@ -59,9 +59,8 @@ def check_trainings(cells: Sequence[Cell], place: Workplace) -> None:
             not, or that cannot be fetched; with the edit and the method.
     """
     fetched = set()
-    for cell in {
-        cell.experiment: cell for cell in cells if cell.method.trained
-    }.values():  # a seed is as good as another
+    one_of_each = {cell.experiment: cell for cell in cells if cell.method.trained}  # a seed is as good as another
+    for cell in one_of_each.values():
         try:
             pipeline = told_to_train(cell, place).pipeline
             _check_pipeline(pipeline)

@@ -31,6 +31,13 @@ def square_cameras(views: RegionViews, size: int) -> Cameras:
     )
 
 
+def limit_size(cameras: Cameras, longest: int) -> None:
+    """Make pictures smaller, in place, where their longer side is too long; never larger. All of one shape have one size then."""
+    scale = (longest / torch.maximum(cameras.width, cameras.height)).clamp_max(1.0)
+    # rounded down, 6000 * (192 / 6000) is 191 pixels, in float32
+    cameras.rescale_output_resolution(scale, scale_rounding_mode="round")
+
+
 def cameras_around(
     box: Tuple[Float[Tensor, "3"], Float[Tensor, "3"]],
     poses: Float[Tensor, "N 3 4"],

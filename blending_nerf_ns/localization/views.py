@@ -18,7 +18,7 @@ from tqdm import tqdm
 from blending_nerf_ns.bases.base import Base
 from blending_nerf_ns.edits.contraction import Box, beyond_unit_cube, scene_box
 from blending_nerf_ns.edits.intersection import FARTHEST, ray_grid_box
-from blending_nerf_ns.guidance.cameras import square_cameras
+from blending_nerf_ns.guidance.cameras import limit_size, square_cameras
 from blending_nerf_ns.guidance.views import region_views, spread_views
 from blending_nerf_ns.localization.evidence import Evidence, gather_evidence, join_evidence
 from blending_nerf_ns.rendering.compositing import render_weights
@@ -157,7 +157,7 @@ def even_cameras(
     pool = torch.arange(len(scene.cameras)) if among is None else torch.tensor(list(among))
     picked = pool[spread_views(scene.cameras.camera_to_worlds[pool.to(scene.cameras.device)], count).cpu()]
     chosen = scene.cameras[picked.to(scene.cameras.device)]
-    chosen.rescale_output_resolution((longest / torch.maximum(chosen.width, chosen.height)).clamp_max(1.0))
+    limit_size(chosen, longest)
     return chosen, picked.tolist()
 
 

@@ -118,7 +118,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         "source_text": source,
         "target_text": target,
         "layers": [edit.info.to_dict() for edit in layers],
-        "warnings": list(dict.fromkeys([*judge.warnings, *trained_on(views, found), *measured.warnings])),
+        "warnings": list(dict.fromkeys([*judge.warnings, *told_of(views, found), *measured.warnings])),
         **models_content(judge, found),
         "views": {"kind": views.kind, "names": views.names, "height": views.size[0], "width": views.size[1]},
         "masks": {
@@ -175,6 +175,15 @@ def choose_views(found: FinishedRun, options: ReportOptions, polygons: Optional[
     return photo_views(options.views, cameras, files, count, longest, fits)
 
 
+def told_of(views: Views, found: FinishedRun) -> List[str]:
+    """What a reader must know of the views."""
+    height, width = views.size
+    others = (
+        f"{views.left_out} of the {views.kind} photos are left out: they have another shape than {width} x {height}."
+    )
+    return [*([others] if views.left_out else []), *trained_on(views, found)]
+
+
 def trained_on(views: Views, found: FinishedRun) -> List[str]:
     """What a reader must know of test views that are no held-out ones, as with nerfstudio's `--eval-mode all`."""
     if views.kind != "test" or views.files is None:
@@ -194,7 +203,7 @@ def read_masks(
     elif kind == "alpha":
         masks = alpha_masks(views)
     elif kind == "images":
-        masks = image_masks(views, told)
+        masks = image_masks(views, told, found.photos(views.kind)[1])
     else:
         masks = polygon_masks(views, told)
     check_not_empty(masks, kind)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import grow
-from blending_nerf_ns.localization.masks import mask_channel
+from blending_nerf_ns.localization.masks import SUFFIXES, mask_channel, read_mask
 from blending_nerf_ns.reporting.views import Views, find_view
 
 KINDS = ("none", "demo", "alpha", "polygons", "images")
@@ -99,7 +99,7 @@ def alpha_masks(views: Views) -> Bool[Tensor, "views height width"]:
     """The photos' alpha channels, where they are more than half.
 
     Raises:
-        BlendingNerfError: a photo without alpha, or whose alpha is the same everywhere; or one of another shape than its camera.
+        BlendingNerfError: a photo without alpha, or with none of it transparent; or one of another shape than its camera.
     """
     masks = []
     for file in views.files or ():
@@ -110,27 +110,36 @@ def alpha_masks(views: Views) -> Bool[Tensor, "views height width"]:
                 )
             alpha = photo.getchannel("A")
         low, high = alpha.getextrema()
-        if low == high:
+        if low == high and high:  # where it is 0 everywhere, the subject is not in this photo
             raise BlendingNerfError(f"the alpha channel of {file} is {low} everywhere: it tells nothing of a subject")
         masks.append(_fit(alpha, views.size, f"the alpha channel of {file}"))
     return torch.from_numpy(np.stack(masks))
 
 
-def image_masks(views: Views, folder: Path) -> Bool[Tensor, "views height width"]:
+def image_masks(views: Views, folder: Path, photos: Sequence[Path] | None = None) -> Bool[Tensor, "views height width"]:
     """Pictures that are white where the subject is (or opaque, as `mask_channel` reads them), named as the photos.
 
+    Args:
+        views: of photos.
+        folder: of the pictures; other files in it do not matter.
+        photos: all that the views were chosen from; themselves if not given.
+
     Raises:
-        BlendingNerfError: a view has none, or one of another shape, or two photos have one name.
+        BlendingNerfError: a view has none, or one of another shape, or a photograph, or numbers instead of white, or two photos have
+            one name.
     """
-    masks, owners = [], {}
-    for file in views.files or ():
-        if owners.setdefault(file.stem, file) != file:
+    masks, files = [], views.files or []
+    for file in files:
+        owners = [photo for photo in photos or files if photo.stem == file.stem]
+        if len(owners) > 1:
             raise BlendingNerfError(
-                f"a mask {file.stem} could belong to {owners[file.stem]} or to {file}: give the photos different names"
+                f"a mask {file.stem} could belong to {owners[0]} or to {owners[1]}: give the photos different names"
             )
-        found = sorted(folder.glob(f"{glob.escape(file.stem)}.*"))
+        named = sorted(folder.glob(f"{glob.escape(file.stem)}.*"))
+        found = [path for path in named if path.suffix.lower() in SUFFIXES]
         if len(found) != 1:
-            raise BlendingNerfError(f"{len(found)} files in {folder} are called {file.stem}; --masks images wants one")
+            raise BlendingNerfError(f"{len(found)} images in {folder} are called {file.stem}; --masks images wants one")
+        read_mask(found[0])  # refuses what is no mask
         with Image.open(found[0]) as picture:
             masks.append(_fit(mask_channel(picture), views.size, str(found[0])))
     return torch.from_numpy(np.stack(masks))
@@ -177,9 +186,13 @@ def polygon_masks(views: Views, polygons: Mapping[str, List[Polygon]]) -> Bool[T
 def full_size(file: Path) -> tuple[int, int]:
     """Width and height of a photo; of a smaller copy (nerfstudio takes large photos from `images_4/`) those of the photo itself,
     where that is there too (`images/`)."""
-    copied = re.fullmatch(r"(.+)_\d+", file.parent.name)
-    photo = file.parent.with_name(copied[1]) / file.name if copied else file
-    with Image.open(photo if photo.is_file() else file) as picture:
+    photo = file
+    for folder in file.parents:  # a folder for each camera may lie between
+        copied = re.fullmatch(r"(.+)_\d+", folder.name)
+        if copied and (whole := folder.with_name(copied[1]) / file.relative_to(folder)).is_file():
+            photo = whole
+            break
+    with Image.open(photo) as picture:
         return picture.size
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.cameras import limit_size
 from blending_nerf_ns.guidance.views import spread_views
 
 FEWEST_ANCHORS = 12
@@ -33,6 +34,8 @@ class Views(NamedTuple):
     cameras: Cameras
     files: Optional[List[Path]]
     """The photos; None where there are none."""
+    left_out: int = 0
+    """Photos that could not be chosen, for they have another size than most."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,21 +91,24 @@ def photo_views(
         longest: longer side of a picture in pixels, at most.
         only: names of the photos to choose from; all if not given.
 
+    Of photos of several sizes, such as portrait and landscape, only those of the most frequent one can be chosen.
+
     Raises:
-        BlendingNerfError: a name that no photo has, or photos of several sizes.
+        BlendingNerfError: a name that no photo has, or no photo.
     """
     pool = list(range(len(files))) if only is None else sorted(find_view(name, files, kind) for name in only)
     if not pool:
         raise BlendingNerfError(f"the capture has no {kind} views; use --views novel")
-    chosen = [pool[i] for i in spread(len(pool), count)]
-    taken = cameras[torch.tensor(chosen)]
-    order = path_order(taken.camera_to_worlds.cpu())
-    chosen, taken = [chosen[i] for i in order], taken[torch.tensor(order)]
-    limit_size(taken, longest)
-    sizes = {(int(h), int(w)) for h, w in zip(taken.height, taken.width, strict=True)}
-    if len(sizes) > 1:
-        raise BlendingNerfError(f"the {kind} photos have {len(sizes)} sizes, {sorted(sizes)}; use --views novel")
-    return Views(kind, [files[i].stem for i in chosen], taken, [files[i] for i in chosen])
+    every = cameras[torch.tensor(pool)]
+    limit_size(every, longest)
+    sizes = [(int(h), int(w)) for h, w in zip(every.height, every.width, strict=True)]
+    most = max(sizes, key=sizes.count)
+    fits = [i for i, size in enumerate(sizes) if size == most]
+    picked = [fits[i] for i in spread(len(fits), count)]
+    order = path_order(every.camera_to_worlds[torch.tensor(picked)].cpu())
+    picked = [picked[i] for i in order]
+    chosen = [files[pool[i]] for i in picked]
+    return Views(kind, [file.stem for file in chosen], every[torch.tensor(picked)], chosen, len(pool) - len(fits))
 
 
 def spread(length: int, count: int) -> List[int]:
@@ -149,8 +155,3 @@ def view_gaps(poses: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views views"]
     spread = place.square().sum(-1).mean().sqrt().clamp_min(1e-9)
     features = torch.cat([place / spread, functional.normalize(poses[:, :, 2].double(), dim=-1)], dim=-1)
     return torch.cdist(features, features)
-
-
-def limit_size(cameras: Cameras, longest: int) -> None:
-    """Make pictures smaller, in place, where their longer side is too long; never larger."""
-    cameras.rescale_output_resolution((longest / torch.maximum(cameras.width, cameras.height)).clamp_max(1.0))

@@ -28,7 +28,7 @@ class FilesFolder(Folder):
         self.put(ViewerButton("Save the uppermost layer", cb_hook=lambda _: self._save()))
         self.put(ViewerButton("Load as a layer", cb_hook=lambda _: self._load()))
         self._any = self.put(ViewerCheckbox("Of any base", False, hint="Load edits of other bases too."))
-        hint = "A camera path's times scale the strengths."
+        hint = "A camera path's times scale the strengths; see examples/06 for a path that has some."
         self._fade = self.put(ViewerCheckbox("Fade in videos", False, cb_hook=self._set_fade, hint=hint))
         self.put(ViewerButton("Save look", cb_hook=lambda _: session.layers.save_look()))
 

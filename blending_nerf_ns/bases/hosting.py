@@ -1,0 +1,71 @@
+"""A nerfstudio model that is built on a base: what nerfstudio's trainer and commands ask of any model, the base answers."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.model_components.renderers import RGBRenderer
+from nerfstudio.models.base_model import Model
+from nerfstudio.utils.external import TCNN_EXISTS
+from torch import Tensor
+
+from blending_nerf_ns.bases.nerfacto import NerfactoBase
+
+
+class BaseHost(Model):
+    """Has a base; a subclass says what is made of it.
+
+    Args:
+        config: with `base`, its configuration, and `base_num_images`, its training images (0: as many as the capture has).
+    """
+
+    config: Any
+    base: NerfactoBase
+
+    def populate_modules(self) -> None:
+        """Build the base."""
+        super().populate_modules()
+        self.collider = None  # the base brings its own
+        if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
+            self.config.base.implementation = "torch"  # nerfstudio would do the same, but config.yml would not say so
+        self.base = self.build_base()
+        if self.config.base.camera_optimizer.mode != "off":
+            # ns-export cameras looks for it here. Not as a module: checkpoints would have it twice
+            object.__setattr__(self, "camera_optimizer", self.base.camera_optimizer)
+
+    def build_base(self) -> NerfactoBase:
+        """A base as it is configured, untrained."""
+        return self.config.base.setup(
+            scene_box=self.scene_box,
+            num_train_data=self.config.base_num_images or self.num_train_data,
+            metadata=self.kwargs.get("metadata"),
+            device=str(self.kwargs.get("device", "cpu")),
+        )
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> List[TrainingCallback]:
+        """The base's own callbacks; the pipeline runs them in the base's stage only."""
+        return self.base.get_training_callbacks(training_callback_attributes)
+
+    @property
+    def renderer_rgb(self) -> RGBRenderer:
+        """ns-export asks the model for its renderer."""
+        return self.base.renderer_rgb
+
+    def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:
+        """A picture with alpha, for ns-export: nerfstudio's own finds the opacity by the name, and there are pictures beside `rgb`.
+
+        Opacity is that of the edited scene; where something was taken away, the original's colours are brighter than it allows.
+        """
+        shown = {"rgb": outputs[output_name], "accumulation": outputs["accumulation"]}
+        return super().get_rgba_image(shown).clamp(0.0, 1.0)
+
+    def get_metrics_dict(self, outputs: Any, batch: Any) -> Dict[str, Tensor]:
+        """PSNR of the original against the photo."""
+        return {"psnr": self.base.psnr(outputs["original"], self.photo(batch))}
+
+    def photo(self, batch: Any) -> Tensor:
+        """The photo of an evaluation batch, before the base's background where it is transparent."""
+        return self.base.renderer_rgb.blend_background(batch["image"].to(self.device))

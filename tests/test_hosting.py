@@ -1,0 +1,73 @@
+"""What nerfstudio's own commands ask of a model that is built on a base, by their own functions where these take a model."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
+from nerfstudio.exporter.exporter_utils import collect_camera_poses
+from test_baselines import finetuned
+from tiny_run import rays_towards_middle, ring, tiny_model, write_tiny_capture
+
+from blending_nerf_ns.bases.hosting import BaseHost
+from method_configs.baselines import clip_nerf_finetune_cpu
+from method_configs.blending_nerf import blending_nerf_cpu
+
+METHODS = {"blending-nerf-cpu": blending_nerf_cpu, "clip-nerf-finetune-cpu": clip_nerf_finetune_cpu}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_cameras_are_exported_as_they_were_learned(name: str, tmp_path: Path) -> None:
+    config: Any = deepcopy(METHODS[name].config.pipeline)
+    config.datamanager.data = write_tiny_capture(tmp_path / "capture")
+    config.model.base.camera_optimizer = CameraOptimizerConfig(mode="SO3xR3")
+    pipeline = config.setup(device="cpu", test_mode="test")
+    pipeline.eval()
+    with torch.no_grad():
+        pipeline.model.base.camera_optimizer.pose_adjustment[:, :3] = 0.05
+    (frames, _) = collect_camera_poses(pipeline)
+    exported = torch.tensor([frame["transform"] for frame in frames])
+    as_given = pipeline.datamanager.train_dataset.cameras.camera_to_worlds
+    assert torch.allclose(exported[..., 3] - as_given[..., 3], torch.tensor(0.05), atol=1e-5)
+    assert not [key for key in pipeline.state_dict() if key.startswith("_model.camera_optimizer")], (
+        "a checkpoint has it once"
+    )
+
+
+def test_where_no_cameras_were_learned_there_are_none_to_export() -> None:
+    """nerfstudio would ask photos without metadata for a number."""
+    for model in (tiny_model(), finetuned()):
+        assert isinstance(model, BaseHost) and not hasattr(model, "camera_optimizer")
+
+
+@pytest.mark.parametrize("background", ["random", "last_sample"])
+@torch.no_grad()
+def test_every_picture_can_be_exported_with_alpha(background: str) -> None:
+    for model in (tiny_model(), finetuned().eval()):
+        model.base.renderer_rgb.background_color = background
+        outputs = model.get_outputs(rays_towards_middle(64))
+        for name in ("rgb", "original"):
+            rgba = model.get_rgba_image(outputs, name)
+            opacity = outputs["accumulation"] if background == "random" else torch.ones(64, 1)
+            assert rgba.shape == (64, 4) and torch.equal(rgba[:, 3:], opacity)
+            assert torch.allclose((rgba[:, :3] * opacity), outputs[name], atol=1e-5), name
+
+
+def test_a_look_that_fades_says_that_cameras_have_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_model()
+    camera = ring(1, size=8)
+    model.get_outputs_for_camera(camera)
+    assert "render_time" not in capsys.readouterr().out
+    model.fades = True
+    model.get_outputs_for_camera(camera)
+    model.get_outputs_for_camera(camera)
+    assert capsys.readouterr().out.count("have no render_time") == 1
+    camera.times = torch.zeros(1, 1)
+    model = tiny_model()
+    model.fades = True
+    model.get_outputs_for_camera(camera)
+    assert "render_time" not in capsys.readouterr().out
