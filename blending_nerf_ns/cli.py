@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from typing import Any, Callable, Optional, Union
 
 import tyro
@@ -37,6 +38,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     if arguments is None:  # a process of its own
         warnings.showwarning = plainly(warnings.showwarning)
         leave_out_old_calls()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a table has arrows, which not every terminal's encoding has
         arguments = sys.argv[1:]
     try:
         commands = COMMANDS

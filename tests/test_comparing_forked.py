@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,26 @@ import pytest
 
 from blending_nerf_ns.comparing.forked import run_logged
 from blending_nerf_ns.errors import BlendingNerfError
+
+
+def test_a_forked_command_takes_the_package_that_is_installed_and_not_one_that_lies_here(tmp_path: Path) -> None:
+    """A clone, in which somebody compares after `pip install .`, or has pulled since."""
+    other = tmp_path / "clone" / "blending_nerf_ns"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise ImportError('this is another one')\n")
+    (tmp_path / "ask.py").write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from blending_nerf_ns.comparing import forked\n"
+        "forked.IMPORTED = 'blending_nerf_ns'  # quickly\n"
+        "forked.run_logged(['blending-nerf', 'edits', '--help'], Path(sys.argv[1]), dict(os.environ))\n"
+    )
+    log = tmp_path / "log.txt"
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "ask.py"), str(log)], cwd=other.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "apply" in log.read_text()
 
 
 @pytest.mark.slow

@@ -132,6 +132,16 @@ def test_method_configs_is_found_in_an_editable_install(source_tree, tmp_path):
     assert out.split() == [str(source_tree / "method_configs" / "__init__.py"), "None"]
 
 
+def test_method_configs_is_found_in_a_clone_that_is_not_installed(source_tree):
+    """Which Python takes the package from, where somebody runs `python -m` in it, whatever is installed."""
+    out = run_isolated(
+        f"import sys; sys.path.insert(0, {str(source_tree)!r})\n"
+        "import blending_nerf_ns.method_configs as found\n"
+        "print(found.__file__)"
+    )
+    assert out.split() == [str(source_tree / "method_configs" / "__init__.py")]
+
+
 def test_methods_are_registered():
     installed = {e.name for e in entry_points(group=METHOD_GROUP)}
     assert set(METHODS) <= installed, "run `make install` after a change of the entry points"

@@ -62,8 +62,15 @@ def _forking() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # tinycudann asks for the GPU as it is imported, and no fork can use a GPU that was asked for before
-    context.set_forkserver_preload([] if find_spec("tinycudann") else [IMPORTED])
+    context.set_forkserver_preload([] if find_spec("tinycudann") or _would_import_another() else [IMPORTED])
     return context
+
+
+def _would_import_another() -> bool:
+    """Whether that process would take the package from the folder that this one was started in, such as a clone, though another is
+    installed; from Python 3.11 on it is told not to (PYTHONSAFEPATH)."""
+    here = Path(IMPORTED.partition(".")[0]).resolve()
+    return sys.version_info < (3, 11) and here.is_dir() and here != Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -71,7 +78,8 @@ def _alone(env: Dict[str, str]) -> Iterator[None]:
     """Inside, a process that begins has that environment, and does not run this program's main module again."""
     main, own = sys.modules["__main__"], dict(os.environ)
     sys.modules["__main__"] = ModuleType("__main__")
-    os.environ.update(env, TERM="dumb")  # a console that is made meanwhile writes plain text
+    # a console that is made meanwhile writes plain text; and nothing is imported from whatever folder this is
+    os.environ.update(env, TERM="dumb", PYTHONSAFEPATH="1")
     try:
         yield
     finally:

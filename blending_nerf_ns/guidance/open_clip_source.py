@@ -200,7 +200,7 @@ def _download(model: str, pretrained: Optional[str], hub: Hub) -> None:
         return
     config = open_clip.get_pretrained_cfg(model, pretrained or "")
     what = f"model {model!r} with pretrained={pretrained!r}"
-    cached = Path("~/.cache/clip").expanduser() / Path(config.get("url", "")).name
+    cached = Path(_at_home("~/.cache/clip")) / Path(config.get("url", "")).name
     repository = config.get("hf_hub", "").strip("/")
     places = hub.places(repository) if repository else (str(cached), config.get("url", ""))
     if not repository and not cached.is_file() and not reachable(config.get("url", "")):
