@@ -16,8 +16,9 @@ from blending_nerf_ns.errors import BlendingNerfError
 def test_a_forked_command_takes_the_package_that_is_installed_and_not_one_that_lies_here(tmp_path: Path) -> None:
     """A clone, in which somebody compares after `pip install .`, or has pulled since."""
     other = tmp_path / "clone" / "blending_nerf_ns"
-    other.mkdir(parents=True)
-    (other / "__init__.py").write_text("raise ImportError('this is another one')\n")
+    (other / "comparing").mkdir(parents=True)
+    for file in ("__init__.py", "comparing/__init__.py", "comparing/forked.py"):
+        (other / file).touch()
     (tmp_path / "ask.py").write_text(
         "import os, sys\n"
         "from pathlib import Path\n"
