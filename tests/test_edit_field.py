@@ -39,6 +39,23 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     assert torch.allclose(field.first_color, torch.tensor([0.1, 0.8, 0.2]))
 
 
+def test_no_network_is_asked_for_no_points() -> None:
+    """tinycudann's fails there: of a picture that misses a layer, or a view from nearby of another object."""
+    field = small_field()
+
+    def refuse_none(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        assert len(inputs[0]), "cutlass_matmul.h: Error Internal"
+
+    for network in (field.grid, field.trunk, field.shape_head, field.color_head):
+        network.register_forward_pre_hook(refuse_none)
+    points, views = torch.zeros(0, 3), field.look_along(torch.zeros(0, 3))
+    for rays in (None, torch.zeros(0, dtype=torch.long)):
+        outputs = field(points, views, rays)
+        assert [tuple(value.shape) for value in outputs] == [(0,), (0, 3), (0,), (0,)]
+        assert all(value.dtype == torch.float32 and value.requires_grad for value in outputs)
+    assert field.density_ratio(points).shape == (0,)
+
+
 def test_what_adds_nothing_yet_is_no_fog_and_can_still_grow() -> None:
     field = small_field()
     with torch.no_grad():

@@ -262,6 +262,8 @@ class EditField(nn.Module):
             views: see `look_along`.
             rays: along which of them each point is seen; None: there is one for each point.
         """
+        if not len(points):  # tinycudann refuses to be asked for none
+            return FieldOutputs(*(value[:0] for value in self(self.lower[None], views.new_zeros(1, views.shape[-1]))))
         start = soft_solid(points, self._seed(), -NO_EDIT_DENSITY, self.seed_reach) if self.has_seed else None
         networks = FieldNetworks(self.trunk, self.shape_head, self.color_head)
         shape, offset = networks.read(self._encoded(points), self._gate(), views, rays)
@@ -271,6 +273,8 @@ class EditField(nn.Module):
 
     def density_ratio(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Only the share of the original density that is removed."""
+        if not len(points):
+            return self.density_ratio(self.lower[None])[:0]
         return self._activated(self.shape_head(self.features(points)))[1]
 
     def _seed(self) -> Seed:

@@ -9,6 +9,8 @@ from typing import Any, Optional
 
 import torch
 
+from blending_nerf_ns.rendering.uninterrupted import uninterrupted
+
 
 @cache
 def kernels(module: str, device: torch.device) -> Optional[Any]:
@@ -24,8 +26,9 @@ def kernels(module: str, device: torch.device) -> Optional[Any]:
     if device.type != "cuda":
         return None
     try:
-        found = import_module(f"{__package__}.{module}")
-        found.try_out(device)
+        with uninterrupted():  # a moved camera says nothing of Triton, and what is found here is kept
+            found = import_module(f"{__package__}.{module}")
+            found.try_out(device)
     except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own exception
         warnings.warn(f"{module} takes the slower plain path: Triton does not run here ({error})", stacklevel=2)
         return None

@@ -9,6 +9,8 @@ from typing import Optional, TypeVar
 import torch
 from torch import Tensor
 
+from blending_nerf_ns.rendering.uninterrupted import uninterrupted
+
 Found = TypeVar("Found")
 
 
@@ -44,14 +46,15 @@ class Aside:
         """
         if self._start is None:
             return find()
-        queue, side = torch.cuda.current_stream(self._device), _second_queue(self._device)
-        side.wait_event(self._start)
-        with torch.cuda.stream(side):
-            found = find()
-        queue.wait_stream(side)
-        for tensor in tensors(found):
-            # its memory is not given away in the second queue while the first still reads it
-            tensor.record_stream(queue)
+        with uninterrupted():  # or this thread might stay in the second queue
+            queue, side = torch.cuda.current_stream(self._device), _second_queue(self._device)
+            side.wait_event(self._start)
+            with torch.cuda.stream(side):
+                found = find()
+            queue.wait_stream(side)
+            for tensor in tensors(found):
+                # its memory is not given away in the second queue while the first still reads it
+                tensor.record_stream(queue)
         return found
 
 

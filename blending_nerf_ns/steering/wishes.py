@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Lock
 from typing import Dict, Tuple
 
@@ -12,6 +10,7 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.rendering.uninterrupted import uninterrupted
 
 Wish = Callable[[], None]
 """Does something."""
@@ -62,7 +61,7 @@ class Wishes:
         """Do what was asked, in order. Call it where nothing else renders or trains."""
         if not self._wanted:
             return
-        with _uninterrupted():
+        with uninterrupted():  # half a wish would be worse than none
             with self._lock:
                 self._granting = True
                 wanted, self._wanted = self._wanted, {}
@@ -77,14 +76,3 @@ class Wishes:
             do()
         except (BlendingNerfError, OSError, torch.OutOfMemoryError) as error:
             self.on_error(f"{name}: {error}")
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """nerfstudio's viewer stops a picture at any line by a trace function; half a wish would be worse than none."""
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
-        yield
-    finally:
-        sys.settrace(tracer)
