@@ -81,6 +81,8 @@ class BlendingPipeline(VanillaPipeline):
                 fetch_models(config)
         super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)  # of one: nothing is wrapped in DDP
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
+        if test_mode != "val":
+            self.model.show_learned_cameras()
         photos = cast(InputDataset, self.datamanager.train_dataset)
         self.clock = StageClock(self.team.leads)
         self.work = EditInWork(config, self.model, photos, self.team, self.clock, self.progress)
@@ -216,9 +218,11 @@ class BlendingPipeline(VanillaPipeline):
             if int(self.progress[0]) >= self.config.base_steps:
                 self._end_stage("base")
                 self.model.freeze_base()
-                self.save()  # hours of work: what comes next may fail for a word
-                with self._telling_of_the_base():
-                    self._take_edits()
+                try:
+                    with self._telling_of_the_base():
+                        self._take_edits()
+                finally:
+                    self.save()  # hours of work: what comes next may fail for a word
         elif self.stage == "edit" and self.work.training is not None:
             self.work.count()
             self._rests = ""
@@ -277,8 +281,6 @@ class BlendingPipeline(VanillaPipeline):
             edit = load_edit(path, base, self.config.edits_of_any_base, self.model.device.type == "cuda")
             self.model.layers.add(edit)
             self.team.say(f"Layer {edit.info.name!r} from {path}.")
-        if self.trainer is not None:
-            self.save()
 
     def _after_training(self, step: int) -> None:
         if self.clock.runs:

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,13 +18,16 @@ from nerfstudio.models.instant_ngp import InstantNGPModelConfig
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.external import TCNN_EXISTS
 from tiny_nerfacto import TINY, write_blank_alexnet, write_capture
-from tiny_run import TINY_FLAGS
+from tiny_run import TINY_FLAGS, tiny_model
 from tiny_run import run as run_command
 
 from blending_nerf_ns.bases.loading import check_same_capture, load_base, read_base_run
 from blending_nerf_ns.bases.nerfacto import NerfactoBase
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
+from blending_nerf_ns.edits.file import save_edit
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.config import RegionConfig
+from method_configs.blending_nerf import blending_nerf_cpu
 
 pytestmark = pytest.mark.slow  # one real training run, about half a minute of one core
 
@@ -347,3 +351,14 @@ def without_base(flags: list[str]) -> list[str]:
         if wanted:
             kept.append(flag)
     return kept
+
+
+def test_an_edit_file_is_put_on_the_base_of_a_run(nerfacto_run: Path, tmp_path: Path) -> None:
+    save_edit(tiny_model().edit, "another base", file := tmp_path / "a.edit.safetensors")
+    config = cast(Any, deepcopy(blending_nerf_cpu.config.pipeline))
+    config.base_run, config.edits, config.edits_of_any_base = nerfacto_run / "config.yml", (file,), True
+    config.datamanager.data = nerfacto_run.parents[3] / "capture"
+    config.source_text, config.target_text = "a red ball", "a blue ball"
+    config.region = RegionConfig(source="box", box_size=(0.5, 0.5, 0.5))
+    pipeline = config.setup(device="cpu", test_mode="val")
+    assert len(pipeline.model.layers.all()) == 2 and pipeline.stage == "edit"

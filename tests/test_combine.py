@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blending_nerf_ns.edits.shape import BARRED, FREE, HIDDEN, SEEN, find_core, nearest_voxel
+from blending_nerf_ns.edits.region import region_from_probability
+from blending_nerf_ns.edits.shape import BARRED, FREE, HIDDEN, SEEN, RegionShape, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.build import left_out
 from blending_nerf_ns.localization.combine import SOURCES, Operand, combine, combine_bounds, parse_sources, place_of
 
 
@@ -116,6 +118,25 @@ def test_a_little_that_the_masks_rule_out_is_not_taken_back() -> None:
 
 def test_either_lets_a_solid_claim_free_and_hidden_space() -> None:
     assert result("text | sphere") == ([0.9, 0.8, 0.0, 1.0, 1.0], [SEEN, SEEN, SEEN, SEEN, SEEN])
+
+
+def test_a_solid_that_is_lost_as_a_speck_is_told() -> None:
+    """What the views say of a large one, and a small one of the user's apart from it."""
+    axis = torch.arange(40)
+    x, y, z = axis[None, None, :], axis[None, :, None], axis[:, None, None]
+    large = (x < 22) & (y < 22) & (z < 22) & (x > 1) & (y > 1) & (z > 1)
+    corners = torch.zeros(3), torch.full((3,), 40.0)
+    for side, lost in ((3, ["sphere"]), (8, [])):
+        small = (x >= 30) & (x < 30 + side) & (y >= 30) & (y < 30 + side) & (z >= 30) & (z < 30 + side)
+        operands = {name: Operand(mask.float(), None, mask, mask) for name, mask in (("box", large), ("sphere", small))}
+        probability, state = combine(parse_sources("box | sphere"), operands)
+        region = region_from_probability(probability, state, *corners, RegionShape(margin=0.0, soft_edge=0.0))
+        assert left_out(["sphere"], operands, probability, region) == lost
+        # what another source takes away is not lost
+        rest = {**operands, "masks": Operand(small.float(), None, small, small)}
+        probability, state = combine(parse_sources("box | sphere - masks"), rest)
+        region = region_from_probability(probability, state, *corners, RegionShape(margin=0.0, soft_edge=0.0))
+        assert left_out(["sphere"], rest, probability, region) == []
 
 
 def test_but_not_takes_the_solids_inside_away() -> None:

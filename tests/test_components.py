@@ -51,23 +51,6 @@ def test_specks_are_dropped_and_the_largest_part_can_be_kept_alone():
     assert keep_parts(core, "largest").sum() == 1000
 
 
-def test_what_a_user_placed_is_no_speck_however_small():
-    core = np.zeros((40, 40, 40), dtype=bool)
-    core[2:22, 2:22, 2:22] = True  # 8000
-    core[30:33, 30:33, 30:33] = True  # 27: 0.3 %
-    core[30:35, 4:9, 36] = True  # a sheet of 25, as views see it
-    certain = core.copy()
-    certain[2:22, 2:22, 2:22] = False
-    kept = keep_parts(core, "all", certain=certain)
-    assert kept[30:33, 30:33, 30:33].all() and kept.sum() == 8000 + 27
-    assert keep_parts(core, "largest", certain=certain).sum() == 8000
-    # so of a grid: what a solid claims has a probability of 1, what a localiser says has not
-    state = np.where(core, SEEN, FREE).astype(np.uint8)
-    found = core_of(np.where(core, 1.0, 0.0), state)
-    assert found[30:33, 30:33, 30:33].all() and not found[30:35, 4:9, 36].any()
-    assert not core_of(np.where(core, 0.999, 0.0), state)[30:].any()
-
-
 def test_what_is_attached_is_taken_whole_or_not_at_all():
     """A cube; at its foot one plate that ends within the grid, and one that does not; a block that only the first plate holds."""
     seen, core = np.zeros((20, 20, 20), dtype=bool), np.zeros((20, 20, 20), dtype=bool)

@@ -25,8 +25,10 @@ def test_cameras_are_exported_as_they_were_learned(name: str, tmp_path: Path) ->
     config: Any = deepcopy(METHODS[name].config.pipeline)
     config.datamanager.data = write_tiny_capture(tmp_path / "capture")
     config.model.base.camera_optimizer = CameraOptimizerConfig(mode="SO3xR3")
+    config.source_text, config.target_text = "a red ball", "a blue ball"
     pipeline = config.setup(device="cpu", test_mode="test")
     pipeline.eval()
+    assert not hasattr(config.setup(device="cpu", test_mode="val").model, "camera_optimizer"), "the viewer would ask it"
     with torch.no_grad():
         pipeline.model.base.camera_optimizer.pose_adjustment[:, :3] = 0.05
     (frames, _) = collect_camera_poses(pipeline)

@@ -17,9 +17,10 @@ import yaml
 from open_run import open_pipeline
 from run_on_disk import LOWER, UPPER, commanded, refused, said, write_run
 from test_layers import two_layers
-from tiny_run import write_tiny_capture
+from tiny_run import tiny_model, write_tiny_capture
 
 from blending_nerf_ns.commands.run_layers import moved_hint
+from blending_nerf_ns.edits.file import save_edit
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning, NothingFound, in_one_line, plainly
 from blending_nerf_ns.guidance.embedded import check_says_something, meant_words
 from blending_nerf_ns.localization.build import warn_unseen
@@ -103,6 +104,36 @@ def test_an_error_after_the_base_says_that_it_is_kept(tmp_path: Path, monkeypatc
     with pytest.raises(NothingFound) as raised:
         pipeline._before_step(0)
     assert "kept" not in str(raised.value), "it was there before"
+
+
+def test_a_base_is_saved_whatever_becomes_of_the_edits_that_go_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = open_pipeline(write_tiny_capture(tmp_path / "capture"))
+    pipeline.session.waits, pipeline.config.run_dir = False, tmp_path / "run"
+    saved: list[tuple[bool, int]] = []
+
+    def save() -> bool:
+        saved.append((bool(pipeline.model.base_frozen), len(pipeline.model.layers.all())))
+        return True
+
+    monkeypatch.setattr(pipeline, "save", save)
+    save_edit(tiny_model().edit, "another base", file := tmp_path / "a.edit.safetensors")
+    for edits, layers in (((), 1), ((file,), 2)):
+        pipeline.model.base_frozen.fill_(False)
+        pipeline.config.edits, pipeline.config.edits_of_any_base = edits, True
+        pipeline.progress[0] = pipeline.config.base_steps - 1
+        pipeline.clock.begin("Base", pipeline.config.base_steps, 0)
+        pipeline._after_step(0)
+        assert saved == [(True, layers)], "once, with what is on it"
+        saved.clear()
+    pipeline.model.base_frozen.fill_(False)
+    file.unlink()  # while the base was trained
+    pipeline.progress[0] = pipeline.config.base_steps - 1
+    pipeline.clock.begin("Base", pipeline.config.base_steps, 0)
+    with pytest.raises(BlendingNerfError, match=r"there is no edit file .*The base is trained and kept"):
+        pipeline._after_step(0)
+    assert saved and all(frozen for frozen, _ in saved)
 
 
 # -- captures and folders ---------------------------------------------------------------------------------------------

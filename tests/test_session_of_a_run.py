@@ -198,6 +198,19 @@ def test_words_that_are_refused_start_nothing_by_those_of_before(done: BlendingP
     assert (done.stage, done.work.texts[1], int(done.progress[1])) == ("edit", "a green ball", 0)
 
 
+def test_start_with_other_words_is_not_lost_to_what_is_applied_before_it_is_granted(done: BlendingPipeline) -> None:
+    done.session.set_texts("a red ball", "a green ball", start=True)
+    done.session.set_texts("a red ball", "a yellow ball")
+    grant(done)
+    assert done.stage == "edit" and done.session.running and done.work.texts[1] == "a yellow ball"
+    done.session.pause()
+    done.session.set_texts("a red ball", "a yellow ball", start=True)  # the same once more
+    grant(done)
+    done.session.undo()
+    grant(done)
+    assert done.work.texts[1] == "a green ball", "what changed nothing is no step back"
+
+
 def test_a_refusal_is_said_until_something_else_is_asked_for(done: BlendingPipeline) -> None:
     cut = done.session.region.cut
     cut(threshold=1.5)

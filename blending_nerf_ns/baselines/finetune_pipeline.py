@@ -112,6 +112,8 @@ class FinetunePipeline(VanillaPipeline):
             adopt_base(config, run)
         super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))
+        if not trains:
+            self.model.show_learned_cameras()
         if run is not None:
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)

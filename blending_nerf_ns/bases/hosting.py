@@ -30,8 +30,15 @@ class BaseHost(Model):
         if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
             self.config.base.implementation = "torch"  # nerfstudio would do the same, but config.yml would not say so
         self.base = self.build_base()
-        if self.config.base.camera_optimizer.mode != "off":
-            # ns-export cameras looks for it here. Not as a module: checkpoints would have it twice
+
+    def show_learned_cameras(self) -> None:
+        """Let ns-export find the poses that were learned with the base, where there are any, and one for each photo of this capture.
+
+        Not in training: nerfstudio's viewer would move all its frustums in every step.
+        """
+        learned = self.config.base.camera_optimizer.mode != "off"
+        if learned and self.config.base_num_images in (0, self.num_train_data):
+            # not as a module: checkpoints would have it twice
             object.__setattr__(self, "camera_optimizer", self.base.camera_optimizer)
 
     def build_base(self) -> NerfactoBase:
@@ -57,7 +64,8 @@ class BaseHost(Model):
     def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:
         """A picture with alpha, for ns-export: nerfstudio's own finds the opacity by the name, and there are pictures beside `rgb`.
 
-        Opacity is that of the edited scene; where something was taken away, the original's colours are brighter than it allows.
+        Only before a random background there is any transparency; it is the edited scene's, and where something was taken away, the
+        original's colours are brighter than it allows.
         """
         shown = {"rgb": outputs[output_name], "accumulation": outputs["accumulation"]}
         return super().get_rgba_image(shown).clamp(0.0, 1.0)

@@ -46,7 +46,10 @@ def _check_outlined(scene: SceneCase, path: Path) -> None:
     listed = scene.capture / "transforms.json" if scene.capture is not None else None
     if listed is None or not listed.is_file():
         return
-    photos = {Path(str(frame.get("file_path", ""))).stem for frame in json.loads(listed.read_text()).get("frames", [])}
+    try:
+        photos = {Path(frame["file_path"]).stem for frame in json.loads(listed.read_text())["frames"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # ns-train says what is wrong with it
     if outlined and photos and not photos & {Path(name).stem for name in outlined}:
         raise BlendingNerfError(f"{path} outlines {', '.join(outlined)}, and {scene.name} has no photo of these names")
 
@@ -64,10 +67,12 @@ def check_trainings(cells: Sequence[Cell], place: Workplace) -> None:
         try:
             pipeline = told_to_train(cell, place).pipeline
             _check_pipeline(pipeline)
-            models = pipeline.guidance.model, pipeline.guidance.pretrained, getattr(pipeline, "region", None)
-            if repr(models) not in fetched:
+            region = getattr(pipeline, "region", None)
+            localizer = region.localizer if region is not None and region.reads("text") else None
+            models = pipeline.guidance.model, pipeline.guidance.pretrained, localizer
+            if models not in fetched:
                 _fetch(pipeline)
-            fetched.add(repr(models))
+            fetched.add(models)
         except BlendingNerfError as error:
             raise BlendingNerfError(f"{cell.scene.name}, {cell.edit.name}, by {cell.method.name}: {error}") from error
 

@@ -125,10 +125,7 @@ def _at_the_edge(labels: Int[ndarray, "z y x"]) -> Bool[ndarray, "parts_and_none
 
 
 def keep_parts(
-    core: Bool[ndarray, "z y x"],
-    keep: str,
-    size: Optional[Float[ndarray, "z y x"]] = None,
-    certain: Optional[Bool[ndarray, "z y x"]] = None,
+    core: Bool[ndarray, "z y x"], keep: str, size: Optional[Float[ndarray, "z y x"]] = None
 ) -> Bool[ndarray, "z y x"]:
     """Drop specks, or everything but the largest part.
 
@@ -136,8 +133,6 @@ def keep_parts(
         core: some parts.
         keep: "all" or "largest", as in RegionShape.
         size: how much each voxel counts; 1 each by default.
-        certain: voxels of which nobody doubts that they are the object's. A part that is certain through and through somewhere (three
-            voxels each way) is no speck, however small: it was placed by a user. What views see is a shell.
     """
     labels = label_loosely(core)
     sizes = np.bincount(labels.ravel(), None if size is None else size.ravel())
@@ -145,9 +140,6 @@ def keep_parts(
     if keep == "largest":
         return labels == sizes.argmax()
     kept = sizes >= SPECK * sizes.sum()
-    if certain is not None and not kept[1:].all():
-        inner = np.asarray(ndimage.binary_erosion(certain & core, TOUCHING), dtype=bool)
-        kept[np.unique(labels[inner])] = True
     kept[0] = False
     return kept[labels] if kept.any() else core  # dust everywhere: there is no object to tell it from
 

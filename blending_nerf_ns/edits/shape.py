@@ -194,8 +194,7 @@ def find_core(
             box = (slice(max(box[0].start - SAME_PART, 0), box[0].stop), *box[1:])
             solid[box] |= owner[box] == number
     core = np.zeros_like(shell)
-    certain = own & (probability[crop] >= 1.0)
-    core[crop] = with_enclosed(keep_parts(solid, keep, certain=certain), state[crop])
+    core[crop] = with_enclosed(keep_parts(solid, keep), state[crop])
     return core
 
 

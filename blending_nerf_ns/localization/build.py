@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, List, Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import SEEN
 from blending_nerf_ns.edits.solids import region_from_solid
 from blending_nerf_ns.errors import NothingFound
-from blending_nerf_ns.localization.combine import combine, combine_bounds, parse_sources, place_of
+from blending_nerf_ns.localization.combine import Operand, combine, combine_bounds, parse_sources, place_of
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.file import load_region
@@ -29,6 +31,10 @@ GLOBAL_EDIT = 0.95
 """A region with more of what is seen than this share is no local edit any more."""
 UNSEEN = 1e-6
 """With less than this there is nothing in it."""
+LEFT_OUT = (
+    "The {} is left out of the region: it is less than 2 % of it and stands apart, as noise does. Make it larger, or edit what it holds "
+    "as a layer of its own."
+)
 
 
 @dataclass(frozen=True)
@@ -111,11 +117,34 @@ def build_region(
         if names == ["text"]:
             raise explain_nothing(error, config, scene, source_text) from error
         raise NothingFound(f"{config.source!r} leaves nothing: {error}") from error
+    placed = [name for operator, name in steps if operator == "|" and name in solids]
+    for name in left_out(placed, operands, probability, region):
+        CONSOLE.print(LEFT_OUT.format(name), style="bold yellow")
     highest = float(probability[state == SEEN].max())
     if not evidence:
         return _checked(region, highest, covered_by_views(region, scene, config), scene)
     covered = max(covered_light(region, found, scene.base.grid_box) for found in evidence.values())
     return _checked(region, highest, covered, scene)
+
+
+def left_out(
+    placed: Sequence[str], operands: Mapping[str, Operand], probability: Float[Tensor, "z y x"], region: Region
+) -> List[str]:
+    """Which solids of a union have nothing of them in the region, though no other source takes it away: they are small beside it, and
+    stand apart.
+
+    Args:
+        placed: their names.
+        operands: by name.
+        probability: of the combination, on the same grid.
+        region: what was cut from it.
+    """
+    lost = []
+    for name in placed:
+        there = (operands[name].claimed & (probability >= region.shape.threshold)).cpu()
+        if bool(there.any()) and not bool((region.weight.cpu()[there] > 0.5).any()):
+            lost.append(name)
+    return lost
 
 
 def covered_light(region: Region, evidence: Evidence, grid_box: Box) -> float:

@@ -142,10 +142,12 @@ class Session:
         """
 
         def take() -> None:
-            before = self.snapshot("prompts")
+            same = (source, target) == self.texts and not (restart or new_region)
+            before = None if same else self.snapshot("prompts")
             with overhearing(self.say):
                 self._pipeline.take_texts(source, target)
-            self.history.remember(before)
+            if before is not None:
+                self.history.remember(before)
             if restart or new_region:
                 self.restart(keep_region=not new_region)
             if start:
@@ -154,7 +156,7 @@ class Session:
                 self._wake()
             self._keep()
 
-        self._ask("prompts", take)
+        self._ask("prompts and start" if start else "prompts", take)
 
     def set_operations(self, operations: tuple[str, ...]) -> None:
         """What the edit may do from now on; at least one."""

@@ -89,7 +89,11 @@ def check_models(config: BlendingPipelineConfig) -> None:
 
 
 def check_clips(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -> None:
-    """The same of guide and judge alone."""
+    """Say which guide or judge there cannot be, as far as names tell.
+
+    Raises:
+        BlendingNerfError: one that open_clip does not know, or weights that are neither a file nor a tag of it.
+    """
     from blending_nerf_ns.guidance.clip import check_names
 
     check_names(config.guidance.model, config.guidance.pretrained)
@@ -102,7 +106,7 @@ def check_clips(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -
 
 
 def check_finetuning(config: FinetunePipelineConfig) -> None:
-    """Likewise of the baseline, which knows no region.
+    """Say early what a fine-tuning is missing, before a base is trained for minutes (see `check_edit`).
 
     Raises:
         BlendingNerfError: prompts that give no direction, a guide or a judge that there cannot be.
@@ -139,7 +143,11 @@ def fetch_models(config: BlendingPipelineConfig) -> None:
 
 
 def fetch_guide(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -> None:
-    """The same of the guide alone."""
+    """Load the guide once, on the CPU, and let it go (see `fetch_models`).
+
+    Raises:
+        BlendingNerfError: it cannot be loaded.
+    """
     from blending_nerf_ns.guidance.clip import load_clip
 
     if config.guidance.model != "embedded":
