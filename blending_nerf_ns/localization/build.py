@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 import torch
 from jaxtyping import Float
@@ -117,14 +117,28 @@ def build_region(
         if names == ["text"]:
             raise explain_nothing(error, config, scene, source_text) from error
         raise NothingFound(f"{config.source!r} leaves nothing: {error}") from error
-    placed = [name for operator, name in steps if operator == "|" and name in solids]
-    for name in left_out(placed, operands, probability, region):
-        CONSOLE.print(LEFT_OUT.format(name), style="bold yellow")
+    if shape.keep == "all":
+        for name in left_out(placed_whole(steps, list(solids)), operands, probability, region):
+            CONSOLE.print(LEFT_OUT.format(name), style="bold yellow")
     highest = float(probability[state == SEEN].max())
     if not evidence:
         return _checked(region, highest, covered_by_views(region, scene, config), scene)
     covered = max(covered_light(region, found, scene.base.grid_box) for found in evidence.values())
     return _checked(region, highest, covered, scene)
+
+
+def placed_whole(steps: Sequence[Tuple[str, str]], solids: Sequence[str]) -> List[str]:
+    """The solids that are joined as they are: what comes after them does not cut them down to a part of another source.
+
+    Example:
+        >>> placed_whole([("|", "box"), ("&", "text"), ("|", "sphere")], ["box", "sphere"])
+        ['sphere']
+    """
+    return [
+        name
+        for number, (operator, name) in enumerate(steps, start=1)
+        if operator == "|" and name in solids and not any(later == "&" for later, _ in steps[number:])
+    ]
 
 
 def left_out(
