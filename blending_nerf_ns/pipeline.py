@@ -75,9 +75,8 @@ class BlendingPipeline(VanillaPipeline):
         self.team = present_team()
         edits = test_mode == "val" and not config.resumed and config.edit_steps > 0 and bool(config.target_text.strip())
         if edits and run is None and self.team.leads:
-            with torch.random.fork_rng(
-                devices=[]
-            ):  # models are drawn before they are read: a seed's base is to stay the same
+            # models are drawn before they are read: a seed's base is to stay the same
+            with torch.random.fork_rng(devices=[]):
                 fetch_models(config)
         super().__init__(config, device, test_mode, 1, local_rank, grad_scaler)  # of one: nothing is wrapped in DDP
         self.register_buffer("progress", torch.zeros(2, dtype=torch.long))

@@ -103,9 +103,8 @@ class FinetunePipeline(VanillaPipeline):
         if trains and config.edit_steps > 0:
             check_finetuning(config)
             if config.base_run is None and not config.resumed:
-                with torch.random.fork_rng(
-                    devices=[]
-                ):  # models are drawn before they are read: a seed's base stays the same
+                # models are drawn before they are read: a seed's base is to stay the same
+                with torch.random.fork_rng(devices=[]):
                     fetch_guide(config)
         run = read_base_run(config.base_run) if config.base_run is not None and trains else None
         if run is not None:

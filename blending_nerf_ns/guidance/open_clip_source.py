@@ -33,7 +33,7 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
     open_clip = import_open_clip()
     settings: Dict[str, Any] = {}
     model, pretrained = _at_home(model), _at_home(pretrained)
-    if folder := _folder(model, pretrained):
+    if folder := named_folder(model, pretrained):
         model, pretrained, settings = _register_folder(folder)
     elif model.startswith(HUB_PREFIX):
         pretrained = None  # of a repository its own weights, whatever tag a method has by default
@@ -60,7 +60,7 @@ def load(model: str, pretrained: Optional[str]) -> Tuple[Any, Any]:
 def check_names(model: str, pretrained: Optional[str]) -> None:
     """See `clip.check_names`."""
     model, pretrained = _at_home(model), _at_home(pretrained)
-    if folder := _folder(model, pretrained):
+    if folder := named_folder(model, pretrained):
         _register_folder(folder)
     elif not model.startswith(HUB_PREFIX):
         _check_pretrained(_known_name(model), pretrained)
@@ -68,7 +68,7 @@ def check_names(model: str, pretrained: Optional[str]) -> None:
 
 def said(model: str, pretrained: Optional[str]) -> str:
     """Model and weights as reports name them: a folder and a repository bring their own weights, whatever tag stands beside them."""
-    if folder := _folder(_at_home(model), _at_home(pretrained)):
+    if folder := named_folder(model, pretrained):
         return str(folder)
     return model if not pretrained or model.startswith(HUB_PREFIX) else f"{model} ({pretrained})"
 
@@ -85,12 +85,22 @@ def _at_home(name: Any) -> Any:
     return os.path.expanduser(name) if name else name
 
 
-def _folder(model: str, pretrained: Optional[str]) -> Optional[Path]:
-    """The local open_clip folder that one of the two names, if any."""
-    for place in filter(None, (pretrained, model)):
+def named_folder(model: str, pretrained: Optional[str] = None) -> Optional[Path]:
+    """The local open_clip folder that one of the two names, if any: it is loaded whatever the other says, and the weights' name is looked
+    at first."""
+    for place in filter(None, (_at_home(pretrained), _at_home(model))):
         if (Path(place) / FOLDER_CONFIG).is_file():
             return Path(place)
     return None
+
+
+def hub_repository(model: str, pretrained: Optional[str]) -> Optional[str]:
+    """The hub's repository that is loaded from, where a name or a tag says one; None of a tag that stands for one file of several."""
+    if model.startswith(HUB_PREFIX):
+        return model[len(HUB_PREFIX) :].strip("/")
+    known = import_open_clip().get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else None
+    said = (known or {}).get("hf_hub", "")
+    return said.strip("/") if said.endswith("/") else None
 
 
 def _register_folder(folder: Path) -> Tuple[str, str, Dict[str, Any]]:

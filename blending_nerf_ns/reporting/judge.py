@@ -14,14 +14,13 @@ from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
+from blending_nerf_ns.guidance.open_clip_source import HUB_PREFIX, hub_repository, named_folder
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
 DEFAULT_JUDGE = "embedded-judge"
 """The judge where none is named: the small model that ships for judging, which never guides."""
-FOLDER_CONFIG = "open_clip_config.json"
-"""What tells open_clip's own folders, with weights in them, from others."""
 BARS = 0.5
 """Gray of the bars beside a picture that is not square: nearly the mean of what CLIPs are trained on."""
 BATCH = 16
@@ -47,7 +46,7 @@ class JudgeConfig:
     @property
     def has_own_weights(self) -> bool:
         """Whether the model's name says its weights, too."""
-        return self.is_embedded or self.model.startswith("hf-hub:") or _is_folder(self.model)
+        return self.is_embedded or self.model.startswith(HUB_PREFIX) or named_folder(self.model) is not None
 
     @property
     def is_embedded(self) -> bool:
@@ -56,16 +55,15 @@ class JudgeConfig:
 
     @property
     def folder(self) -> Optional[Path]:
-        """open_clip's own folder that one of the two names: it is loaded whatever the other says, and `pretrained` is looked at first."""
-        names = () if self.is_embedded else (self.pretrained, self.model)
-        return next((Path(name).expanduser() for name in names if name and _is_folder(name)), None)
+        """open_clip's own folder that is loaded, where one of the two names one."""
+        return None if self.is_embedded else named_folder(self.model, self.pretrained)
 
     @property
     def weights(self) -> Optional[Path]:
         """The file of its weights, where it has one on this disk: of a tag, the name is all there is to tell."""
         if self.model == DEFAULT_JUDGE:
             return EMBEDDED_DIR / f"{MINI_JUDGE_NAME}.safetensors"
-        path = Path(self.pretrained).expanduser() if self.pretrained else Path(self.model).expanduser()
+        path = self.folder or Path(self.pretrained or self.model).expanduser()
         return path if path.exists() else None
 
 
@@ -145,8 +143,11 @@ def same_model(judge: JudgeConfig, guide: JudgeConfig) -> bool:
 
     if (_model_of(judge), weights(judge)) == (_model_of(guide), weights(guide)):
         return True
-    repository = _repository(judge)
-    return repository is not None and repository == _repository(guide)
+    judges, guides = (
+        None if one.is_embedded or one.folder is not None else hub_repository(one.model, one.pretrained)
+        for one in (judge, guide)
+    )
+    return judges is not None and judges == guides
 
 
 def _model_of(config: JudgeConfig) -> str:
@@ -155,25 +156,6 @@ def _model_of(config: JudgeConfig) -> str:
     if config.folder is not None:
         return str(config.folder.resolve())
     return config.model if config.has_own_weights else config.model.replace("/", "-").removesuffix("-quickgelu")
-
-
-def _repository(config: JudgeConfig) -> Optional[str]:
-    """The hub's repository that it is loaded from, where a name or a tag says one."""
-    if config.folder is not None or config.is_embedded:
-        return None
-    if config.model.startswith("hf-hub:"):
-        return config.model.removeprefix("hf-hub:").strip("/")
-    if not config.pretrained:
-        return None
-    from blending_nerf_ns.compat import import_open_clip
-
-    known = import_open_clip().get_pretrained_cfg(config.model.replace("/", "-"), config.pretrained) or {}
-    said = known.get("hf_hub", "")
-    return said.strip("/") if said.endswith("/") else None  # else it is one file of several
-
-
-def _is_folder(name: str) -> bool:
-    return (Path(name).expanduser() / FOLDER_CONFIG).is_file()
 
 
 def read_texts(judge: Judge, texts: List[str]) -> Tuple[Optional[Float[Tensor, "texts features"]], List[str]]:
