@@ -4,12 +4,17 @@
 """
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from nerfstudio.viewer.viewer import Viewer
 
 
 def allow_nerfstudio_checkpoints() -> None:
@@ -94,6 +99,45 @@ def with_batch_encode_plus(tokenizer: Any) -> Any:
     if inner is not None and not hasattr(inner, "batch_encode_plus"):
         inner.batch_encode_plus = inner.__call__
     return tokenizer
+
+
+def forgive_gone_clients(viewer: "Viewer") -> None:
+    """Let nerfstudio's viewer move the camera of a page that has just been closed: nothing is rendered for it.
+
+    Versions: nerfstudio 1.1.5 with viser 0.2.7.
+    Why: a camera's last message may be handled when the page's render thread is gone. The KeyError leaves `ViserServer.atomic()`,
+    which does not let go of its lock then: no page is told anything any more, and the process does not end. One page of a dozen
+    that were closed while their camera moved did that.
+    Goes when: nerfstudio asks whether the page is there, or viser releases the lock in a `finally`.
+    """
+    viewer.render_statemachines = _OfClients(viewer.render_statemachines)
+
+
+class _OfClients(dict):
+    """Render threads by page; what one that is gone is asked for is nobody's business."""
+
+    def __missing__(self, client: int) -> Any:
+        return SimpleNamespace(action=lambda _: None)
+
+
+@contextmanager
+def viewer_outlives_full_gpu(say: Callable[[str], None]) -> Iterator[None]:
+    """In a thread of nerfstudio's viewer a picture that its GPU is too full for is left out, and said; elsewhere it is an error.
+
+    Versions: nerfstudio 1.1.5.
+    Why: any error but `IOChangeException` ends the thread, and its page stands still, without a word, until it is loaded again.
+    Goes when: `RenderStateMachine.run` outlives what a picture raises.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        from nerfstudio.viewer.render_state_machine import RenderStateMachine
+        from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
+
+        if not isinstance(threading.current_thread(), RenderStateMachine):
+            raise
+        say(f"no picture: {error}")
+        raise IOChangeException from error
 
 
 def _absent_lpips(*_: Any, **__: Any) -> float:

@@ -42,6 +42,7 @@ from blending_nerf_ns.edits.stack import (
     sample_edit,
     tensors_of_met,
 )
+from blending_nerf_ns.compat import viewer_outlives_full_gpu
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import ns_eval_figures
 from blending_nerf_ns.rendering.aside import Aside
@@ -115,8 +116,6 @@ class BlendingModel(BaseHost):
         """Where the output `compare` passes from the original to the edited picture, as a share of its width."""
         self.version = 0
         """Grows with every change of what the edit in work is made on or where: what was computed before is out of date."""
-        self.crop_box: Optional[OrientedBox] = None
-        """The viewer's, of the last picture; None: its crop was off."""
         self.score: Optional[Callable[[Tensor, Tensor], Dict[str, float]]] = None
         """What a judge says of an original and its edited picture, where ns-eval was given one."""
         self.set_strengths(self.config.strength_add, self.config.strength_remove, self.config.strength_change)
@@ -175,21 +174,21 @@ class BlendingModel(BaseHost):
         self._spread()
         self.version += 1
 
-    def take_crop_box(self, shape: RegionShape) -> None:
+    def take_crop_box(self, box: Optional[OrientedBox], shape: RegionShape) -> None:
         """Make the viewer's crop box the region; where there is none yet, it is the first.
 
         Args:
+            box: None where the crop is off.
             shape: how the first one is cut; another one is cut as the one before.
 
         Raises:
-            BlendingNerfError: no picture was made with one, the base is not done, or the box lies outside the scene or where the
-                edit's field is not.
+            BlendingNerfError: there is no box, the base is not done, or it lies outside the scene or where the edit's field is not.
         """
-        if self.crop_box is None:
+        if box is None:
             raise BlendingNerfError("the viewer's crop is off: switch it on, place its box, and press again")
         if not bool(self.base_frozen):
             raise BlendingNerfError("the base is still being trained: wait for it")
-        move_region_to(self.edit, self.crop_box, self.base, None if bool(self.edit_ready) else shape)
+        move_region_to(self.edit, box, self.base, None if bool(self.edit_ready) else shape)
         self.edit_ready.fill_(True)
         self.version += 1
 
@@ -330,12 +329,12 @@ class BlendingModel(BaseHost):
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
         """A whole picture, for the viewer cropped to its box; what the user asked for is done first."""
-        self.crop_box = obb_box
         if self.fades and camera.times is None and not self._told_of_times:
             CONSOLE.print(NO_TIMES, style="yellow", markup=False)
             self._told_of_times = True
         self.wishes.grant()
-        return super().get_outputs_for_camera(camera, obb_box)
+        with viewer_outlives_full_gpu(self.wishes.on_error):
+            return super().get_outputs_for_camera(camera, obb_box)
 
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:

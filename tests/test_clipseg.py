@@ -164,6 +164,31 @@ def test_damaged_weights(folder: Path, tmp_path: Path):
         load_clipseg(str(copy))
 
 
+def test_a_folder_without_vocabulary(folder: Path, tmp_path: Path):
+    """transformers makes a tokenizer of it that reads all texts of a length alike."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
+        (copy / name).unlink(missing_ok=True)
+    with pytest.raises(BlendingNerfError, match="its tokenizer has no vocabulary") as caught:
+        load_clipseg(str(copy))
+    assert str(copy) in str(caught.value)
+
+
+def test_pictures_are_looked_at_once_for_all_texts_and_templates(folder: Path):
+    localizer = load_clipseg(str(folder))
+    pictures = [torch.from_numpy(picture(seed=s)) / 255 for s in range(3)] + [torch.from_numpy(picture(20, 30)) / 255]
+    apart = [localizer.localize(pictures, text) for text in ("a red ball", "a cube")]
+    looked: list[int] = []
+    localizer._model.clip.vision_model.register_forward_hook(lambda *_: looked.append(1))
+    together = localizer.localize_each(pictures, ("a red ball", "a cube"))
+    assert len(looked) == 2 and len(localizer.templates) > 1, "once for each size"
+    for maps, others in zip(together, apart, strict=True):
+        assert [one.shape for one in maps] == [one.shape[:2] for one in pictures]
+        assert all(torch.equal(one, other) for one, other in zip(maps, others, strict=True))
+    assert not torch.equal(together[0][0], together[1][0])
+
+
 def test_half_precision_weights_are_computed_in_full(folder: Path, tmp_path: Path):
     from transformers import CLIPSegForImageSegmentation
 

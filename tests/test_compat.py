@@ -7,6 +7,8 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,13 @@ from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
 from tiny_nerfacto import TINY, TINY_PROPOSALS, write_blank_alexnet
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
-from blending_nerf_ns.compat import allow_nerfstudio_checkpoints, with_batch_encode_plus, without_lpips
+from blending_nerf_ns.compat import (
+    allow_nerfstudio_checkpoints,
+    forgive_gone_clients,
+    viewer_outlives_full_gpu,
+    with_batch_encode_plus,
+    without_lpips,
+)
 from blending_nerf_ns.guidance.embedded import mini_clipseg_path
 
 
@@ -166,3 +174,73 @@ def test_a_guide_is_loaded_without_wandb_which_can_be_imported_afterwards(load: 
 def test_a_wandb_that_is_there_stays() -> None:
     program = "from blending_nerf_ns.compat import without_wandb\nimport wandb, sys\nwith without_wandb(): print(sys.modules['wandb'] is wandb)\n"
     assert _said_by(program + "print(sys.modules['wandb'] is wandb)").split() == ["True", "True"]
+
+
+def viewer_with_a_closed_page() -> tuple[Any, Any]:
+    """nerfstudio's own viewer over a server of viser's, one page of which has gone; and that page's camera."""
+    from nerfstudio.viewer.viewer import Viewer
+    from viser.infra import WebsockServer
+
+    viewer = Viewer.__new__(Viewer)
+    server = SimpleNamespace(lock=WebsockServer("127.0.0.1", 0, verbose=False))
+    server.atomic = server.lock.atomic
+    viewer.ready, viewer.viser_server, viewer.current_camera_idx = True, server, 0  # type: ignore[assignment]
+    viewer.render_tab_state = SimpleNamespace(preview_render=False)  # type: ignore[assignment]
+    viewer.render_statemachines = {}
+    callbacks: list[Any] = []
+    camera = SimpleNamespace(position=(1.0, 1.0, 1.0), wxyz=(1.0, 0.0, 0.0, 0.0), fov=0.8, aspect=1.0)
+    camera.on_update = callbacks.append
+    page = SimpleNamespace(client_id=3, camera=camera)
+    viewer.handle_new_client(page)  # type: ignore[arg-type]
+    viewer.handle_disconnect(page)  # type: ignore[arg-type]
+    return viewer, lambda: callbacks[0](camera)
+
+
+def test_forgive_gone_clients_is_still_needed() -> None:
+    viewer, move = viewer_with_a_closed_page()
+    with pytest.raises(KeyError):
+        move()
+    assert viewer.viser_server.lock._atomic_lock.locked(), "nobody is told anything any more"
+
+
+def test_a_camera_that_moved_as_its_page_was_closed_locks_nothing() -> None:
+    viewer, move = viewer_with_a_closed_page()
+    forgive_gone_clients(viewer)
+    move()
+    assert not viewer.viser_server.lock._atomic_lock.locked() and not viewer.render_statemachines
+
+
+@pytest.mark.parametrize("shim", [False, True])
+def test_viewer_outlives_full_gpu_is_still_needed(shim: bool) -> None:
+    from nerfstudio.viewer.render_state_machine import RenderAction, RenderStateMachine
+
+    said: list[str] = []
+
+    class Page(RenderStateMachine):
+        outlived = False
+
+        def _render_img(self, camera_state: Any) -> Any:
+            if said:  # it is asked for another picture
+                self.outlived, self.running = True, False
+            said.append("asked")
+            if shim:
+                with viewer_outlives_full_gpu(said.append):
+                    raise torch.OutOfMemoryError("full")
+            raise torch.OutOfMemoryError("full")
+
+        def run(self) -> None:
+            try:
+                super().run()
+            except torch.OutOfMemoryError as error:
+                said.append(f"died: {error}")
+
+    page = Page(SimpleNamespace(ready=True, get_camera_state=lambda _: None), 10.0, SimpleNamespace())  # type: ignore[arg-type]
+    page.action(RenderAction("move", None))  # type: ignore[arg-type]
+    page.start()
+    page.join(20.0)
+    assert page.outlived == shim and ("died: full" in said) != shim and ("no picture: full" in said) == shim
+
+
+def test_outside_the_viewer_a_full_gpu_is_an_error() -> None:
+    with pytest.raises(torch.OutOfMemoryError), viewer_outlives_full_gpu(lambda _: None):
+        raise torch.OutOfMemoryError

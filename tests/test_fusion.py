@@ -13,6 +13,7 @@ from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization import fusion
 from blending_nerf_ns.localization.evidence import gather_evidence, join_evidence
 from blending_nerf_ns.localization.free_space import passed_light
 from blending_nerf_ns.localization.fusion import close_gaps, fill_grid, fuse, splat
@@ -238,6 +239,14 @@ class TestGrid:
         assert out[0, 1, 2] == 2 and out[0, 1, 3] == 2
         assert out[3, 3, 0] == 0.75
         assert out.sum() == 12.75
+
+    def test_many_points_are_splatted_in_parts(self, monkeypatch):
+        generator = torch.Generator().manual_seed(0)
+        places, values = 5.0 * torch.rand(50, 3, generator=generator), torch.rand(2, 50, generator=generator)
+        whole = splat(places, values, 4)
+        monkeypatch.setattr(fusion, "POINTS_AT_ONCE", 7)
+        assert whole.sum() > 10.0
+        torch.testing.assert_close(splat(places, values, 4), whole)
 
     def test_light_that_passed_is_the_length_of_ray_in_each_voxel(self):
         # along x through the middle of a row of 8 voxels, free up to x = 6: one voxel before that is left open

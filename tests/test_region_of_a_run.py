@@ -114,12 +114,11 @@ def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_b
     pipeline = open_pipeline(capture)
     pipeline.config.region.grow = "up"
     model, session = pipeline.model, pipeline.session
-    session.region.take_crop_box()
+    session.region.take_crop_box(None)
     assert "crop is off" in grant(pipeline) and not bool(model.edit_ready)
     places = []
     for middle in (0.0, 0.1):
-        model.crop_box = OrientedBox.from_params((middle, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4))
-        session.region.take_crop_box()
+        session.region.take_crop_box(OrientedBox.from_params((middle, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4)))
         assert grant(pipeline) == "" and bool(model.edit_ready)
         places.append(torch.stack(model.edit.region.bounds()).clone())
         assert float(places[-1].mean(0)[0]) == pytest.approx(middle, abs=0.05)
@@ -139,14 +138,12 @@ def field_box(pipeline: BlendingPipeline) -> torch.Tensor:
 
 
 def test_the_field_of_an_edit_that_has_begun_stays_where_it_is(done: BlendingPipeline) -> None:
-    model, before = done.model, field_box(done)
-    model.crop_box = OrientedBox.from_params((0.1, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4))
-    done.session.region.take_crop_box()
+    before = field_box(done)
+    done.session.region.take_crop_box(OrientedBox.from_params((0.1, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4)))
     assert grant(done) == "" and torch.equal(field_box(done), before)
     done.session.region.cut(margin=0.3)
     assert grant(done) == "" and torch.equal(field_box(done), before)
-    model.crop_box = OrientedBox.from_params((0.8, 0.8, 0.8), (0.0, 0.0, 0.0), (0.1, 0.1, 0.1))
-    done.session.region.take_crop_box()
+    done.session.region.take_crop_box(OrientedBox.from_params((0.8, 0.8, 0.8), (0.0, 0.0, 0.0), (0.1, 0.1, 0.1)))
     assert "lies beside what this edit was made for" in grant(done)
 
 
@@ -158,8 +155,8 @@ def test_an_edit_that_has_not_begun_follows_its_region(capture: Path) -> None:
     assert grant(pipeline) == ""
     assert torch.equal(field_box(pipeline), torch.stack(pipeline.model.edit.region.bounds()))
     assert bool((field_box(pipeline)[1] > narrow[1]).all())
-    pipeline.model.crop_box = OrientedBox.from_params((0.7, 0.7, 0.7), (0.0, 0.0, 0.0), (0.2, 0.2, 0.2))
-    pipeline.session.region.take_crop_box()
+    beside = OrientedBox.from_params((0.7, 0.7, 0.7), (0.0, 0.0, 0.0), (0.2, 0.2, 0.2))
+    pipeline.session.region.take_crop_box(beside)
     assert grant(pipeline) == "", "beside the first: there is nothing of it to lose"
     assert torch.equal(field_box(pipeline), torch.stack(pipeline.model.edit.region.bounds()))
 

@@ -140,6 +140,20 @@ def test_texts_of_several_layers() -> None:
     assert joined_texts([layers[0], layers[0]]) == ("a red ball", "a blue ball")
 
 
+def test_what_a_layer_made_and_another_edited_on_is_in_neither_text() -> None:
+    steps = ("a toy", "a green toy", "A green toy ", "a red toy", "a red toy", "a toy")
+    first, second, back = (
+        LayerInfo(source_text=before, target_text=after) for before, after in zip(steps[::2], steps[1::2], strict=True)
+    )
+    beside = LayerInfo(source_text="a cube", target_text="")
+    assert joined_texts([first, second]) == ("a toy", "a red toy")
+    assert joined_texts([first, beside, second]) == ("a toy and a cube", "a red toy")
+    assert joined_texts([second, first]) == ("A green toy  and a toy", "a red toy and a green toy"), "the other way round"
+    there_and_back = "a toy and A green toy  and a red toy", "a green toy and a red toy and a toy"
+    assert joined_texts([first, second, back]) == there_and_back
+    assert joined_texts([beside, beside]) == ("a cube", "")
+
+
 def test_layers_are_shown_otherwise_for_a_while_only() -> None:
     model = two_layers()
     lower, upper = model.layers.all()

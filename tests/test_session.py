@@ -222,7 +222,8 @@ def test_what_the_panel_writes_is_nobodys_wish() -> None:
         for element in (slider, text):
             element.install(server)
         session = SimpleNamespace(refresh=lambda: None, picture=())
-        viewer = SimpleNamespace(viser_server=server, trainer=None, _trigger_rerender=lambda: pictures.append(1))
+        viewer = SimpleNamespace(viser_server=server, trainer=None, render_statemachines={})
+        viewer._trigger_rerender = lambda: pictures.append(1)
         PanelControl(session, [folder])._setup(viewer)  # type: ignore[arg-type]
         client = ViserClient(port)
         assert client.listen(lambda: {"Blend ratio", "Target text"} <= set(client.elements))

@@ -105,7 +105,7 @@ def apply_file(
     """
     found = open_run(run)
     edit = load_edit(file, found.base, any_base)
-    taken = {info.id for info in found.trained}
+    taken, own = {info.id for info in found.trained}, edit.info.id
     id = edit.info.id if edit.info.id.isalnum() and edit.info.id not in taken else new_id()
     edit.info = replace(edit.info, id=id)
     put_layer(found, edit, [info.id for info in found.trained].index(found.in_work))
@@ -113,7 +113,8 @@ def apply_file(
         shown = list(found.shown)
         shown.insert([info.id for info in shown].index(found.in_work), edit.info)
         write_look(Look(tuple(shown), found.fades), found.folder)
-    _report(run, f"{_called(edit.info)} is on it now.")
+    twice = f" It was already: both act, until blending-nerf edits remove {run} {id} takes this one off."
+    _report(run, f"{_called(edit.info)} is on it now.{twice if own in taken else ''}")
 
 
 def remove_layer(run: Run, name: Annotated[str, tyro.conf.Positional]) -> None:

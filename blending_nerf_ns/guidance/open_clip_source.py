@@ -12,7 +12,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from blending_nerf_ns.compat import import_open_clip, with_batch_encode_plus
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
-from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights, reachable, summary
+from blending_nerf_ns.guidance.weights import Hub, check_reads_words, hub_or_cache, missing_weights, reachable, summary
 
 HUB_PREFIX = "hf-hub:"
 FOLDER_CONFIG = "open_clip_config.json"
@@ -225,7 +225,10 @@ def _tokenizer(model: str, hub: Hub) -> Any:
     """The model's tokenizer; most come with open_clip, some have files of their own on the hub."""
     open_clip = import_open_clip()
     try:
-        return with_batch_encode_plus(open_clip.get_tokenizer(model))
+        tokenizer = with_batch_encode_plus(open_clip.get_tokenizer(model))
+        if hasattr(tokenizer, "tokenizer"):  # of transformers, by files; open_clip's own has its vocabulary with it
+            check_reads_words(tokenizer.tokenizer)
+        return tokenizer
     except Exception as error:
         text = (open_clip.get_model_config(model) or {}).get("text_cfg", {})
         repository = str(text.get("hf_tokenizer_name", model))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.request
 from contextlib import contextmanager
-from typing import Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Iterator, NamedTuple, Optional, Sequence
 from urllib.parse import urlsplit
 
 from blending_nerf_ns.errors import BlendingNerfError
@@ -89,6 +89,17 @@ def missing_weights(
         f"The weights of {what} were not found. Looked in: {'; '.join(places)}.{reason}\n"
         f"Two ways out: {local_path}; or {instead}."
     )
+
+
+def check_reads_words(tokenizer: Any) -> None:
+    """Refuse a tokenizer of transformers that has no vocabulary: it is built all the same, and takes all texts for one.
+
+    Raises:
+        FileNotFoundError: two words make fewer than two tokens.
+    """
+    tokens = set(tokenizer("a red ball")["input_ids"]) - set(tokenizer.all_special_ids)
+    if len(tokens) < 2:
+        raise FileNotFoundError("its tokenizer has no vocabulary (tokenizer.json, or vocab.json and merges.txt)")
 
 
 def summary(error: BaseException, length: int = 300) -> str:

@@ -45,8 +45,7 @@ def best_alternatives(
         text: what was not found.
         most: how many to return.
     """
-    scored = []
-    for other in other_texts(text, localizer.embedded):
-        maps = localizer.localize(pictures, other, quietly=True)
-        scored.append((other, max(float(p.max()) for p in maps)))
+    others = other_texts(text, localizer.embedded)
+    found = localizer.localize_each(pictures, others, quietly=True)
+    scored = [(other, max(float(one.max()) for one in maps)) for other, maps in zip(others, found, strict=True)]
     return sorted(scored, key=lambda pair: -pair[1])[:most]

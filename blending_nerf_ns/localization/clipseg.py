@@ -18,7 +18,7 @@ from blending_nerf_ns.errors import BlendingNerfError, shortened
 from blending_nerf_ns.guidance.preprocess import transform_of_processor
 from blending_nerf_ns.guidance.templates import EMBEDDED as EMBEDDED_TEMPLATES
 from blending_nerf_ns.guidance.templates import LOCALIZER, fill_templates
-from blending_nerf_ns.guidance.weights import Hub, hub_or_cache, missing_weights
+from blending_nerf_ns.guidance.weights import Hub, check_reads_words, hub_or_cache, missing_weights
 
 EMBEDDED = "embedded"
 """Name of the small model that ships with the package."""
@@ -56,25 +56,39 @@ class ClipSegLocalizer:
         """How likely each pixel of an image shows the text. See `probabilities`."""
         return self.probabilities(image[None], text, templates)[0]
 
-    def localize(self, pictures: Sequence[Float[Tensor, "H W 3"]], text: str, quietly: bool = False) -> List[Tensor]:
+    def localize(self, pictures: Sequence[Float[Tensor, "H W 3"]], text: str) -> List[Tensor]:
         """Probability maps [H, W] of several pictures, those of one size in one pass of the network.
 
         Args:
             pictures: values in [0, 1], of any sizes.
             text: what to look for.
+        """
+        return self.localize_each(pictures, [text])[0]
+
+    @torch.no_grad()
+    def localize_each(
+        self, pictures: Sequence[Float[Tensor, "H W 3"]], texts: Sequence[str], quietly: bool = False
+    ) -> List[List[Tensor]]:
+        """The same for each of several texts: the pictures are looked at once, which is nearly all of the work.
+
+        Args:
+            pictures: values in [0, 1], of any sizes.
+            texts: what to look for.
             quietly: without a warning of words that the small model does not know.
         """
         groups: Dict[Tuple[int, ...], List[int]] = {}
         for number, picture in enumerate(pictures):
             groups.setdefault(tuple(picture.shape), []).append(number)
-        maps: Dict[int, Tensor] = {}
+        maps: List[Dict[int, Tensor]] = [{} for _ in texts]
         with warnings.catch_warnings():
             if quietly:
                 warnings.simplefilter("ignore")
             for numbers in groups.values():
-                found = self.probabilities(torch.stack([pictures[n] for n in numbers]), text)
-                maps.update(zip(numbers, found))
-        return [maps[number] for number in range(len(pictures))]
+                images = torch.stack([pictures[n] for n in numbers])
+                seen = self._look_at(images)
+                for found, text in zip(maps, texts, strict=True):
+                    found.update(zip(numbers, self._maps(images, seen, text, self.templates), strict=True))
+        return [[found[number] for number in range(len(pictures))] for found in maps]
 
     @torch.no_grad()
     def probabilities(
@@ -94,14 +108,25 @@ class ClipSegLocalizer:
             BlendingNerfError: the text is empty or longer than the model's context, the images are not RGB, or the
                 model gives NaN.
         """
+        return self._maps(images, self._look_at(images), text, self.templates if templates is None else templates)
+
+    def _look_at(self, images: Float[Tensor, "B H W 3"]) -> List[Float[Tensor, "B patches D"]]:
+        """What the decoder reads of images, whatever is looked for: layers of the vision tower."""
         if images.dim() != 4 or images.shape[-1] != 3:
             raise BlendingNerfError(f"expected images of shape [B, H, W, 3], got {tuple(images.shape)}")
-        prompts = self._embeddings(text, self.templates if templates is None else templates)
         pixels = self.transform(images.permute(0, 3, 1, 2).float().to(self.device))
+        hidden = self._model.clip.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
+        return [hidden[layer + 1] for layer in self._model.extract_layers]  # the first are the patches themselves
+
+    def _maps(
+        self, images: Float[Tensor, "B H W 3"], seen: List[Tensor], text: str, templates: Sequence[str]
+    ) -> Float[Tensor, "B H W"]:
+        """Probabilities of images that were looked at."""
+        prompts = self._embeddings(text, templates)
         total = torch.zeros(())
         for prompt in prompts:
-            logits = self._model(pixel_values=pixels, conditional_embeddings=prompt.expand(len(pixels), -1)).logits
-            total = total.to(logits) + logits.reshape(len(pixels), *logits.shape[-2:]).sigmoid() / len(prompts)
+            logits = self._model.decoder(seen, prompt.expand(len(images), -1)).logits
+            total = total.to(logits) + logits.reshape(len(images), *logits.shape[-2:]).sigmoid() / len(prompts)
         if not bool(torch.isfinite(total).all()):
             raise BlendingNerfError(
                 f"{self.name} gives NaN for {text!r} (image values from {float(images.min()):.3g} to "
@@ -213,6 +238,7 @@ def _load(model: str, hub: Hub) -> Tuple[Any, Any]:
         )
         network, report = loaded
         processor = _processor(model, not hub.online)
+        check_reads_words(processor.tokenizer)
     except BlendingNerfError:
         raise
     except Exception as error:  # transformers, the hub's client, safetensors and json raise their own

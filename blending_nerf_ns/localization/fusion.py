@@ -41,6 +41,8 @@ COARSE_RAYS = 32768
 """Rays that the coarse passes follow through free space; large voxels need no more."""
 FINE_RAYS = 160_000
 """The same for the final grid: at 128 voxels a side some ten points of rays for each voxel."""
+POINTS_AT_ONCE = 2**22
+"""Points that are added to a grid at a time: each takes some 200 bytes, and a foggy base has a hundred million of them."""
 
 
 class VoxelGrid(NamedTuple):
@@ -191,6 +193,12 @@ def splat(
         resolution: voxels along each side; the result is flat, in the order [z, y, x].
     """
     out = values.new_zeros(values.shape[0], resolution**3)
+    for some, theirs in zip(places.split(POINTS_AT_ONCE), values.split(POINTS_AT_ONCE, dim=1), strict=True):
+        _splat_into(out, some, theirs, resolution)
+    return out
+
+
+def _splat_into(out: Tensor, places: Tensor, values: Tensor, resolution: int) -> None:
     near = ((places > -0.5) & (places < resolution + 0.5)).all(dim=-1)
     places, values = places[near].T.contiguous() - 0.5, values[:, near]  # an axis at a time: rows of three are slow
     first = places.floor()
@@ -204,4 +212,3 @@ def splat(
         index, share = (z * resolution + y) * resolution + x, of_x * of_y * of_z
         for total, one in zip(out, values):  # one row after the other: adding up single numbers is faster
             total.index_add_(0, index, one * share)
-    return out

@@ -73,17 +73,35 @@ def at_strength(strength: float, operations: Sequence[str] = OPERATIONS) -> Call
 def joined_texts(layers: Sequence[LayerInfo], source: str = "", target: str = "") -> tuple[str, str]:
     """Source and target text of several layers together: their own, joined by "and", unless they are given.
 
+    What one layer made and one above it edited on is neither in the original nor in the picture, and in none of both texts.
+
+    Args:
+        layers: the lowest first.
+        source, target: instead of their own.
+
     Example:
         >>> ball, cube = (LayerInfo(source_text=f"a red {it}", target_text=f"a blue {it}") for it in ("ball", "cube"))
         >>> joined_texts([ball, cube])
         ('a red ball and a red cube', 'a blue ball and a blue cube')
+        >>> joined_texts([ball, LayerInfo(source_text="a blue ball", target_text="a blue ball with a hat")])
+        ('a red ball', 'a blue ball with a hat')
     """
+    before, after = [info.source_text for info in layers], [info.target_text for info in layers]
+    there = [text for place, text in enumerate(before) if not _among(text, after[:place])]
+    left = [text for place, text in enumerate(after) if not _among(text, before[place + 1 :])]
+    if _joined(there) == _joined(left):  # back to where it was: the way there and back
+        there, left = before, after
+    return source or _joined(there) or ANYTHING, target or _joined(left)
 
-    def join(texts: List[str]) -> str:
-        return " and ".join(dict.fromkeys(text for text in texts if text.strip()))
 
-    source = source or join([info.source_text for info in layers])
-    return source or ANYTHING, target or join([info.target_text for info in layers])
+def _joined(texts: Sequence[str]) -> str:
+    return " and ".join(dict.fromkeys(text for text in texts if text.strip()))
+
+
+def _among(text: str, others: Sequence[str]) -> bool:
+    """Whether a text is one of others, in whatever case; none is no text."""
+    wanted = text.strip().casefold()
+    return bool(wanted) and wanted in (other.strip().casefold() for other in others)
 
 
 def _is_made(model: BlendingModel) -> bool:

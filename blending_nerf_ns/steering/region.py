@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
+
+from nerfstudio.data.scene_box import OrientedBox
 
 from blending_nerf_ns.localization.clearing import takes_along
 from blending_nerf_ns.localization.config import RegionConfig
@@ -87,12 +89,16 @@ class SessionRegion:
         self._model.cut_region(name, value)
         setattr(self.settings, name, value)
 
-    def take_crop_box(self) -> None:
-        """The viewer's crop box becomes the region."""
+    def take_crop_box(self, box: Optional[OrientedBox]) -> None:
+        """The viewer's crop box becomes the region.
+
+        Args:
+            box: as it stands when it is asked for; None where the viewer's crop is off.
+        """
 
         def do() -> None:
             before = self._session.snapshot("crop box")
-            self._model.take_crop_box(self.settings.shape())
+            self._model.take_crop_box(box, self.settings.shape())
             self._model.make_room(**self.settings.room_for(self._pipeline.config.operations))
             self._session.history.remember(before)
 

@@ -96,6 +96,10 @@ class Session:
         """Whether something that was asked for is not done yet: a step or a search is on, and no picture was made meanwhile."""
         return self._model.wishes.pending
 
+    def grant(self) -> None:
+        """Do what was asked for. Call it where nothing else renders or trains."""
+        self._model.wishes.grant()
+
     def refresh(self) -> None:
         """Bring the status up to date. From any thread: this only reads."""
         self.status.refresh(self._pipeline)

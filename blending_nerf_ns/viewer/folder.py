@@ -35,8 +35,13 @@ class Folder(nn.Module):
         self.hooks.append((element, element.cb_hook))
         return element
 
-    def moved(self, element: ViewerElement) -> None:
-        """The user moved it, or typed into it. Call before its callback."""
+    def moved(self, element: ViewerElement, client: int = 0) -> None:
+        """A user moved it, or typed into it. Call before its callback.
+
+        Args:
+            element: one of this folder's.
+            client: whose: several may have the page open, and all see the same elements.
+        """
         self._in_hand[id(element)] = time.monotonic()
 
     def let_go(self, element: ViewerElement) -> None:

@@ -11,6 +11,7 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement, View
 from torch import nn
 from viser import GuiButtonHandle, GuiEvent, GuiInputHandle
 
+from blending_nerf_ns.compat import forgive_gone_clients
 from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.viewer.edit_folder import EditFolder
 from blending_nerf_ns.viewer.files_folder import FilesFolder
@@ -61,6 +62,7 @@ class PanelControl(ViewerControl):
 
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
+        forgive_gone_clients(viewer)
         for folder in self._folders:
             for element, hook in folder.hooks:
                 element.cb_hook = lambda _: None
@@ -71,8 +73,12 @@ class PanelControl(ViewerControl):
         def moved(event: GuiEvent[Any]) -> None:
             if event.client is None:
                 return
-            folder.moved(element)
-            hook(element)
+            folder.moved(element, event.client.client_id)
+            try:
+                hook(element)
+            except Exception as error:  # else only the terminal has it, and a button seems dead
+                self._session.say(f"{element.name}: {error}")
+                raise
             if not isinstance(element, ViewerText):  # what is typed shows when it is applied
                 self.viewer._trigger_rerender()
 
@@ -87,10 +93,22 @@ class PanelControl(ViewerControl):
         while not self._ended.wait(REFRESH_SECONDS):
             self.refresh()
             self._show_training_state()
+            self.grant_for_nobody()
             if self._session.picture != shown:
                 shown = self._session.picture
                 with suppress(KeyError, RuntimeError):  # a page was closed just now
                     self.viewer._trigger_rerender()
+
+    def grant_for_nobody(self) -> None:
+        """What was asked for just before the last page was closed: in a run that sleeps no picture and no step would do it."""
+        if not self._session.asked or self.viewer.viser_server.get_clients():
+            return
+        lock = self.viewer.train_lock or threading.Lock()
+        if lock.acquire(blocking=False):  # else whoever holds it trains, and a step grants, too
+            try:
+                self._session.grant()
+            finally:
+                lock.release()
 
     def end(self) -> None:
         """Write no widget any more. A run ends by this: it reads tensors, for which a GPU is waited."""

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerSlider, ViewerText
+from typing import Optional
+
+from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerControl, ViewerSlider, ViewerText
 
 from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.viewer.folder import Folder
+
+
+class CropBox(ViewerControl):
+    """The viewer's own crop box; nerfstudio hands it its viewer."""
+
+    @property
+    def now(self) -> Optional[OrientedBox]:
+        """Where it stands on the screen, which the last picture may not show yet; None: the crop is off."""
+        panel = self.viewer.control_panel
+        return panel.crop_obb if panel.crop_viewport else None
 
 
 class RegionFolder(Folder):
@@ -28,7 +41,10 @@ class RegionFolder(Folder):
         )
         grows = "How far it grows, as a share of its diagonal."
         self._margin = self.put(self._cut("margin", session.region.margin, 0.0, 0.5, grows))
-        self.put(ViewerButton("Region: take the crop box", cb_hook=lambda _: session.region.take_crop_box()))
+        self.crop = CropBox()
+        self.put(
+            ViewerButton("Region: take the crop box", cb_hook=lambda _: session.region.take_crop_box(self.crop.now))
+        )
 
     def take_source(self) -> None:
         """What is typed says where the next region is looked for."""

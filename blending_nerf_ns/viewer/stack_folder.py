@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Dict, Optional
+from typing import Dict, NamedTuple, Optional
 
-from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerDropdown, ViewerSlider, ViewerText
+from nerfstudio.viewer.viewer_elements import (
+    ViewerButton,
+    ViewerCheckbox,
+    ViewerDropdown,
+    ViewerElement,
+    ViewerSlider,
+    ViewerText,
+)
 
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.steering.session import Session
-from blending_nerf_ns.viewer.folder import Folder
+from blending_nerf_ns.viewer.folder import HAND_SECONDS, Folder
 
 SHOWN = {"add": "density that the edit grew", "remove": "density it took away", "change": "colour it replaced"}
+
+
+class Drag(NamedTuple):
+    """A slider that somebody is moving."""
+
+    client: int
+    """Who."""
+    layer: Optional[str]
+    """Id of the layer that was chosen when they began."""
+    moved: float
+    """When it was moved last, in seconds."""
 
 
 class StackFolder(Folder):
@@ -42,6 +61,7 @@ class StackFolder(Folder):
             self._new = self.put(ViewerButton("New layer on top", cb_hook=lambda _: session.layers.new()))
         self._training = training
         self._shown_labels, self._shown_id, self._shown_in_work = names, chosen.info.id, chosen.info.id
+        self._drags: Dict[str, Drag] = {}
         self.put(
             ViewerSlider(
                 "Compare at", 0.5, 0.0, 1.0, step=0.01, cb_hook=lambda e: session.compare_at(float(e.value)),
@@ -55,11 +75,28 @@ class StackFolder(Folder):
         unused = operation not in chosen.info.operations
 
         def moved(element: ViewerSlider) -> None:
-            self._change(**{operation: float(element.value)})
+            layer = self._drags[operation].layer
+            if layer is not None:
+                self._session.layers.change(layer, **{operation: float(element.value)})
 
         return ViewerSlider(
             f"Blend ratio: {operation}", value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint
         )
+
+    def moved(self, element: ViewerElement, client: int = 0) -> None:
+        """A drag stays with the layer that it began on, also where somebody else picks another one meanwhile."""
+        super().moved(element, client)
+        for operation, slider in self._ratios.items():
+            drag, now = self._drags.get(operation), time.monotonic()
+            mine = drag is not None and drag.client == client
+            if element is not slider:
+                if mine:  # whoever turned to something else has let go of it
+                    del self._drags[operation]
+            elif drag is not None and mine and now - drag.moved < HAND_SECONDS:
+                self._drags[operation] = drag._replace(moved=now)
+            else:
+                chosen = self._chosen
+                self._drags[operation] = Drag(client, None if chosen is None else chosen.info.id, now)
 
     def _labels(self) -> Dict[str, str]:
         """What the list shows, with the ids."""
@@ -87,8 +124,9 @@ class StackFolder(Folder):
         """Show the chosen layer. Where the list changed it stays chosen, and a new layer is chosen when it begins."""
         labels, handle = self._labels(), self._list.gui_handle
         in_work = self._session.layers.in_work.info.id
-        if labels != self._shown_labels and handle is not None:
-            wanted = self._shown_id if in_work == self._shown_in_work else in_work
+        if handle is not None and (labels != self._shown_labels or self._list.value not in labels):
+            chosen_id = self._shown_labels.get(self._list.value, self._shown_id)  # it may have been picked just now
+            wanted = chosen_id if in_work == self._shown_in_work else in_work
             handle.options = tuple(labels)  # type: ignore[union-attr]
             handle.value = next((label for label, id in labels.items() if id == wanted), next(iter(labels)))
             self._shown_labels, self._shown_in_work = labels, in_work
