@@ -15,6 +15,7 @@ from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.guidance.losses import SMALLEST_STEP
 from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.training.editing import METRICS, EditTraining
+from blending_nerf_ns.training.plainness import roughness
 from blending_nerf_ns.training.team import Team
 
 WEIGHTS = ("blended", "edit", "direction", "budget", "smooth", "shading", "solid")
@@ -98,7 +99,8 @@ def test_a_step_leaves_the_gradient_of_what_it_says() -> None:
     generator = torch.Generator().manual_seed(0)
     view = editing._draw(generator)
     total, _ = editing._losses(view, editing._render(view, slice(None)), generator)
-    (total + 0.7 * editing._roughness(view, generator)).backward()
+    field, operations = editing.model.edit.field, editing.model.edit.info.operations
+    (total + 0.7 * roughness(field, operations, view, generator)).backward()
     assert torch.allclose(found, gradients(editing), rtol=1e-3, atol=1e-6) and float(found.norm()) > 1e-3
     assert float(losses["smooth"]) > 0
 

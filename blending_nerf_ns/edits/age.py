@@ -14,6 +14,8 @@ from blending_nerf_ns.edits.soft_solid import NO_END
 
 FIELD = "shape_head.bias"
 """Every field has had this from the first version on."""
+SOFTNESS_BEFORE = 0.3
+"""Of a solid's edge, in radii, until 2026-11-30."""
 REGION = "settings"
 """Every region this."""
 
@@ -35,9 +37,11 @@ def of_any_age(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _field_before() -> dict[str, Tensor]:
-    """Starts were no solids, or such as grew without end, removed shares no more than a sigmoid, there was fog, and colours were flat."""
+    """Starts were no solids, or soft ones that grew without end, removed shares no more than a sigmoid, there was fog, and colours were
+    flat."""
     none, one = torch.tensor(0.0), torch.tensor(1.0)
-    return {"seed": torch.zeros(7), "seed_reach": torch.tensor(NO_END), "stretch": one, "fog": none, "light": none}
+    solid = {"seed": torch.zeros(7), "seed_reach": torch.tensor(NO_END), "softness": torch.tensor(SOFTNESS_BEFORE)}
+    return {**solid, "stretch": one, "fog": none, "light": none}
 
 
 def _all_settings(stored: Tensor) -> Tensor:

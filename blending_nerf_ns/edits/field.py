@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blending_nerf_ns.edits.networks import FieldNetworks
-from blending_nerf_ns.edits.soft_solid import NO_END, Seed, SoftSolid, soft_solid
+from blending_nerf_ns.edits.soft_solid import NO_END, SOFTNESS, Seed, SoftSolid, soft_solid
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 
 NO_EDIT_DENSITY = -6.0
@@ -59,8 +59,8 @@ class EditFieldConfig(InstantiateConfig):
     density_scale: float = 10.0
     """Density that an activation of 1 stands for, in units of 1 / (longest side of the region's box)."""
     seed_reach: float = 1.3
-    """An addition that starts from a ball beside the object grows this far from that one's centre at most, in radii: 1.3 is the end of
-    its soft edge, inf wherever the region reaches."""
+    """An addition that starts from a ball beside the object grows this far from that one's centre at most, in radii; inf: wherever the
+    region reaches."""
     implementation: Literal["auto", "tcnn", "torch"] = "auto"
     """tinycudann where it imports and a GPU is used, else torch; or one of the two by name."""
 
@@ -93,6 +93,8 @@ class EditField(nn.Module):
     seed_reach: Tensor
     """How far from that there may be density, in radii: a guide that had a ball on top of a microphone was as glad of red specks at its
     foot. `NO_END` where it takes the object's place, and in fields that were made before there was such an end."""
+    softness: Tensor
+    """Width of that solid's edge, see `SOFTNESS`; three times as much in fields that were made before."""
     stretch: Tensor
     """Of the removed share, see `STRETCH`; 1 in fields that were made before it was more."""
     fog: Tensor
@@ -140,6 +142,7 @@ class EditField(nn.Module):
         self.register_buffer("first_color", torch.full((3,), 0.5))
         self.register_buffer("seed", torch.zeros(7))
         self.register_buffer("seed_reach", torch.tensor(min(config.seed_reach, NO_END)))
+        self.register_buffer("softness", torch.tensor(SOFTNESS))
         self.register_buffer("stretch", torch.tensor(STRETCH))
         self.register_buffer("fog", torch.tensor(NO_EDIT_FOG))
         self.register_buffer("light", torch.tensor(0.0))
@@ -194,6 +197,7 @@ class EditField(nn.Module):
         """
         self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
         self.seed_reach.fill_(NO_END if in_place else min(self.config.seed_reach, NO_END))
+        self.softness.fill_(SOFTNESS)
         self._forget()
         self.first_color.copy_(color.clamp(0.05, 0.95))
 
@@ -264,12 +268,21 @@ class EditField(nn.Module):
         """
         if not len(points):  # tinycudann refuses to be asked for none
             return FieldOutputs(*(value[:0] for value in self(self.lower[None], views.new_zeros(1, views.shape[-1]))))
-        start = soft_solid(points, self._seed(), -NO_EDIT_DENSITY, self.seed_reach) if self.has_seed else None
-        networks = FieldNetworks(self.trunk, self.shape_head, self.color_head)
-        shape, offset = networks.read(self._encoded(points), self._gate(), views, rays)
+        start = None
+        if self.has_seed:
+            start = soft_solid(points, self.solid, -NO_EDIT_DENSITY, self.seed_reach, self.softness)
+        shape, offset = self._read(points, views, rays)
         density, density_ratio, color_ratio = self._activated(shape, start)
         rgb = torch.sigmoid(torch.logit(self.first_color * (1.0 if start is None else start.shade)) + offset)
         return FieldOutputs(density, rgb, density_ratio, color_ratio)
+
+    def tint(self, points: Float[Tensor, "points 3"], views: Float[Tensor, "points view"]) -> Float[Tensor, "points 3"]:
+        """How far its colour was moved from the one that it started from, in light and shade; before the sigmoid."""
+        return self._read(points, views, None)[1]
+
+    def _read(self, points: Tensor, views: Tensor, rays: Optional[Tensor]) -> tuple[Tensor, Tensor]:
+        networks = FieldNetworks(self.trunk, self.shape_head, self.color_head)
+        return networks.read(self._encoded(points), self._gate(), views, rays)
 
     def density_ratio(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Only the share of the original density that is removed."""
@@ -277,7 +290,9 @@ class EditField(nn.Module):
             return self.density_ratio(self.lower[None])[:0]
         return self._activated(self.shape_head(self.features(points)))[1]
 
-    def _seed(self) -> Seed:
+    @property
+    def solid(self) -> Seed:
+        """What its density started from; radii 0: no solid."""
         return Seed(self.seed[:3], self.seed[3:6], self.seed[6])
 
     @property

@@ -31,6 +31,7 @@ EXACT = (
     "field.lower",
     "field.upper",
     "field.seed",  # and its reach
+    "field.softness",
     "field.stretch",
     "field.fog",
     "field.light",

@@ -10,8 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-SOFTNESS = 0.3
-"""Width, in radii, of the soft edge around the solid that an addition starts from."""
+SOFTNESS = 0.1
+"""Width, in radii, of the soft edge around the solid that an addition starts from. Three times as much, a box's edges came out round
+and crooked: what is learned beside it moves a soft edge farther."""
+FADE = 0.3
+"""Width, in radii, over which what may grow around it ends."""
 SHADE = 0.7
 """How much darker that solid is where it faces away from the light."""
 NO_END = 1e6
@@ -42,18 +45,25 @@ class SoftSolid(NamedTuple):
     """Of a colour, in (0, 1]."""
 
 
-def soft_solid(points: Float[Tensor, "points 3"], seed: Seed, lift: float, reach: float | Tensor = NO_END) -> SoftSolid:
+def soft_solid(
+    points: Float[Tensor, "points 3"],
+    seed: Seed,
+    lift: float,
+    reach: float | Tensor = NO_END,
+    softness: float | Tensor = SOFTNESS,
+) -> SoftSolid:
     """A solid as an addition starts from it, in light from above: a flat colour was not read as the shape it has.
 
     Args:
         points: grid coordinates.
         seed: the solid.
-        lift: at its surface; the same again for each `SOFTNESS` of a radius further in, and 0 from that far outside on.
-        reach: how far from its centre there may be density at all, in radii, fading out over the last `SOFTNESS`.
+        lift: at its surface; the same again for each `softness` further in, and 0 from that far outside on.
+        reach: how far from its centre there may be density at all, in radii, fading out over the last `FADE`.
+        softness: width of its edge, in radii, > 0.
 
     Example:
         >>> ball = Seed(torch.zeros(3), torch.ones(3))
-        >>> points = torch.tensor([[0.0, 0.0, 0.7], [0.0, 0.0, 1.0], [0.0, 0.0, 1.45], [0.0, 0.0, 1.6]])
+        >>> points = torch.tensor([[0.0, 0.0, 0.9], [0.0, 0.0, 1.0], [0.0, 0.0, 1.45], [0.0, 0.0, 1.6]])
         >>> found = soft_solid(points, ball, 6.0, reach=1.6)
         >>> found.lift.round(), found.room
         (tensor([12.,  6.,  0.,  0.]), tensor([1.0000, 1.0000, 0.5000, 0.0000]))
@@ -63,9 +73,9 @@ def soft_solid(points: Float[Tensor, "points 3"], seed: Seed, lift: float, reach
     largest = away.amax(dim=-1, keepdim=True).clamp_min(1e-9)  # powers of what is not above 1
     powers = (away / largest).pow(seed.power - 1.0)
     distance = largest[:, 0] * (powers * away / largest).sum(dim=-1).pow(1.0 / seed.power)
-    lifted = lift / SOFTNESS * (1.0 + SOFTNESS - distance).clamp_min(0.0)
+    lifted = lift / softness * (1.0 + softness - distance).clamp_min(0.0)
     normal = F.normalize(powers * place.sign() / seed.radii, dim=-1)
-    room = ((reach - distance) / SOFTNESS).clamp(0.0, 1.0)
+    room = ((reach - distance) / FADE).clamp(0.0, 1.0)
     shade = 1.0 - SHADE * (1.0 - normal @ _light(normal.device).to(normal.dtype))[:, None] / 2.0
     return SoftSolid(lifted, room, shade)
 

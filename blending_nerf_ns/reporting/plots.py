@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 COLOURS = {"all": "#222222", "add": "#2a7f3f", "remove": "#b3372f", "change": "#2b5fb4"}
-TERMS = ("blended", "edit", "direction", "budget", "solid", "shading", "smooth")
+TERMS = ("blended", "edit", "direction", "budget", "solid", "shading", "smooth", "tint")
 """Weighted losses, as the trainer adds them up."""
 SMOOTH = 0.9
 """Of the running mean that is drawn over the single steps: each step sees one view, and views differ."""

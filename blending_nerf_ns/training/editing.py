@@ -17,6 +17,7 @@ from blending_nerf_ns.guidance.precision import precision_errors
 from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.training.crop_sets import CROP_SETS, crop_set, place_crops
+from blending_nerf_ns.training.plainness import roughness, stains
 from blending_nerf_ns.training.profiling import Timed, untimed
 from blending_nerf_ns.training.team import Team
 from blending_nerf_ns.training.view_pool import GuidanceView, ViewPool
@@ -24,8 +25,6 @@ from blending_nerf_ns.training.view_pool import GuidanceView, ViewPool
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
-NEIGHBOURS = 1024
-"""Pairs of points whose colours are compared in each step."""
 METRICS = ("similarity", "similarity_before", "added", "removed", "changed")
 """What a step tells beside its losses."""
 
@@ -159,10 +158,17 @@ class EditTraining:
             self.timed,
         )
         with self.timed("smoothness"):
-            smooth = self.config.weight_smooth * self._roughness(view, generator)
-            (scale * smooth).backward()
-        losses["smooth"] = smooth.detach()
-        return losses, metrics
+            plain = self._plainness(view, generator)
+            (scale * torch.stack(list(plain.values())).sum()).backward()
+        return losses | {name: value.detach() for name, value in plain.items()}, metrics
+
+    def _plainness(self, view: GuidanceView, generator: torch.Generator) -> Dict[str, Tensor]:
+        """What the field costs by itself, whatever the guide says."""
+        config, edit = self.config, self.model.edit
+        losses = {"smooth": config.weight_smooth * roughness(edit.field, edit.info.operations, view, generator)}
+        if config.weight_tint > 0.0 and edit.field.has_seed:
+            losses["tint"] = config.weight_tint * stains(edit.field, generator)
+        return losses
 
     def _chunk(self, view: GuidanceView) -> int:
         """Rays whose graph is held at a time."""
@@ -239,22 +245,6 @@ class EditTraining:
         similar = torch.stack([(after.detach() @ self.target).mean(), (before @ self.target).mean()])
         total = sum(losses.values(), torch.zeros_like(over))
         return total, ({name: value.detach() for name, value in losses.items()}, torch.cat([similar, means.detach()]))
-
-    def _roughness(self, view: GuidanceView, generator: torch.Generator) -> Tensor:
-        """How much colour and blend ratios differ between a point of the region and one near it (ours)."""
-        field = self.model.edit.field
-        chosen = torch.randint(view.num_points, (NEIGHBOURS,), generator=generator)
-        points = view.points_in_region(chosen.to(view.reached.device, non_blocking=True))
-        drawn = torch.rand(NEIGHBOURS, 1, generator=generator), torch.randn(NEIGHBOURS, 3, generator=generator)
-        far, step = (one.to(points, non_blocking=True) for one in drawn)
-        near = points + (field.upper - field.lower).max() * 0.2 * far * step
-        directions = torch.nn.functional.normalize(torch.randn(NEIGHBOURS, 3, generator=generator), dim=-1)
-        views = field.look_along(directions.to(points, non_blocking=True))
-        here, there = field(points, views), field(near, views)
-        pairs = [(here.rgb, there.rgb), (here.color_ratio, there.color_ratio)]
-        if "remove" in self.model.edit.info.operations:
-            pairs.append((here.density_ratio, there.density_ratio))
-        return torch.stack([(one - other).abs().mean() for one, other in pairs]).sum()
 
 
 def _draw_number(below: int, generator: torch.Generator) -> int:

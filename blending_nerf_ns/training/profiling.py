@@ -23,7 +23,7 @@ PARTS = {
     "compositing": "forward: splitting, folding, pixels",
     "CLIP": "crops, features, losses",
     "backward": "through all of these",
-    "smoothness": "of neighbouring points, forward and backward",
+    "smoothness": "of neighbouring points and a solid's colours, forward and backward",
     OTHER: "optimiser, nerfstudio's loop, records",
 }
 """What a step consists of."""
