@@ -46,7 +46,7 @@ class GuidanceConfig:
     weight_shading: float = 0.5
     """Weight of light and shade being other than the original's, where an edit may do nothing but recolour. More than 0: colours
     take the original's light and shade to begin with; 0 for patterns of light and dark."""
-    weight_tint: float = 0.3
+    weight_tint: float = 0.1
     """Weight of what is added being stained: of its colours departing from one tint in light and shade, where it started from a solid.
     0 for patterns."""
     weight_solid: float = 2.0
