@@ -22,6 +22,7 @@ from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
 from blending_nerf_ns.bases.hosting import BaseHost
 from blending_nerf_ns.bases.memory import RenderMemory
 from blending_nerf_ns.bases.nerfacto import NerfactoBase, NerfactoBaseConfig
+from blending_nerf_ns.compat import viewer_outlives_full_gpu
 from blending_nerf_ns.edits.edit import Edit, accumulated_region
 from blending_nerf_ns.edits.edited_base import EditedBase
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
@@ -42,7 +43,6 @@ from blending_nerf_ns.edits.stack import (
     sample_edit,
     tensors_of_met,
 )
-from blending_nerf_ns.compat import viewer_outlives_full_gpu
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.preservation import ns_eval_figures
 from blending_nerf_ns.rendering.aside import Aside

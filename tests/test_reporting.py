@@ -148,7 +148,9 @@ def test_what_a_layer_made_and_another_edited_on_is_in_neither_text() -> None:
     beside = LayerInfo(source_text="a cube", target_text="")
     assert joined_texts([first, second]) == ("a toy", "a red toy")
     assert joined_texts([first, beside, second]) == ("a toy and a cube", "a red toy")
-    assert joined_texts([second, first]) == ("A green toy  and a toy", "a red toy and a green toy"), "the other way round"
+    assert joined_texts([second, first]) == ("A green toy  and a toy", "a red toy and a green toy"), (
+        "the other way round"
+    )
     there_and_back = "a toy and A green toy  and a red toy", "a green toy and a red toy and a toy"
     assert joined_texts([first, second, back]) == there_and_back
     assert joined_texts([beside, beside]) == ("a cube", "")

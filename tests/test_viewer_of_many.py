@@ -69,7 +69,11 @@ def desk(capture: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         layer.info = replace(layer.info, name=name)
     port = free_port()
     server = ViserServer(host="127.0.0.1", port=port, verbose=False)
-    stack, region, files = (kind(run.session, True) for kind in (StackFolder, RegionFolder, FilesFolder))
+    stack, region, files = (
+        StackFolder(run.session, True),
+        RegionFolder(run.session, True),
+        FilesFolder(run.session, True),
+    )
     control = PanelControl(run.session, [stack, region, files])
     for folder in (stack, region, files):
         for element, _ in folder.hooks:
@@ -150,7 +154,10 @@ def test_the_crop_box_that_is_taken_is_the_one_on_the_screen(desk: Desk) -> None
     shown.crop_obb = OrientedBox.from_params((-0.1, 0.0, 0.0), (0.0, 0.0, 0.0), (0.3, 0.3, 0.3))
     desk.one.click("Region: take the crop box")
     wait_for(lambda: desk.run.session.asked)
-    shown.crop_viewport, shown.crop_obb = False, None  # by the other page, before it is granted; and no picture was made
+    shown.crop_viewport, shown.crop_obb = (
+        False,
+        None,
+    )  # by the other page, before it is granted; and no picture was made
     assert grant(desk.run) == ""
     assert float(torch.stack(desk.run.model.edit.region.bounds()).mean(0)[0]) == pytest.approx(-0.1, abs=0.05)
 
@@ -181,7 +188,9 @@ def test_a_button_that_fails_says_so(desk: Desk) -> None:
     wait_for(lambda: desk.run.session.status.message.startswith("Load as a layer: "))
 
 
-def test_a_picture_that_a_gpu_is_too_full_for_does_not_end_its_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_a_gpu_is_too_full_for_does_not_end_its_page(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from nerfstudio.models.base_model import Model
 
     def full(*_: Any) -> None:
