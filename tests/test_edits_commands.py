@@ -127,9 +127,12 @@ def test_a_layer_of_a_run_of_before_is_saved_as_it_was(folder: Path, model: Blen
     assert all(edit.region.changes_everywhere for edit in new.layers.all())
 
 
-def test_apply_puts_a_file_directly_under_the_edit_in_work(folder: Path, model: BlendingModel, file: Path) -> None:
+def test_apply_puts_a_file_directly_under_the_edit_in_work(
+    folder: Path, model: BlendingModel, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = content_of(folder)
     commanded("edits", "apply", folder, file)
+    assert "It was already" not in capsys.readouterr().out
     after, shown = content_of(folder), loaded(folder)
     assert [edit.info.name for edit in shown.layers.all()] == [LOWER, "a golden ball", UPPER]
     assert shown.layers.all()[1].info.strengths.change == 0.5 and shown.layers.all()[2] is shown.edit
@@ -141,7 +144,10 @@ def test_apply_puts_a_file_directly_under_the_edit_in_work(folder: Path, model: 
     assert after["step"] == 17 and after["optimizers"]["edit_field"]["param_groups"] == [{"lr": 0.01}]
     assert [path.name for path in (folder / "nerfstudio_models").iterdir()] == ["step-000000017.ckpt"]
     commanded("edits", "apply", folder, file)
-    assert len(set(loaded(folder).layers.order)) == 4, "a second time it gets another id"
+    order = loaded(folder).layers.order
+    assert len(set(order)) == 4, "a second time it gets another id"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "It was already: both act" in said and f"{order[2]} takes this one off" in said
 
 
 def test_apply_puts_a_file_under_the_edit_in_work_also_where_that_is_empty(
