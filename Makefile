@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # newer than every file that says what is installed <=> the environment is up to date
 STAMP := $(VENV)/.installed
+# An environment's programs name the folder that it was made in: of a clone that was moved or copied they are another's, or none.
+$(shell test ! -s $(STAMP) || test "$$(cat $(STAMP))" = "$(CURDIR)" || rm -rf $(VENV))
+# Its Python may have gone: then all is installed anew.
+$(shell test -x $(BIN)/python || rm -f $(STAMP))
 
 # The interpreter for a new environment: the first that runs, is in range and can make one (a pyenv shim may exist and fail).
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
@@ -45,7 +49,7 @@ install: $(STAMP)
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'No Python 3.10-3.12 with venv and ensurepip found (Debian: apt-get install python3-venv).' \
 		'Name one: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
+	"$(PYTHON)" -m venv --clear $(VENV)
 
 # An environment that something else made may lack pip (uv's do); pip only serves to get uv. Where only pip knows the index
 # (a mirror in pip.conf), uv fails and pip installs the same lock, more slowly.
@@ -58,7 +62,7 @@ $(STAMP): requirements-dev.lock pyproject.toml | $(BIN)/python
 		$(BIN)/python -m pip install -r requirements-dev.lock; }
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@ln -sf "$$($(BIN)/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" $(BIN)/ffmpeg
-	@touch $@
+	@printf '%s' "$(CURDIR)" >$@
 
 demo: $(STAMP)
 	$(BIN)/python -m blending_nerf_ns.demo --source "$(SOURCE)" --target "$(TARGET)" --output "$(DEMO_OUTPUT)"

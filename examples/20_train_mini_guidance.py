@@ -126,7 +126,10 @@ def main(settings: Settings) -> None:
     print(f"{sum(p.numel() for p in students.parameters()) / 1e6:.2f} M parameters")
     optimizer = torch.optim.AdamW(training.decay_groups(students, 0.05), lr=1e-4, betas=(0.9, 0.98))
     parts: Dict[str, Any] = {"students": students, "optimizer": optimizer, "average": training.Average(students)}
-    run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts)
+    start = {"weights": settings.weights, "alone": alone, "size": size, "seed": settings.seed}
+    run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts, start)
+    if run.is_over:
+        return
     rng = training.seeded(source, settings.seed, run.step, team.rank)
     steps = training.Steps(students, optimizer, parts["average"], team)
 
@@ -134,6 +137,7 @@ def main(settings: Settings) -> None:
     for step in run.steps(team):
         if step == settings.gates_at and settings.weights == "fresh":
             open_gates(students, rng)
+            team.share_weights(students)
             optimizer.state.clear()
             parts["average"] = steps.average = training.Average(students)
         students.train()

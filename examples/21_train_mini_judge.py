@@ -97,7 +97,10 @@ def main(settings: Settings) -> None:
     print(f"{sum(p.numel() for p in student.clip.parameters()) / 1e6:.2f} M parameters")
     optimizer = torch.optim.AdamW(training.decay_groups(student, 0.05), lr=1e-4, betas=(0.9, 0.98))
     parts: Dict[str, Any] = {"student": student, "optimizer": optimizer, "average": training.Average(student)}
-    run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts)
+    start = {"weights": settings.weights, "edits": settings.groups > 0, "seed": settings.seed}
+    run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts, start)
+    if run.is_over:
+        return
     rng = training.seeded(source, settings.seed, run.step, team.rank)
     training.seeded(edited.painter, settings.seed + 500, run.step, team.rank)
     steps = training.Steps(student, optimizer, parts["average"], team)

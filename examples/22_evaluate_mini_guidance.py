@@ -103,7 +103,9 @@ def overlays(clipseg, processor, photos: list, query: str, path: Path) -> Dict[s
         pixels = np.asarray(image.resize((160, 160)), float) / 255
         tint = np.where(heat > 0.5, 0.45 * pixels + [0, 0.55, 0], pixels * 0.8)
         tiles.append(np.concatenate([tint, np.repeat(heat, 3, -1)]))
-    rows = [np.concatenate(tiles[i : i + 8], 1) for i in range(0, len(tiles) - len(tiles) % 8, 8)] or [tiles[0]]
+    across = min(8, len(tiles))
+    tiles += [np.ones_like(tiles[0])] * (-len(tiles) % across)
+    rows = [np.concatenate(tiles[i : i + across], 1) for i in range(0, len(tiles), across)]
     Image.fromarray((255 * np.concatenate(rows).clip(0, 1)).astype(np.uint8)).save(path)
     return {"marked_share": float(np.mean(marked)), "photos_with_a_mark": float(np.mean([m > 0.005 for m in marked]))}
 

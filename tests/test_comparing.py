@@ -364,3 +364,19 @@ def test_questions_list_cases_that_the_guide_can_read_and_draw_their_answers(nam
     (told,) = tmp_path.glob("*.md")
     if name.startswith("16"):
         assert "| recolour | change | 0.000, 99.0 dB | 0.500, 98.0 dB |" in told.read_text()
+
+
+def test_a_question_with_runs_that_failed_says_so_and_draws_nothing(tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(SCENES.parent))
+    asking = importlib.import_module("open_questions.asking")
+
+    def answer(cells: list[Cell], place: Workplace):
+        done = [result_of(cell, place, **dict.fromkeys(COLUMNS, 0.25)) for cell in cells[1:]]
+        return done, {cells[0].key: "No space left on device"}
+
+    monkeypatch.setattr(asking, "run_cells", answer)
+    with pytest.raises(BlendingNerfError, match=r"1 of \d+ runs failed(.|\n)*No space left"):
+        runpy.run_path(str(SCENES.parent / "17_light_and_shade.py"))["main"](asking.Captures(output=tmp_path))
+    (told,) = tmp_path.glob("*.md")
+    assert "No space left on device" in told.read_text() and "| ours |" in told.read_text()
+    assert not list(tmp_path.glob("*.png"))

@@ -248,6 +248,39 @@ def test_starting_afresh_empties_only_a_demo_folder(tmp_path):
         start_afresh(mine / "holiday.png")
 
 
+def test_starting_afresh_leaves_the_folder_itself_where_it_is(tmp_path, monkeypatch):
+    """Something may be mounted there, or somebody be in it."""
+    folder = tmp_path / "demo"
+    start_afresh(folder)
+    (folder / "run" / "deep").mkdir(parents=True)
+    (folder / "link").symlink_to(tmp_path)
+    place = folder.stat().st_ino
+    monkeypatch.chdir(folder)
+    start_afresh(Path())
+    assert [f.name for f in folder.iterdir()] == [MARKER] and folder.stat().st_ino == place and tmp_path.exists()
+
+
+def test_what_cannot_be_emptied_is_said(tmp_path, monkeypatch):
+    folder = tmp_path / "demo"
+    start_afresh(folder)
+    (folder / "old.txt").touch()
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(BlendingNerfError, match="cannot be emptied .*old.txt.*--output"):
+        start_afresh(folder)
+
+
+def test_a_program_whose_python_has_gone_is_said(tmp_path):
+    program = tmp_path / "ns-train"
+    program.write_text("#!/nowhere/python\n")
+    program.chmod(0o755)
+    with pytest.raises(BlendingNerfError, match="cannot be run .*moved"):
+        run([str(program)], {})
+
+
 def test_an_unknown_object_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(BlendingNerfError, match="name one of them"):
         run_demo(Demo(source="a fox", output=tmp_path / "demo"))

@@ -61,7 +61,12 @@ def run(command: Sequence[str], env: dict[str, str]) -> float:
     """
     print(f"\n$ {shlex.join([Path(command[0]).name, *command[1:]])}", flush=True)
     started = time.perf_counter()
-    code = subprocess.run(list(command), env=env, check=False).returncode
+    try:
+        code = subprocess.run(list(command), env=env, check=False).returncode
+    except OSError as error:  # its first line names a Python that is not there
+        raise BlendingNerfError(
+            f"{command[0]} cannot be run ({error}): was this environment moved? Make it anew"
+        ) from error
     if code != 0:
         raise BlendingNerfError(f"{Path(command[0]).name} ended with status {code}; what it said is above")
     return time.perf_counter() - started

@@ -78,16 +78,23 @@ def start_afresh(folder: Path) -> None:
     """Empty a demo's folder, or make one.
 
     Raises:
-        BlendingNerfError: the folder holds something that no demo put there.
+        BlendingNerfError: the folder holds something that no demo put there, or that cannot be deleted.
     """
     folder = folder.resolve()  # a link's own place stays
     if folder.exists() and not folder.is_dir():
         raise BlendingNerfError(f"{folder} is a file; name a folder with --output")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
         raise BlendingNerfError(f"{folder} holds files that no demo wrote; name another folder with --output")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARKER).touch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).touch()
+        for one in folder.iterdir():  # not the folder: something may be mounted there, or somebody be in it
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one)
+            elif one.name != MARKER:
+                one.unlink()
+    except OSError as error:
+        raise BlendingNerfError(f"{folder} cannot be emptied ({error}); name another folder with --output") from error
 
 
 def run_demo(demo: Demo) -> dict[str, object]:

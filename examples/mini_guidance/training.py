@@ -7,7 +7,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ import torch.distributed as dist
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from torch import nn
 
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.procedural.backgrounds import texture_bank
 from blending_nerf_ns.procedural.batches import Painter
 from blending_nerf_ns.procedural.stock import Shot, load_stock, make_stock, random_shot
 from blending_nerf_ns.procedural.variants import DRAFT, STATES, variant_shot
+from blending_nerf_ns.runs.atomic import replacing
 
 TRAIN_SEED, HELD_OUT_SEED = 7, 991
 HELD_OUT_SCENES = 2000
@@ -60,7 +62,8 @@ def prepare_scenes(folder: Path, name: str, scenes: int, seed: int, textures: in
     trace_once(folder / name, scenes, side, seed, random_shot)
     bank = folder / f"textures_{name}.npy"
     if not bank.exists() or len(np.load(bank, mmap_mode="r")) != textures:
-        np.save(bank, texture_bank(textures, 128, seed))
+        with replacing(bank) as partial, partial.open("wb") as file:
+            np.save(file, texture_bank(textures, 128, seed))
 
 
 def seeded(source: Painter, seed: int, step: int, rank: int) -> np.random.Generator:
@@ -116,14 +119,29 @@ def decay_groups(modules: nn.Module, weight_decay: float) -> list:
 
 
 class Run:
-    """Counts steps and minutes over interruptions, and saves everything needed to go on."""
+    """Counts steps and minutes over interruptions, and saves everything needed to go on.
 
-    def __init__(self, path: Path, minutes: float, parts: Dict[str, Any]):
-        self.path, self.minutes, self.parts = path, minutes, parts
+    Args:
+        path: the checkpoint; one that is there is gone on from.
+        minutes: of the whole training.
+        parts: what learns, with what follows it.
+        start: what the training starts from, and learns by; one of another start is not gone on from.
+
+    Raises:
+        BlendingNerfError: the checkpoint is of another start.
+    """
+
+    def __init__(self, path: Path, minutes: float, parts: Dict[str, Any], start: Mapping[str, Any]):
+        self.path, self.minutes, self.parts, self.start = path, minutes, parts, dict(start)
         self.step, self.spent = 0, 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             saved = torch.load(path, weights_only=True)
+            if saved.get("start", self.start) != self.start:  # those of before say nothing of it
+                raise BlendingNerfError(
+                    f"{path} is of another training ({saved['start']}, not {self.start}): its weights would take the place of those "
+                    "that were asked for. Give another --name, or delete it"
+                )
             self.step, self.spent = saved["step"], saved["spent"]
             for name, part in parts.items():
                 if isinstance(part, Average):
@@ -137,11 +155,18 @@ class Run:
         """Share of the training that is over."""
         return self.spent / (60 * self.minutes)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to train, which is said: what was trained before is shipped already."""
+        if self.done >= 1.0:
+            print(f"{self.path} has had its {self.spent / 60:.1f} min: give more --minutes, or another --name")
+        return self.done >= 1.0
+
     def save(self) -> None:
         """Write a checkpoint; the old one stays until the new one is complete."""
         states = {k: p.state if isinstance(p, Average) else p.state_dict() for k, p in self.parts.items()}
         new = self.path.with_suffix(".new")
-        torch.save({"step": self.step, "spent": self.spent, **states}, new)
+        torch.save({"step": self.step, "spent": self.spent, "start": self.start, **states}, new)
         new.replace(self.path)
 
     def steps(self, team: "Team") -> Iterator[int]:
@@ -182,6 +207,12 @@ class Team:
         dist.all_reduce(mean)
         for gradient, part in zip(gradients, (mean / self.size).split([g.numel() for g in gradients])):
             gradient.copy_(part.view_as(gradient))
+
+    def share_weights(self, module: nn.Module) -> None:
+        """Give all of the team the first one's: what each learned alone is another in each."""
+        if self.size > 1:
+            for value in module.state_dict().values():
+                dist.broadcast(value, 0)
 
     def agree(self, value: float) -> float:
         """The largest of the team's values."""

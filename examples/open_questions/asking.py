@@ -66,17 +66,16 @@ def ask(asking: Asking, name: str, cells: Sequence[Cell], columns: Mapping[str, 
         columns: figures of the table.
 
     Raises:
-        BlendingNerfError: runs failed; the table has the others.
+        BlendingNerfError: runs failed; the table has the others, which are not run again.
     """
     results, failures = run_cells(cells, asking.place())
     table = markdown(results, columns)
     print(table)
     asking.output.mkdir(parents=True, exist_ok=True)
-    (asking.output / f"{name}.md").write_text(table + "\n")
-    for key, reason in failures.items():
-        print(f"Failed: {key}: {reason}")
-    if not results:
-        raise BlendingNerfError("no run came to its end")
+    failed = "".join(f"\nFailed: {key}: {reason}" for key, reason in failures.items())
+    (asking.output / f"{name}.md").write_text(f"{table}\n{failed}")
+    if failures:
+        raise BlendingNerfError(f"{len(failures)} of {len(cells)} runs failed, so nothing is drawn; ask again{failed}")
     return results
 
 

@@ -1,0 +1,59 @@
+"""`make` sees what is wrong with an environment before anything is run in it; only what it would do is looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What make reads, and an environment that it takes for up to date."""
+    folder = tmp_path / "clone"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name in ("Makefile", "requirements-dev.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+        os.utime(folder / name, (1.0, 1.0))
+    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (folder / ".venv" / ".installed").write_text(str(folder.resolve()))
+    return folder
+
+
+def would_do(folder: Path) -> str:
+    command = ["make", "-n", "install", f"PYTHON={sys.executable}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_an_environment_that_is_up_to_date_stays(clone: Path) -> None:
+    assert "Nothing to be done" in would_do(clone)
+    os.utime(clone / "pyproject.toml")
+    said = would_do(clone)
+    assert "requirements-dev.lock" in said and "-m venv" not in said
+
+
+def test_one_that_was_moved_or_copied_is_made_anew(clone: Path) -> None:
+    moved = clone.rename(clone.with_name("moved"))
+    said = would_do(moved)
+    assert "-m venv" in said and "requirements-dev.lock" in said
+    assert not (moved / ".venv").exists(), "its programs are another clone's, or nobody's"
+
+
+def test_one_whose_python_has_gone_is_made_anew(clone: Path) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(clone / "uninstalled")
+    said = would_do(clone)
+    assert "-m venv --clear" in said and "requirements-dev.lock" in said
+
+
+def test_one_of_before_which_does_not_say_where_it_was_made_stays(clone: Path) -> None:
+    (clone / ".venv" / ".installed").write_text("")
+    assert "Nothing to be done" in would_do(clone)

@@ -1,0 +1,88 @@
+"""What both trainings of the small models share: whose checkpoint is gone on from, and that a team has one model."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from blending_nerf_ns.errors import BlendingNerfError
+
+EXAMPLES = str(Path(__file__).parent.parent / "examples")
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module("mini_guidance.training")
+
+
+def a_run(training: Any, path: Path, minutes: float, model: nn.Module, **start: object) -> Any:
+    return training.Run(path, minutes, {"model": model, "average": training.Average(model)}, start)
+
+
+def test_a_training_goes_on_from_its_own_checkpoint_and_from_no_other(training: Any, tmp_path: Path) -> None:
+    first = a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), weights="fresh", seed=0)
+    first.step, first.spent = 7, 300.0
+    first.save()
+    again = nn.Linear(2, 2)
+    run = a_run(training, tmp_path / "judge.pt", 10.0, again, weights="fresh", seed=0)
+    assert (run.step, run.done, run.is_over) == (7, 0.5, False)
+    assert torch.equal(again.weight, first.parts["model"].weight)
+    with pytest.raises(BlendingNerfError, match=r"judge.pt is of another training .*--name"):
+        a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), weights="shipped", seed=0)
+
+
+def test_a_training_that_is_over_ships_nothing_anew(training: Any, tmp_path: Path, capsys: Any) -> None:
+    first = a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0)
+    first.spent = 600.0
+    first.save()
+    assert a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over
+    assert "give more --minutes" in capsys.readouterr().out
+    assert not a_run(training, tmp_path / "judge.pt", 20.0, nn.Linear(2, 2), seed=0).is_over
+
+
+def test_textures_are_there_whole_or_not_at_all(training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "trace_once", lambda *_: None)
+
+    def full(file: Any, bank: np.ndarray) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.np, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            training.prepare_scenes(tmp_path, "val", 2, 0, 3)
+    assert not list(tmp_path.iterdir())
+    training.prepare_scenes(tmp_path, "val", 2, 0, 3)
+    assert len(np.load(tmp_path / "textures_val.npy")) == 3
+
+
+SHARE = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from mini_guidance.training import Team
+team = Team()
+torch.manual_seed(team.rank)
+model = torch.nn.BatchNorm1d(3)
+torch.nn.init.normal_(model.weight)
+team.share_weights(model)
+torch.save(model.weight.detach(), f"{team.rank}.pt")
+"""
+
+
+def test_a_team_has_the_first_ones_weights(tmp_path: Path) -> None:
+    script = tmp_path / "share.py"
+    script.write_text(SHARE)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*torchrun, script, EXAMPLES], cwd=tmp_path, capture_output=True, check=True)
+    torch.manual_seed(0)
+    expected = nn.init.normal_(torch.empty(3))
+    assert all(torch.equal(torch.load(tmp_path / f"{rank}.pt"), expected) for rank in (0, 1))
