@@ -12,13 +12,14 @@ from tiny_run import ring, tiny_model
 
 from blending_nerf_ns.edits.field import ALL_REMOVED
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
+from blending_nerf_ns.edits.soft_solid import Seed
 from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.frames import share_of_frames
 from blending_nerf_ns.guidance.losses import solidity_loss
 from blending_nerf_ns.training import beginning
-from blending_nerf_ns.training.beginning import beginnings, choose_start, shown_by_photos
+from blending_nerf_ns.training.beginning import Place, beginnings, choose_start, preferred, shown_by_photos
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.team import Team
 
@@ -186,3 +187,15 @@ def test_an_edit_that_may_only_remove_may_remove_all() -> None:
         "a solid is in the object's place"
     )
     assert budgets(GuidanceConfig(budget_remove=0.25), ("remove",)) == (0.5, 0.25, 1.0)
+
+
+def test_of_two_balls_in_the_objects_place_that_are_liked_alike_the_smaller_one_is_taken() -> None:
+    def place(radius: float, power: float = 2.0, instead: bool = True) -> Place:
+        return Place("", Seed(torch.zeros(3), torch.full((3,), radius), power), instead)
+
+    large, small, box, beside = place(0.5), place(0.3), place(0.2, power=8.0), place(0.1, instead=False)
+    assert preferred([(1.10, large), (1.14, small), (1.12, box), (1.11, beside)]) is small
+    assert preferred([(1.10, large), (1.16, small), (1.12, box)]) is large, "clearly better"
+    assert preferred([(1.14, large), (1.10, small)]) is small
+    assert preferred([(1.14, large), (1.12, small), (1.10, box)]) is box, "another shape is no smaller one of it"
+    assert preferred([(1.14, large), (1.12, small), (1.10, beside)]) is beside

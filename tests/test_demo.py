@@ -269,7 +269,7 @@ def test_what_cannot_be_emptied_is_said(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(BlendingNerfError, match="cannot be emptied .*old.txt.*--output"):
+    with pytest.raises(BlendingNerfError, match=r"cannot be emptied .*old.txt.*--output"):
         start_afresh(folder)
 
 
@@ -277,7 +277,7 @@ def test_a_program_whose_python_has_gone_is_said(tmp_path):
     program = tmp_path / "ns-train"
     program.write_text("#!/nowhere/python\n")
     program.chmod(0o755)
-    with pytest.raises(BlendingNerfError, match="cannot be run .*moved"):
+    with pytest.raises(BlendingNerfError, match=r"cannot be run .*moved"):
         run([str(program)], {})
 
 

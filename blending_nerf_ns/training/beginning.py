@@ -7,7 +7,7 @@ and a ball or a box in its place are looked at first, as far as the edit may do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Optional
 
@@ -31,6 +31,9 @@ START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
 BALL_VIEWS = 3
 """Of these, on how many balls and boxes are tried, of which there are several; the best of them then on all."""
+AS_GLAD = 0.05
+"""Difference of two losses that says nothing: the guide's of one solid differs by as much between three views and six. Of two balls in an
+object's place that it likes equally the smaller one leaves more of what is around as it was."""
 FRAME_CELLS = 24
 """Places along each side of a region's grid that are looked for in the photos' frames."""
 
@@ -44,6 +47,30 @@ class Beginning(NamedTuple):
     """What it is, for people."""
     begin: Callable[[], None]
     """Makes the field start so."""
+
+
+class Place(NamedTuple):
+    """A solid that an edit may start from."""
+
+    where: str
+    """For people."""
+    seed: Seed
+    instead: bool
+    """Whether it takes the object's place."""
+
+
+def preferred(tries: Sequence[tuple[float, Place]]) -> Place:
+    """Of solids that were tried the best; in the object's place a smaller one of its kind where that is as good, see `AS_GLAD`.
+
+    Args:
+        tries: the guide's loss of each, and it.
+    """
+    lowest, best = min(tries, key=lambda one: one[0])
+    if not best.instead:
+        return best
+    near = [place for loss, place in tries if place.instead and loss <= lowest + AS_GLAD]
+    same = [place for place in near if place.seed.power == best.seed.power]
+    return min(same, key=lambda place: float(place.seed.radii.prod()))
 
 
 @torch.no_grad()
@@ -76,9 +103,9 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
     if "add" in operations:
         few = _Views(editing, BALL_VIEWS)
         region = editing.model.edit.region
-        places = [("beside the object", seed, False) for seed in seeds_beside(region, shown_by_photos(editing))]
+        places = [Place("beside the object", seed, False) for seed in seeds_beside(region, shown_by_photos(editing))]
         if "remove" in operations:
-            places += [("in its place", seed, True) for seed in seeds_in_place(region)]
+            places += [Place("in its place", seed, True) for seed in seeds_in_place(region)]
 
         def tried(seen: _Views, seed: Seed, instead: bool) -> tuple[float, Float[Tensor, "3"]]:
             """The guide's loss of a solid in its best colour, and that colour."""
@@ -90,7 +117,7 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
 
         if not places:
             return
-        where, seed, instead = min(places, key=lambda place: tried(few, *place[1:])[0])
+        where, seed, instead = preferred([(tried(few, place.seed, place.instead)[0], place) for place in places])
         loss, color = tried(views, seed, instead)
         solid = "a ball" if seed.power == 2.0 else "a box"
         yield Beginning(
