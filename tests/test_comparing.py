@@ -378,5 +378,5 @@ def test_a_question_with_runs_that_failed_says_so_and_draws_nothing(tmp_path, mo
     with pytest.raises(BlendingNerfError, match=r"1 of \d+ runs failed(.|\n)*No space left"):
         runpy.run_path(str(SCENES.parent / "17_light_and_shade.py"))["main"](asking.Captures(output=tmp_path))
     (told,) = tmp_path.glob("*.md")
-    assert "No space left on device" in told.read_text() and "| ours |" in told.read_text()
+    assert "No space left on device" in told.read_text() and "| drawn-anew |" in told.read_text()
     assert not list(tmp_path.glob("*.png"))

@@ -31,7 +31,7 @@ def test_a_seed_ball_is_dense_inside_and_nothing_far_away() -> None:
     with torch.no_grad():
         after = field(points, field.look_along(directions))
     scale = field.config.density_scale / 2.0
-    assert after.density[0] == pytest.approx(scale * (math.log1p(math.exp(60.0)) - NO_EDIT_FOG), rel=1e-5)
+    assert after.density[0] == pytest.approx(scale * (math.log1p(math.exp(20.0)) - NO_EDIT_FOG), rel=1e-5)
     assert after.density[1] == pytest.approx(scale * (math.log(2.0) - NO_EDIT_FOG), rel=1e-5), (
         "its surface is where the bias is undone"
     )
@@ -107,7 +107,7 @@ def test_a_box_reaches_into_its_corners_and_a_ball_does_not() -> None:
 def test_a_solid_lifts_by_hand_computed_amounts_and_is_lit_from_above() -> None:
     ball = Seed(torch.zeros(3), torch.full((3,), 2.0))
     lifts = soft_solid(
-        torch.tensor([[0.0, 0.0, 1.4], [0.0, 0.0, 2.0], [0.0, 0.0, 2.3], [0.0, 3.0, 0.0]]), ball, 6.0, softness=0.3
+        torch.tensor([[0.0, 0.0, 1.4], [0.0, 0.0, 2.0], [0.0, 0.0, 2.3], [0.0, 3.0, 0.0]]), ball, 6.0
     ).lift
     assert lifts.tolist() == pytest.approx([12.0, 6.0, 3.0, 0.0], abs=1e-5)
     sharper = soft_solid(torch.tensor([[0.0, 0.0, 1.8], [0.0, 0.0, 2.1], [0.0, 0.0, 2.2]]), ball, 6.0, softness=0.1)
@@ -125,7 +125,7 @@ def test_what_starts_beside_the_object_grows_so_far_and_no_farther() -> None:
     with torch.no_grad():
         field.shape_head.weight.zero_()
     ball = Seed(torch.zeros(3), torch.full((3,), 0.25))
-    points = torch.tensor([[0.0, 0.0, height] for height in (0.26, 0.3625, 0.4, 0.9)])
+    points = torch.tensor([[0.0, 0.0, height] for height in (0.3, 0.3625, 0.4, 0.9)])
     along = field.look_along(torch.tensor([[0.0, 0.0, 1.0]]).expand(4, 3))
     scale, wanted = field.config.density_scale / 2.0, math.log1p(math.exp(3.0)) - NO_EDIT_FOG
     for reach, shares in ((1.6, (1.0, 0.5, 0.0, 0.0)), (math.inf, (1.0, 1.0, 1.0, 1.0))):
@@ -135,21 +135,45 @@ def test_what_starts_beside_the_object_grows_so_far_and_no_farther() -> None:
             field.shape_head.bias[0] = 3.0  # of density everywhere
             density = field(points, along).density
         lifted = (
-            math.log1p(math.exp(3.0 + 6.0 / 0.1 * 0.06)) - NO_EDIT_FOG
-        )  # 0.26 is 1.04 radii: 0.06 before the soft edge ends
+            math.log1p(math.exp(3.0 + 6.0 / 0.3 * 0.1)) - NO_EDIT_FOG
+        )  # 0.3 is 1.2 radii: 0.1 before the soft edge ends
         assert density[0] == pytest.approx(scale * lifted, rel=1e-4)
         for found, share in zip(density[1:].tolist(), shares[1:], strict=True):
             assert found == pytest.approx(scale * max(wanted * share, 1e-6), rel=1e-3)
-    old = {name: value for name, value in field.state_dict().items() if name not in ("seed_reach", "softness")}
+    old = {name: value for name, value in field.state_dict().items() if name != "seed_reach"}
     field.load_state_dict(of_any_age(old))
     assert float(field.seed_reach) == NO_END, "what was made before grew without end, and is shown as it was"
-    softer = scale * (math.log1p(math.exp(3.0 + 6.0 / 0.3 * 0.26)) - NO_EDIT_FOG)
-    assert float(field(points, along).density[0].detach()) == pytest.approx(softer, rel=1e-4), "its edge, too"
     field.config.seed_reach = 1.3
     field.start_from_solid(ball, torch.full((3,), 0.5))
-    assert (float(field.seed_reach), float(field.softness)) == pytest.approx((1.3, 0.1)), "but not what is begun now"
+    assert float(field.seed_reach) == pytest.approx(1.3), "but not what is begun now"
     field.start_from_solid(ball, torch.full((3,), 0.5), in_place=True)
     assert float(field.seed_reach) == NO_END, "the room of a replacement is the object's bounding box"
+
+
+def test_what_takes_an_objects_place_has_a_sharper_edge_and_what_was_made_before_a_soft_one() -> None:
+    field, gray = small_field(), torch.full((3,), 0.5)
+    field.config.seed_reach = math.inf
+    with torch.no_grad():
+        field.shape_head.weight.zero_()
+    ball = Seed(torch.zeros(3), torch.full((3,), 0.5))
+    points = torch.tensor([[0.0, 0.0, 0.475], [0.0, 0.0, 0.5], [0.0, 0.0, 0.6]])  # 0.95, 1 and 1.2 radii
+    along, scale = field.look_along(torch.tensor([[0.0, 0.0, 1.0]]).expand(3, 3)), field.config.density_scale / 2.0
+
+    def density() -> list[float]:
+        with torch.no_grad():
+            return (field(points, along).density / scale).tolist()
+
+    def by_hand(softness: float) -> list[float]:
+        lifts = [6.0 / softness * max(0.0, 1.0 + softness - distance) for distance in (0.95, 1.0, 1.2)]
+        return [max(math.log1p(math.exp(lift - 6.0)) - NO_EDIT_FOG, 1e-6) for lift in lifts]
+
+    field.start_from_solid(ball, gray, in_place=True)
+    assert density() == pytest.approx(by_hand(0.1), rel=1e-3)
+    kept = field.state_dict()
+    field.start_from_solid(ball, gray)
+    assert density() == pytest.approx(by_hand(0.3), rel=1e-3)
+    field.load_state_dict(of_any_age({name: value for name, value in kept.items() if name != "softness"}))
+    assert density() == pytest.approx(by_hand(0.3), rel=1e-3), "as it was shown then"
 
 
 def test_a_field_knows_whether_it_has_a_seed() -> None:

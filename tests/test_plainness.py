@@ -40,8 +40,8 @@ def test_stains_are_looked_for_in_the_solid_and_just_around_it() -> None:
     assert bool((reach <= 1.1 + 1e-6).all()) and bool((reach > 1.05).all())
 
 
-def test_only_what_started_from_a_solid_is_asked_for_one_tint() -> None:
-    editing = training(("add",), **{**NOTHING, "weight_tint": 1.0})
+def test_only_a_solid_that_may_take_the_objects_place_is_asked_for_one_tint() -> None:
+    editing = training(("add", "remove"), **{**NOTHING, "weight_tint": 1.0})
     assert "tint" not in editing.step(0, 1.0)[0]
     field = editing.model.edit.field
     field.start_from_solid(BALL, torch.tensor([0.8, 0.2, 0.1]))
@@ -52,12 +52,15 @@ def test_only_what_started_from_a_solid_is_asked_for_one_tint() -> None:
     assert not bool(field.shape_head.weight.grad.any()), "the form is not its business"  # type: ignore[union-attr]
     editing.config = replace(editing.config, weight_tint=0.0)
     assert "tint" not in editing.step(0, 1.0)[0]
+    beside = training(("add", "change"), **{**NOTHING, "weight_tint": 1.0})
+    beside.model.edit.field.start_from_solid(BALL, torch.tensor([0.8, 0.2, 0.1]))
+    assert "tint" not in beside.step(0, 1.0)[0]
 
 
 def test_steps_by_it_alone_take_stains_away() -> None:
-    editing = training(("add",), **{**NOTHING, "weight_tint": 1.0})
+    editing = training(("add", "remove"), **{**NOTHING, "weight_tint": 1.0})
     field = editing.model.edit.field
-    field.start_from_solid(BALL, torch.tensor([0.8, 0.2, 0.1]))
+    field.start_from_solid(BALL, torch.tensor([0.8, 0.2, 0.1]), in_place=True)
     optimizer = torch.optim.Adam(field.parameters(), lr=0.02)
     costs = []
     for step in range(20):

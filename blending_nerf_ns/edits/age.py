@@ -10,12 +10,10 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.region import to_numbers
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
-from blending_nerf_ns.edits.soft_solid import NO_END
+from blending_nerf_ns.edits.soft_solid import NO_END, SOFTNESS
 
 FIELD = "shape_head.bias"
 """Every field has had this from the first version on."""
-SOFTNESS_BEFORE = 0.3
-"""Of a solid's edge, in radii, until 2026-11-30."""
 REGION = "settings"
 """Every region this."""
 
@@ -40,7 +38,7 @@ def _field_before() -> dict[str, Tensor]:
     """Starts were no solids, or soft ones that grew without end, removed shares no more than a sigmoid, there was fog, and colours were
     flat."""
     none, one = torch.tensor(0.0), torch.tensor(1.0)
-    solid = {"seed": torch.zeros(7), "seed_reach": torch.tensor(NO_END), "softness": torch.tensor(SOFTNESS_BEFORE)}
+    solid = {"seed": torch.zeros(7), "seed_reach": torch.tensor(NO_END), "softness": torch.tensor(SOFTNESS)}
     return {**solid, "stretch": one, "fog": none, "light": none}
 
 

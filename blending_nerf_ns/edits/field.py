@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blending_nerf_ns.edits.networks import FieldNetworks
-from blending_nerf_ns.edits.soft_solid import NO_END, SOFTNESS, Seed, SoftSolid, soft_solid
+from blending_nerf_ns.edits.soft_solid import NO_END, SHARP, SOFTNESS, Seed, SoftSolid, soft_solid
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 
 NO_EDIT_DENSITY = -6.0
@@ -59,8 +59,8 @@ class EditFieldConfig(InstantiateConfig):
     density_scale: float = 10.0
     """Density that an activation of 1 stands for, in units of 1 / (longest side of the region's box)."""
     seed_reach: float = 1.3
-    """An addition that starts from a ball beside the object grows this far from that one's centre at most, in radii; inf: wherever the
-    region reaches."""
+    """An addition that starts from a ball beside the object grows this far from that one's centre at most, in radii: 1.3 is the end of
+    its soft edge, inf wherever the region reaches."""
     implementation: Literal["auto", "tcnn", "torch"] = "auto"
     """tinycudann where it imports and a GPU is used, else torch; or one of the two by name."""
 
@@ -94,7 +94,7 @@ class EditField(nn.Module):
     """How far from that there may be density, in radii: a guide that had a ball on top of a microphone was as glad of red specks at its
     foot. `NO_END` where it takes the object's place, and in fields that were made before there was such an end."""
     softness: Tensor
-    """Width of that solid's edge, see `SOFTNESS`; three times as much in fields that were made before."""
+    """Width of that solid's edge, see `SOFTNESS` and `SHARP`; no field was made sharp before 2026-11-30."""
     stretch: Tensor
     """Of the removed share, see `STRETCH`; 1 in fields that were made before it was more."""
     fog: Tensor
@@ -197,7 +197,7 @@ class EditField(nn.Module):
         """
         self.seed.copy_(torch.cat([seed.center, seed.radii, seed.center.new_tensor([seed.power])]))
         self.seed_reach.fill_(NO_END if in_place else min(self.config.seed_reach, NO_END))
-        self.softness.fill_(SOFTNESS)
+        self.softness.fill_(SHARP if in_place else SOFTNESS)
         self._forget()
         self.first_color.copy_(color.clamp(0.05, 0.95))
 

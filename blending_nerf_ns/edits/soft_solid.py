@@ -10,11 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-SOFTNESS = 0.1
-"""Width, in radii, of the soft edge around the solid that an addition starts from. Three times as much, a box's edges came out round
-and crooked: what is learned beside it moves a soft edge farther."""
-FADE = 0.3
-"""Width, in radii, over which what may grow around it ends."""
+SOFTNESS = 0.3
+"""Width, in radii, of the soft edge around the solid that an addition starts from."""
+SHARP = 0.1
+"""The same of one that takes an object's place: a box's edges came out round and crooked, for what is learned moves a soft edge far."""
 SHADE = 0.7
 """How much darker that solid is where it faces away from the light."""
 NO_END = 1e6
@@ -58,12 +57,12 @@ def soft_solid(
         points: grid coordinates.
         seed: the solid.
         lift: at its surface; the same again for each `softness` further in, and 0 from that far outside on.
-        reach: how far from its centre there may be density at all, in radii, fading out over the last `FADE`.
+        reach: how far from its centre there may be density at all, in radii, fading out over the last `SOFTNESS`.
         softness: width of its edge, in radii, > 0.
 
     Example:
         >>> ball = Seed(torch.zeros(3), torch.ones(3))
-        >>> points = torch.tensor([[0.0, 0.0, 0.9], [0.0, 0.0, 1.0], [0.0, 0.0, 1.45], [0.0, 0.0, 1.6]])
+        >>> points = torch.tensor([[0.0, 0.0, 0.7], [0.0, 0.0, 1.0], [0.0, 0.0, 1.45], [0.0, 0.0, 1.6]])
         >>> found = soft_solid(points, ball, 6.0, reach=1.6)
         >>> found.lift.round(), found.room
         (tensor([12.,  6.,  0.,  0.]), tensor([1.0000, 1.0000, 0.5000, 0.0000]))
@@ -75,7 +74,7 @@ def soft_solid(
     distance = largest[:, 0] * (powers * away / largest).sum(dim=-1).pow(1.0 / seed.power)
     lifted = lift / softness * (1.0 + softness - distance).clamp_min(0.0)
     normal = F.normalize(powers * place.sign() / seed.radii, dim=-1)
-    room = ((reach - distance) / FADE).clamp(0.0, 1.0)
+    room = ((reach - distance) / SOFTNESS).clamp(0.0, 1.0)
     shade = 1.0 - SHADE * (1.0 - normal @ _light(normal.device).to(normal.dtype))[:, None] / 2.0
     return SoftSolid(lifted, room, shade)
 

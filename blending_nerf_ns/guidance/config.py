@@ -47,8 +47,8 @@ class GuidanceConfig:
     """Weight of light and shade being other than the original's, where an edit may do nothing but recolour. More than 0: colours
     take the original's light and shade to begin with; 0 for patterns of light and dark."""
     weight_tint: float = 0.1
-    """Weight of what is added being stained: of its colours departing from one tint in light and shade, where it started from a solid.
-    0 for patterns."""
+    """Weight of stains, where an edit may both add and remove and started from a solid: of that one's colours departing from one tint,
+    in light and shade. 0 for patterns."""
     weight_solid: float = 2.0
     """Weight of what is added being neither empty nor solid; a quarter of this left a red glow around a red ball."""
     budget_add: float = 0.5

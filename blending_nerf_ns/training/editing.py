@@ -166,7 +166,8 @@ class EditTraining:
         """What the field costs by itself, whatever the guide says."""
         config, edit = self.config, self.model.edit
         losses = {"smooth": config.weight_smooth * roughness(edit.field, edit.info.operations, view, generator)}
-        if config.weight_tint > 0.0 and edit.field.has_seed:
+        instead = {"add", "remove"} <= set(edit.info.operations)  # a ball beside the object was not seen stained
+        if config.weight_tint > 0.0 and instead and edit.field.has_seed:
             losses["tint"] = config.weight_tint * stains(edit.field, generator)
         return losses
 
