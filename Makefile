@@ -9,9 +9,16 @@ BIN := $(VENV)/bin
 # newer than every file that says what is installed <=> the environment is up to date
 STAMP := $(VENV)/.installed
 # An environment's programs name the folder that it was made in: of a clone that was moved or copied they are another's, or none.
-$(shell test ! -s $(STAMP) || test "$$(cat $(STAMP))" = "$(CURDIR)" || rm -rf $(VENV))
-# Its Python may have gone: then all is installed anew.
-$(shell test -x $(BIN)/python || rm -f $(STAMP))
+# One that several clones share, by a link or by name, belongs to none of them.
+OWN := $(shell test "$(VENV)" = .venv -a ! -L .venv && echo own)
+ifneq ($(OWN),)
+MOVED := $(shell test -s $(STAMP) -a "$$(cat $(STAMP) 2>/dev/null)" != "$(CURDIR)" && echo moved)
+endif
+# Its Python may have gone.
+GONE := $(shell test -x $(BIN)/python || echo gone)
+ifneq ($(MOVED)$(GONE),)
+.PHONY: $(BIN)/python $(STAMP)
+endif
 
 # The interpreter for a new environment: the first that runs, is in range and can make one (a pyenv shim may exist and fail).
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
@@ -62,7 +69,7 @@ $(STAMP): requirements-dev.lock pyproject.toml | $(BIN)/python
 		$(BIN)/python -m pip install -r requirements-dev.lock; }
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@ln -sf "$$($(BIN)/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" $(BIN)/ffmpeg
-	@printf '%s' "$(CURDIR)" >$@
+	@printf '%s' "$(if $(OWN),$(CURDIR))" >$@
 
 demo: $(STAMP)
 	$(BIN)/python -m blending_nerf_ns.demo --source "$(SOURCE)" --target "$(TARGET)" --output "$(DEMO_OUTPUT)"

@@ -110,14 +110,17 @@ def forgive_gone_clients(viewer: "Viewer") -> None:
     that were closed while their camera moved did that.
     Goes when: nerfstudio asks whether the page is there, or viser releases the lock in a `finally`.
     """
-    viewer.render_statemachines = _OfClients(viewer.render_statemachines)
+    before = viewer.render_statemachines
+    viewer.render_statemachines = _OfClients(before)
+    for client, thread in list(before.items()):  # a page may have come between
+        viewer.render_statemachines.setdefault(client, thread)
 
 
 class _OfClients(dict):
     """Render threads by page; what one that is gone is asked for is nobody's business."""
 
     def __missing__(self, client: int) -> Any:
-        return SimpleNamespace(action=lambda _: None)
+        return SimpleNamespace(action=lambda _: None, start=lambda: None)
 
 
 @contextmanager

@@ -107,6 +107,7 @@ def report(run: training.Run, average: training.Average, held_out: Painter, sett
         models.export_clip(clip.state_dict())
         if settings.queries:
             models.export_clipseg(clipseg)
+        run.save(shipped=True)
     print(f"held out at step {run.step}: { ({k: round(v, 3) for k, v in scores.items()}) }", flush=True)
 
 

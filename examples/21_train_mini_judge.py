@@ -72,6 +72,7 @@ def report(run: training.Run, average: training.Average, held_out: Any, ship: bo
     }
     if ship:
         judge.export_judge(finished)
+        run.save(shipped=True)
     print(f"held out at step {run.step}: { ({k: round(v, 3) for k, v in scores.items()}) }", flush=True)
 
 

@@ -269,7 +269,7 @@ def test_what_cannot_be_emptied_is_said(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(BlendingNerfError, match=r"cannot be emptied .*old.txt.*--output"):
+    with pytest.raises(BlendingNerfError, match=r"cannot be made or emptied .*old.txt.*--output"):
         start_afresh(folder)
 
 

@@ -147,7 +147,7 @@ def test_apply_puts_a_file_directly_under_the_edit_in_work(
     order = loaded(folder).layers.order
     assert len(set(order)) == 4, "a second time it gets another id"
     said = " ".join(capsys.readouterr().out.split())
-    assert "It was already: both act" in said and f"{order[2]} takes this one off" in said
+    assert "It was already: what is on acts twice" in said and f"{order[2]}." in said
 
 
 def test_apply_puts_a_file_under_the_edit_in_work_also_where_that_is_empty(

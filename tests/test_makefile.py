@@ -29,7 +29,9 @@ def clone(tmp_path: Path) -> Path:
 
 def would_do(folder: Path) -> str:
     command = ["make", "-n", "install", f"PYTHON={sys.executable}"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GNUMAKE"))}
+    env["LC_ALL"] = "C"
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, env=env).stdout
 
 
 def test_an_environment_that_is_up_to_date_stays(clone: Path) -> None:
@@ -42,8 +44,22 @@ def test_an_environment_that_is_up_to_date_stays(clone: Path) -> None:
 def test_one_that_was_moved_or_copied_is_made_anew(clone: Path) -> None:
     moved = clone.rename(clone.with_name("moved"))
     said = would_do(moved)
-    assert "-m venv" in said and "requirements-dev.lock" in said
-    assert not (moved / ".venv").exists(), "its programs are another clone's, or nobody's"
+    assert "-m venv --clear" in said and "requirements-dev.lock" in said, (
+        "its programs are another clone's, or nobody's"
+    )
+    assert (moved / ".venv" / "bin" / "python").exists(), "it was only asked what would be done"
+
+
+def test_one_that_another_clone_made_and_this_one_links_to_stays(clone: Path) -> None:
+    other = clone.with_name("other")
+    other.mkdir()
+    for name in ("Makefile", "requirements-dev.lock", "pyproject.toml"):
+        shutil.copy2(clone / name, other)
+    (other / ".venv").symlink_to(clone / ".venv")
+    assert "Nothing to be done" in would_do(other)
+    os.utime(other / "pyproject.toml")
+    said = would_do(other)
+    assert "-m venv" not in said and "printf '%s' \"\" >" in said, "it does not say that it is its own"
 
 
 def test_one_whose_python_has_gone_is_made_anew(clone: Path) -> None:

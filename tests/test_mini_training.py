@@ -44,6 +44,8 @@ def test_a_training_that_is_over_ships_nothing_anew(training: Any, tmp_path: Pat
     first = a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0)
     first.spent = 600.0
     first.save()
+    assert not a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over, "killed before it shipped"
+    first.save(shipped=True)
     assert a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over
     assert "give more --minutes" in capsys.readouterr().out
     assert not a_run(training, tmp_path / "judge.pt", 20.0, nn.Linear(2, 2), seed=0).is_over

@@ -22,6 +22,7 @@ from viser import ViserServer
 from viser_client import ViserClient, free_port
 
 from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.viewer import stack_folder
 from blending_nerf_ns.viewer.files_folder import FilesFolder
 from blending_nerf_ns.viewer.panel import PanelControl
 from blending_nerf_ns.viewer.region_folder import RegionFolder
@@ -126,22 +127,37 @@ def test_an_entry_that_is_not_in_the_list_any_more_leaves_no_dead_buttons(desk: 
     assert desk.stack._chosen is second and desk.stack._list.value in desk.stack._shown_labels
 
 
-def test_a_drag_stays_with_the_layer_that_it_began_on(desk: Desk) -> None:
+def drag(desk: Desk, who: ViserClient, value: float) -> None:
+    who.move("Blend ratio: add", value)
+    wait_for(lambda: desk.stack._ratios["add"].value == value and desk.run.session.asked)
+    grant(desk.run)
+
+
+def test_a_drag_stays_with_the_layer_that_it_began_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_folder, "HAND_SECONDS", 600.0)
     desk.pick(desk.one, "second")
-    for value, picks in ((0.8, "first"), (0.7, "second")):
-        desk.one.move("Blend ratio: add", value)
-        wait_for(lambda value=value: desk.stack._ratios["add"].value == value and desk.run.session.asked)
-        desk.pick(desk.two, picks)
-        grant(desk.run)
-    assert desk.strengths()["second"] == pytest.approx(0.7) and desk.strengths()["first"] == 1.0
+    drag(desk, desk.one, 0.8)
+    desk.pick(desk.two, "first")
+    drag(desk, desk.two, 0.5)  # the same slider, on the other layer
+    drag(desk, desk.one, 0.7)
+    assert desk.strengths()["second"] == pytest.approx(0.7) and desk.strengths()["first"] == pytest.approx(0.5)
+
+
+def test_a_drag_that_begins_later_is_of_the_layer_that_is_chosen_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_folder, "HAND_SECONDS", -1.0)
+    desk.pick(desk.one, "second")
+    drag(desk, desk.one, 0.8)
+    desk.pick(desk.two, "first")
+    drag(desk, desk.one, 0.7)
+    assert desk.strengths()["second"] == pytest.approx(0.8) and desk.strengths()["first"] == pytest.approx(0.7)
 
 
 def test_who_picks_another_layer_drags_that_one_at_once(desk: Desk) -> None:
     for name, value in (("second", 0.8), ("first", 0.6)):
         desk.pick(desk.one, name)
-        desk.one.move("Blend ratio: add", value)
-        wait_for(lambda value=value: desk.stack._ratios["add"].value == value and desk.run.session.asked)
-        grant(desk.run)
+        drag(desk, desk.one, value)
     assert desk.strengths()["second"] == pytest.approx(0.8) and desk.strengths()["first"] == pytest.approx(0.6)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def apply_file(
         shown = list(found.shown)
         shown.insert([info.id for info in shown].index(found.in_work), edit.info)
         write_look(Look(tuple(shown), found.fades), found.folder)
-    twice = f" It was already: both act, until blending-nerf edits remove {run} {id} takes this one off."
+    twice = f" It was already: what is on acts twice, until {shlex.join(['blending-nerf', 'edits', 'remove', str(run), id])}."
     _report(run, f"{_called(edit.info)} is on it now.{twice if own in taken else ''}")
 
 

@@ -94,7 +94,9 @@ def start_afresh(folder: Path) -> None:
             elif one.name != MARKER:
                 one.unlink()
     except OSError as error:
-        raise BlendingNerfError(f"{folder} cannot be emptied ({error}); name another folder with --output") from error
+        raise BlendingNerfError(
+            f"{folder} cannot be made or emptied ({error}); name another folder with --output"
+        ) from error
 
 
 def run_demo(demo: Demo) -> dict[str, object]:

@@ -95,7 +95,7 @@ def check_reads_words(tokenizer: Any) -> None:
     """Refuse a tokenizer of transformers that has no vocabulary: it is built all the same, and takes all texts for one.
 
     Raises:
-        FileNotFoundError: two words make fewer than two tokens.
+        FileNotFoundError: "a red ball" makes fewer than two tokens.
     """
     tokens = set(tokenizer("a red ball")["input_ids"]) - set(tokenizer.all_special_ids)
     if len(tokens) < 2:

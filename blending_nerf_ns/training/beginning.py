@@ -30,7 +30,7 @@ from blending_nerf_ns.training.editing import EditTraining
 START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
 BALL_VIEWS = 3
-"""Of these, on how many balls and boxes are tried, of which there are several; the best of them then on all."""
+"""Of these, on how many balls and boxes are tried, of which there are several; the one that is taken of them then on all."""
 AS_GLAD = 0.05
 """Difference of two losses that says nothing: the guide's of one solid differs by as much between three views and six. Of two balls in an
 object's place that it likes equally the smaller one leaves more of what is around as it was."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, List, Optional
 
+from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement, ViewerText
 from torch import nn
 from viser import GuiButtonHandle, GuiEvent, GuiInputHandle
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
 
 REFRESH_SECONDS = 0.4
+END_SECONDS = 10.0
+"""A run that ends waits so long for the panel to have done what it is at."""
 
 
 class EditPanel(nn.Module):
@@ -59,6 +62,7 @@ class PanelControl(ViewerControl):
     def __init__(self, session: Session, folders: List[Folder]) -> None:
         self._session, self._folders = session, folders
         self._ended = threading.Event()
+        self._thread: Optional[threading.Thread] = None
 
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
@@ -67,7 +71,8 @@ class PanelControl(ViewerControl):
             for element, hook in folder.hooks:
                 element.cb_hook = lambda _: None
                 self._listen(folder, element, hook)
-        threading.Thread(target=self._keep_fresh, daemon=True, name="panel").start()
+        self._thread = threading.Thread(target=self._keep_fresh, daemon=True, name="panel")
+        self._thread.start()
 
     def _listen(self, folder: Folder, element: ViewerElement, hook: Callable[[Any], Any]) -> None:
         def moved(event: GuiEvent[Any]) -> None:
@@ -107,12 +112,17 @@ class PanelControl(ViewerControl):
         if lock.acquire(blocking=False):  # else whoever holds it trains, and a step grants, too
             try:
                 self._session.grant()
+            except Exception as error:  # this thread is the only one that writes widgets
+                CONSOLE.print_exception()
+                self._session.say(str(error))
             finally:
                 lock.release()
 
     def end(self) -> None:
-        """Write no widget any more. A run ends by this: it reads tensors, for which a GPU is waited."""
+        """Write no widget and grant nothing any more. A run ends by this: it reads tensors, for which a GPU is waited, and is saved."""
         self._ended.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(END_SECONDS)
 
     def refresh(self) -> None:
         """Show the present state once. A layer may come or go while it is read: then the next time shows it."""

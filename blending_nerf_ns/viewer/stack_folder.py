@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Dict, NamedTuple, Optional
@@ -24,12 +25,12 @@ SHOWN = {"add": "density that the edit grew", "remove": "density it took away", 
 
 
 class Drag(NamedTuple):
-    """A slider that somebody is moving."""
+    """A slider that a page is moving."""
 
-    client: int
-    """Who."""
+    operation: str
+    """Whose slider."""
     layer: Optional[str]
-    """Id of the layer that was chosen when they began."""
+    """Id of the layer that was chosen when it began."""
     moved: float
     """When it was moved last, in seconds."""
 
@@ -61,7 +62,8 @@ class StackFolder(Folder):
             self._new = self.put(ViewerButton("New layer on top", cb_hook=lambda _: session.layers.new()))
         self._training = training
         self._shown_labels, self._shown_id, self._shown_in_work = names, chosen.info.id, chosen.info.id
-        self._drags: Dict[str, Drag] = {}
+        self._drags: Dict[int, Drag] = {}
+        self._here = threading.local()
         self.put(
             ViewerSlider(
                 "Compare at", 0.5, 0.0, 1.0, step=0.01, cb_hook=lambda e: session.compare_at(float(e.value)),
@@ -75,9 +77,8 @@ class StackFolder(Folder):
         unused = operation not in chosen.info.operations
 
         def moved(element: ViewerSlider) -> None:
-            layer = self._drags[operation].layer
-            if layer is not None:
-                self._session.layers.change(layer, **{operation: float(element.value)})
+            if self._here.layer is not None:
+                self._session.layers.change(self._here.layer, **{operation: float(element.value)})
 
         return ViewerSlider(
             f"Blend ratio: {operation}", value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint
@@ -86,17 +87,15 @@ class StackFolder(Folder):
     def moved(self, element: ViewerElement, client: int = 0) -> None:
         """A drag stays with the layer that it began on, also where somebody else picks another one meanwhile."""
         super().moved(element, client)
-        for operation, slider in self._ratios.items():
-            drag, now = self._drags.get(operation), time.monotonic()
-            mine = drag is not None and drag.client == client
-            if element is not slider:
-                if mine:  # whoever turned to something else has let go of it
-                    del self._drags[operation]
-            elif drag is not None and mine and now - drag.moved < HAND_SECONDS:
-                self._drags[operation] = drag._replace(moved=now)
-            else:
-                chosen = self._chosen
-                self._drags[operation] = Drag(client, None if chosen is None else chosen.info.id, now)
+        operation = next((name for name, slider in self._ratios.items() if slider is element), None)
+        drag, now = self._drags.pop(client, None), time.monotonic()
+        if operation is None:  # whoever turns to something else has let go of it
+            return
+        if drag is None or drag.operation != operation or now - drag.moved > HAND_SECONDS:
+            chosen = self._chosen
+            drag = Drag(operation, None if chosen is None else chosen.info.id, now)
+        self._drags[client] = drag._replace(moved=now)
+        self._here.layer = drag.layer  # for the callback, which is next in this thread; others may be on meanwhile
 
     def _labels(self) -> Dict[str, str]:
         """What the list shows, with the ids."""

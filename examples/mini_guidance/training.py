@@ -133,7 +133,7 @@ class Run:
 
     def __init__(self, path: Path, minutes: float, parts: Dict[str, Any], start: Mapping[str, Any]):
         self.path, self.minutes, self.parts, self.start = path, minutes, parts, dict(start)
-        self.step, self.spent = 0, 0.0
+        self.step, self.spent, self.shipped = 0, 0.0, False
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             saved = torch.load(path, weights_only=True)
@@ -142,7 +142,7 @@ class Run:
                     f"{path} is of another training ({saved['start']}, not {self.start}): its weights would take the place of those "
                     "that were asked for. Give another --name, or delete it"
                 )
-            self.step, self.spent = saved["step"], saved["spent"]
+            self.step, self.spent, self.shipped = saved["step"], saved["spent"], saved.get("shipped", False)
             for name, part in parts.items():
                 if isinstance(part, Average):
                     part.state, part.steps = saved[name], saved["step"]
@@ -157,16 +157,23 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing left to train, which is said: what was trained before is shipped already."""
-        if self.done >= 1.0:
+        """Whether there is nothing left to train, nor to ship, which is said: what is shipped now may be of a later training."""
+        over = self.done >= 1.0 and self.shipped
+        if over:
             print(f"{self.path} has had its {self.spent / 60:.1f} min: give more --minutes, or another --name")
-        return self.done >= 1.0
+        return over
 
-    def save(self) -> None:
-        """Write a checkpoint; the old one stays until the new one is complete."""
+    def save(self, shipped: bool = False) -> None:
+        """Write a checkpoint; the old one stays until the new one is complete.
+
+        Args:
+            shipped: whether what it holds is among the package's weights.
+        """
+        self.shipped = shipped
         states = {k: p.state if isinstance(p, Average) else p.state_dict() for k, p in self.parts.items()}
         new = self.path.with_suffix(".new")
-        torch.save({"step": self.step, "spent": self.spent, "start": self.start, **states}, new)
+        now = {"step": self.step, "spent": self.spent, "start": self.start, "shipped": self.shipped}
+        torch.save({**now, **states}, new)
         new.replace(self.path)
 
     def steps(self, team: "Team") -> Iterator[int]:
