@@ -69,6 +69,22 @@ def test_a_ball_starts_where_the_photos_show_it() -> None:
     assert torch.equal(again.center, largest.center), "better than none"
 
 
+def test_what_grows_upwards_starts_over_the_middle_although_there_is_more_room_at_an_end() -> None:
+    probability, state = torch.zeros(SIDE, SIDE, SIDE), torch.full((SIDE, SIDE, SIDE), FREE, dtype=torch.uint8)
+    bar = slice(6, 10), slice(9, 15), slice(4, 20)  # 1.6 long, its top at -0.2
+    probability[bar], state[bar] = 1.0, SEEN
+    shape = RegionShape(threshold=0.5, soft_edge=0.0, margin=0.0, margin_distance=0.8, grow="up")
+    region = region_from_probability(probability, state, torch.full((3,), -1.2), torch.full((3,), 1.2), shape)
+    height, along = ((torch.arange(SIDE) - 11.5) * 0.1 for _ in range(2))
+    most = torch.where(along > 0.45, 0.8, 0.2)  # how high the photos' frames reach
+    shown = (height[:, None, None] < most).float().expand(SIDE, SIDE, SIDE)
+    ball, *_ = seeds_beside(region, shown)
+    assert float(ball.center[0].abs()) < 0.45 and float(ball.center[2]) > -0.2
+    least = torch.where(along > 0.45, 0.8, -0.2)  # there is none over the middle that is worth it
+    ball, *_ = seeds_beside(region, (height[:, None, None] < least).float().expand(SIDE, SIDE, SIDE))
+    assert float(ball.center[0]) > 0.45
+
+
 def test_without_free_room_there_is_no_ball() -> None:
     assert seeds_beside(cube_on_a_grid(margin=0.0)) == []
 

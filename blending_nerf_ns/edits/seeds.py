@@ -27,8 +27,11 @@ PLACES = 3
 upwards there is the first alone: a guide was seen to be as glad of a ball that hangs over an edge."""
 SHOWN = 0.9
 """A ball starts in the frame of at least this share of the photos that have the object in theirs, ..."""
-LEAST = 0.15
+LEAST = 0.1
 """...if there is room for one whose radius is this share of the object's mean side. Above what a photo's frame cuts off nobody sees it."""
+OVER = 0.5
+"""What grows upwards starts over this share of the object's bounding box, in the middle, where there is room for such a ball there: at the
+tail of a tilted microphone there was a little more room, and a ball there is not on top of it."""
 SOLIDS = ((2.0, math.pi / 6.0), (8.0, 1.0))
 """Powers of a ball and a box, and how much of their own bounding box they fill."""
 HELD = 0.9
@@ -64,6 +67,9 @@ def seeds_beside(
         often = shown.cpu().numpy()
         framed = np.asarray(ndimage.distance_transform_edt(room & (often >= SHOWN * often[core].max()), spacing))
         deep = framed if framed.max() >= LEAST * side else deep
+    if region.shape.grow == "up":
+        central = deep * _over(region, middle, OVER * half)
+        deep = central if central.max() >= LEAST * side else deep
     away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
     found = []
     large, small = (min(share * side, float(deep.max())) for share in SIZES)
@@ -143,6 +149,13 @@ def _box(region: Region, core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3
     places = torch.nonzero(torch.from_numpy(core)).flip(-1).to(region.lower)
     low, high = places.amin(0), places.amax(0) + 1.0
     return region.lower + 0.5 * (low + high) * region.voxel_size, 0.5 * (high - low) * region.voxel_size
+
+
+def _over(region: Region, middle: Float[Tensor, "3"], half: Float[Tensor, "3"]) -> Bool[ndarray, "1 y x"]:
+    """Columns of a region's grid whose centres lie over a box, z being up."""
+    axes = zip(region.lower.cpu(), region.voxel_size.cpu(), middle, half, reversed(region.weight.shape))
+    within = [((low + (torch.arange(count) + 0.5) * size - at).abs() <= side) for low, size, at, side, count in axes]
+    return (within[1][None, :, None] & within[0][None, None, :]).numpy()
 
 
 def _apart(centers: Float[Tensor, "n 3"], middle: Float[Tensor, "3"], up: Float[Tensor, "3"], most: int) -> List[int]:
