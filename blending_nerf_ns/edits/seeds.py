@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import List, Optional, Tuple
 
 import numpy as np
@@ -30,8 +31,8 @@ SHOWN = 0.9
 LEAST = 0.1
 """...if there is room for one whose radius is this share of the object's mean side. Above what a photo's frame cuts off nobody sees it."""
 OVER = 0.5
-"""What grows upwards starts over this share of the object's bounding box, in the middle, where there is room for such a ball there: at the
-tail of a tilted microphone there was a little more room, and a ball there is not on top of it."""
+"""What grows upwards starts over this share of the object's bounding box, in the middle, if there is room for such a ball there at all: at
+the tail of a tilted microphone there was a little more, and a ball there is not on top of it."""
 SOLIDS = ((2.0, math.pi / 6.0), (8.0, 1.0))
 """Powers of a ball and a box, and how much of their own bounding box they fill."""
 HELD = 0.9
@@ -67,10 +68,35 @@ def seeds_beside(
         often = shown.cpu().numpy()
         framed = np.asarray(ndimage.distance_transform_edt(room & (often >= SHOWN * often[core].max()), spacing))
         deep = framed if framed.max() >= LEAST * side else deep
-    if region.shape.grow == "up":
-        central = deep * _over(region, middle, OVER * half)
-        deep = central if central.max() >= LEAST * side else deep
     away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
+    touching = partial(_touching, region, away=away, middle=middle, side=side, up=torch.tensor(up))
+    found = touching(deep)
+    aside = [bool(((ball.center.cpu() - middle)[:2].abs() > OVER * half[:2]).any()) for ball in found]
+    if region.shape.grow == "up" and any(aside):
+        central = deep * _over(region, middle, OVER * half)
+        found = touching(central) if central.max() >= LEAST * side else found
+    return found
+
+
+def _touching(
+    region: Region,
+    deep: Float[ndarray, "z y x"],
+    away: Float[ndarray, "z y x"],
+    middle: Float[Tensor, "3"],
+    side: float,
+    up: Float[Tensor, "3"],
+) -> List[Seed]:
+    """Balls of each size that touch an object, or come as near as the room allows.
+
+    Args:
+        region: of the object.
+        deep: radius of the largest ball around each voxel that stays in the room.
+        away: distance of each voxel from the object.
+        middle: of the object.
+        side: its mean side.
+        up: direction that is up.
+    """
+    spacing = region.voxel_size.flip(0).cpu().tolist()
     found = []
     large, small = (min(share * side, float(deep.max())) for share in SIZES)
     for radius in (large, small) if small < NEARLY * large else (large,):
@@ -80,7 +106,7 @@ def seeds_beside(
         near = gaps <= gaps.min() + max(spacing)
         centers = region.lower.cpu() + torch.from_numpy((fits[near] + 0.5) * np.array(spacing)).float().flip(-1)
         most = 1 if region.shape.grow == "up" else PLACES
-        for number in _apart(centers, middle, torch.tensor(up), most):
+        for number in _apart(centers, middle, up, most):
             ball = region.lower.new_full((3,), float(radii[near][number]))
             found.append(Seed(centers[number].to(region.lower), ball))
     return found
