@@ -11,6 +11,7 @@ STAMP := $(VENV)/.installed
 # An environment's programs name the folder that it was made in: of a clone that was moved or copied they are another's, or none.
 # One that several clones share, by a link or by name, belongs to none of them.
 OWN := $(shell test "$(VENV)" = .venv -a ! -L .venv && echo own)
+MOVED :=
 ifneq ($(OWN),)
 MOVED := $(shell test -s $(STAMP) -a "$$(cat $(STAMP) 2>/dev/null)" != "$(CURDIR)" && echo moved)
 endif

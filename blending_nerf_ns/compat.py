@@ -111,16 +111,16 @@ def forgive_gone_clients(viewer: "Viewer") -> None:
     Goes when: nerfstudio asks whether the page is there, or viser releases the lock in a `finally`.
     """
     before = viewer.render_statemachines
-    viewer.render_statemachines = _OfClients(before)
-    for client, thread in list(before.items()):  # a page may have come between
-        viewer.render_statemachines.setdefault(client, thread)
+    viewer.render_statemachines, known = _OfClients(before), set(before)
+    for client in set(before) - known:  # a page that came between
+        viewer.render_statemachines[client] = before[client]
 
 
 class _OfClients(dict):
     """Render threads by page; what one that is gone is asked for is nobody's business."""
 
     def __missing__(self, client: int) -> Any:
-        return SimpleNamespace(action=lambda _: None, start=lambda: None)
+        return SimpleNamespace(action=lambda _: None)
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def main(settings: Settings) -> None:
     parts: Dict[str, Any] = {"students": students, "optimizer": optimizer, "average": training.Average(students)}
     start = {"weights": settings.weights, "alone": alone, "size": size, "seed": settings.seed}
     run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts, start)
-    if run.is_over:
+    if run.is_over(settings.ship):
         return
     rng = training.seeded(source, settings.seed, run.step, team.rank)
     steps = training.Steps(students, optimizer, parts["average"], team)

@@ -100,7 +100,7 @@ def main(settings: Settings) -> None:
     parts: Dict[str, Any] = {"student": student, "optimizer": optimizer, "average": training.Average(student)}
     start = {"weights": settings.weights, "edits": settings.groups > 0, "seed": settings.seed}
     run = training.Run(settings.data / f"{settings.name}.pt", settings.minutes, parts, start)
-    if run.is_over:
+    if run.is_over(settings.ship):
         return
     rng = training.seeded(source, settings.seed, run.step, team.rank)
     training.seeded(edited.painter, settings.seed + 500, run.step, team.rank)

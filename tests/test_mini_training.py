@@ -34,7 +34,7 @@ def test_a_training_goes_on_from_its_own_checkpoint_and_from_no_other(training: 
     first.save()
     again = nn.Linear(2, 2)
     run = a_run(training, tmp_path / "judge.pt", 10.0, again, weights="fresh", seed=0)
-    assert (run.step, run.done, run.is_over) == (7, 0.5, False)
+    assert (run.step, run.done, run.is_over(ship=True)) == (7, 0.5, False)
     assert torch.equal(again.weight, first.parts["model"].weight)
     with pytest.raises(BlendingNerfError, match=r"judge.pt is of another training .*--name"):
         a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), weights="shipped", seed=0)
@@ -44,11 +44,19 @@ def test_a_training_that_is_over_ships_nothing_anew(training: Any, tmp_path: Pat
     first = a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0)
     first.spent = 600.0
     first.save()
-    assert not a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over, "killed before it shipped"
+    assert not a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over(ship=True), (
+        "killed before it shipped"
+    )
+    assert a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over(ship=False)
+    before = torch.load(tmp_path / "judge.pt")
+    torch.save({key: value for key, value in before.items() if key not in ("shipped", "start")}, tmp_path / "old.pt")
+    assert a_run(training, tmp_path / "old.pt", 10.0, nn.Linear(2, 2), seed=0).is_over(ship=True), (
+        "of before: long shipped"
+    )
     first.save(shipped=True)
-    assert a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over
+    assert a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0).is_over(ship=True)
     assert "give more --minutes" in capsys.readouterr().out
-    assert not a_run(training, tmp_path / "judge.pt", 20.0, nn.Linear(2, 2), seed=0).is_over
+    assert not a_run(training, tmp_path / "judge.pt", 20.0, nn.Linear(2, 2), seed=0).is_over(ship=True)
 
 
 def test_textures_are_there_whole_or_not_at_all(training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

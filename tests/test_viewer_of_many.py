@@ -50,8 +50,10 @@ class Desk(NamedTuple):
 
     def pick(self, who: ViserClient, name: str) -> None:
         label = next(label for label in self.stack._shown_labels if name in label)
+        before = self.stack._in_hand.get(id(self.stack._list))
         who.move("Layer", label)
-        wait_for(lambda: self.stack._list.value == label)
+        wait_for(lambda: self.stack._in_hand.get(id(self.stack._list)) != before)
+        assert self.stack._list.value == label
 
 
 def wait_for(something: Callable[[], bool], patience: float = 10.0) -> None:
@@ -196,6 +198,28 @@ def test_what_was_asked_for_before_the_last_page_was_closed_is_done(desk: Desk) 
     desk.viewer.train_lock = threading.RLock()
     desk.control.grant_for_nobody()
     assert not desk.run.session.asked and desk.run.model.edit.info.strengths.add == 0.5
+
+
+def test_a_wish_that_fails_for_nobody_leaves_the_panel_alive(desk: Desk) -> None:
+    def fail() -> None:
+        raise ValueError("not so")
+
+    for page in (desk.one, desk.two):
+        page.close()
+    wait_for(lambda: not desk.viewer.viser_server.get_clients())
+    desk.run.model.wishes.ask("wrong", fail)
+    desk.control.grant_for_nobody()
+    assert desk.run.session.status.message == "not so" and desk.viewer.train_lock.acquire(blocking=False)
+
+
+def test_a_run_that_ends_waits_for_what_the_panel_is_at(desk: Desk) -> None:
+    at_it, go, done = threading.Event(), threading.Event(), []
+    desk.control._thread = threading.Thread(target=lambda: (at_it.set(), go.wait(), done.append(1)))
+    desk.control._thread.start()
+    at_it.wait()
+    threading.Timer(0.2, go.set).start()
+    desk.control.end()
+    assert done
 
 
 def test_a_button_that_fails_says_so(desk: Desk) -> None:

@@ -28,11 +28,13 @@ PLACES = 3
 upwards there is the first alone: a guide was seen to be as glad of a ball that hangs over an edge."""
 SHOWN = 0.9
 """A ball starts in the frame of at least this share of the photos that have the object in theirs, ..."""
-LEAST = 0.1
+LEAST = 0.15
 """...if there is room for one whose radius is this share of the object's mean side. Above what a photo's frame cuts off nobody sees it."""
 OVER = 0.5
-"""What grows upwards starts over this share of the object's bounding box, in the middle, if there is room for such a ball there at all: at
-the tail of a tilted microphone there was a little more, and a ball there is not on top of it."""
+"""What grows upwards starts over this share of the object's bounding box, in the middle, ..."""
+SMALLEST = 0.1
+"""...if a ball whose radius is this share of the object's mean side fits there: at the tail of a tilted microphone there was a little more
+room, and a ball there is not on top of it."""
 SOLIDS = ((2.0, math.pi / 6.0), (8.0, 1.0))
 """Powers of a ball and a box, and how much of their own bounding box they fill."""
 HELD = 0.9
@@ -74,7 +76,7 @@ def seeds_beside(
     aside = [bool(((ball.center.cpu() - middle)[:2].abs() > OVER * half[:2]).any()) for ball in found]
     if region.shape.grow == "up" and any(aside):
         central = deep * _over(region, middle, OVER * half)
-        found = touching(central) if central.max() >= LEAST * side else found
+        found = touching(central) if central.max() >= SMALLEST * side else found
     return found
 
 

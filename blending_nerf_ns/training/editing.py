@@ -166,8 +166,10 @@ class EditTraining:
         """What the field costs by itself, whatever the guide says."""
         config, edit = self.config, self.model.edit
         losses = {"smooth": config.weight_smooth * roughness(edit.field, edit.info.operations, view, generator)}
-        instead = {"add", "remove"} <= set(edit.info.operations)  # a ball beside the object was not seen stained
-        if config.weight_tint > 0.0 and instead and edit.field.has_seed:
+        may_replace = {"add", "remove"} <= set(
+            edit.info.operations
+        )  # balls of edits that may only add were not seen stained
+        if config.weight_tint > 0.0 and may_replace and edit.field.has_seed:
             losses["tint"] = config.weight_tint * stains(edit.field, generator)
         return losses
 

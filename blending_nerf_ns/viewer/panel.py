@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.4
 END_SECONDS = 10.0
-"""A run that ends waits so long for the panel to have done what it is at."""
+"""A run that ends waits at most so long for the panel to have done what it is at."""
 
 
 class EditPanel(nn.Module):
@@ -119,7 +119,8 @@ class PanelControl(ViewerControl):
                 lock.release()
 
     def end(self) -> None:
-        """Write no widget and grant nothing any more. A run ends by this: it reads tensors, for which a GPU is waited, and is saved."""
+        """Write no widget and grant nothing any more, once what is under way is done, which is waited for a while. A run ends by this: it
+        reads tensors, for which a GPU is waited, and is saved."""
         self._ended.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(END_SECONDS)

@@ -86,16 +86,17 @@ class StackFolder(Folder):
 
     def moved(self, element: ViewerElement, client: int = 0) -> None:
         """A drag stays with the layer that it began on, also where somebody else picks another one meanwhile."""
-        super().moved(element, client)
         operation = next((name for name, slider in self._ratios.items() if slider is element), None)
-        drag, now = self._drags.pop(client, None), time.monotonic()
-        if operation is None:  # whoever turns to something else has let go of it
-            return
-        if drag is None or drag.operation != operation or now - drag.moved > HAND_SECONDS:
-            chosen = self._chosen
-            drag = Drag(operation, None if chosen is None else chosen.info.id, now)
-        self._drags[client] = drag._replace(moved=now)
-        self._here.layer = drag.layer  # for the callback, which is next in this thread; others may be on meanwhile
+        if operation is None:
+            self._drags.pop(client, None)  # whoever turns to something else has let go of it
+        else:
+            drag, now = self._drags.get(client), time.monotonic()
+            if drag is None or drag.operation != operation or now - drag.moved > HAND_SECONDS:
+                chosen = self._chosen
+                drag = Drag(operation, None if chosen is None else chosen.info.id, now)
+            self._drags[client] = drag._replace(moved=now)
+            self._here.layer = drag.layer  # for the callback, which is next in this thread; others may be on meanwhile
+        super().moved(element, client)
 
     def _labels(self) -> Dict[str, str]:
         """What the list shows, with the ids."""

@@ -142,7 +142,7 @@ class Run:
                     f"{path} is of another training ({saved['start']}, not {self.start}): its weights would take the place of those "
                     "that were asked for. Give another --name, or delete it"
                 )
-            self.step, self.spent, self.shipped = saved["step"], saved["spent"], saved.get("shipped", False)
+            self.step, self.spent, self.shipped = saved["step"], saved["spent"], saved.get("shipped", True)
             for name, part in parts.items():
                 if isinstance(part, Average):
                     part.state, part.steps = saved[name], saved["step"]
@@ -155,10 +155,13 @@ class Run:
         """Share of the training that is over."""
         return self.spent / (60 * self.minutes)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether there is nothing left to train, nor to ship, which is said: what is shipped now may be of a later training."""
-        over = self.done >= 1.0 and self.shipped
+    def is_over(self, ship: bool) -> bool:
+        """Whether there is nothing left to train, nor to ship, which is said: what is shipped now may be of a later training.
+
+        Args:
+            ship: whether its weights are to become the package's.
+        """
+        over = self.done >= 1.0 and (self.shipped or not ship)
         if over:
             print(f"{self.path} has had its {self.spent / 60:.1f} min: give more --minutes, or another --name")
         return over
