@@ -194,8 +194,11 @@ def test_of_two_balls_in_the_objects_place_that_are_liked_alike_the_smaller_one_
         return Place("", Seed(torch.zeros(3), torch.full((3,), radius), power), instead)
 
     large, small, box, beside = place(0.5), place(0.3), place(0.2, power=8.0), place(0.1, instead=False)
-    assert preferred([(1.10, large), (1.14, small), (1.12, box), (1.11, beside)]) is small
-    assert preferred([(1.10, large), (1.16, small), (1.12, box)]) is large, "clearly better"
-    assert preferred([(1.14, large), (1.10, small)]) is small
-    assert preferred([(1.14, large), (1.12, small), (1.10, box)]) is box, "another shape is no smaller one of it"
-    assert preferred([(1.14, large), (1.12, small), (1.10, beside)]) is beside
+    assert preferred([(1.10, large), (1.14, small), (1.12, box), (1.11, beside)], 2.0) is small
+    assert preferred([(1.10, large), (1.16, small), (1.12, box)], 2.0) is large, "clearly better"
+    assert preferred([(1.14, large), (1.10, small)], 2.0) is small
+    assert preferred([(1.14, large), (1.12, small), (1.10, box)], 2.0) is box, "another shape is no smaller one of it"
+    assert preferred([(1.14, large), (1.12, small), (1.10, beside)], 2.0) is beside
+    assert preferred([(1.96, large), (1.98, small)], 2.0) is small, "it has half of what there is to gain"
+    assert preferred([(1.96, large), (1.99, small)], 2.0) is large, "of which the small one has next to nothing"
+    assert preferred([(2.01, large), (2.02, small)], 2.0) is large

@@ -163,7 +163,9 @@ def test_the_sweep_of_the_run(report: dict[str, Any]) -> None:
         )
         assert curve[0]["clip_direction_similarity"] == 0 and curve[0]["largest_difference"] == 0
         assert curve[0]["close_up_direction_similarity"] == 0 and curve[-1]["close_up_direction_similarity"] is not None
-    assert curves["all"][-1]["largest_difference"] > curves["all"][1]["largest_difference"] > 0
+    # of a base of some steps nearly all is fog, and a dense solid in it is as good as whole at any ratio
+    assert curves["change"][-1]["largest_difference"] > curves["change"][1]["largest_difference"] > 0
+    assert curves["all"][1]["largest_difference"] > 0
 
 
 @pytest.mark.slow

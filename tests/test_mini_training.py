@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from viser_client import free_port
 
 from blending_nerf_ns.errors import BlendingNerfError
 
@@ -91,8 +93,12 @@ torch.save(model.weight.detach(), f"{team.rank}.pt")
 def test_a_team_has_the_first_ones_weights(tmp_path: Path) -> None:
     script = tmp_path / "share.py"
     script.write_text(SHARE)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, script, EXAMPLES], cwd=tmp_path, capture_output=True, check=True)
+    where = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    team = [
+        subprocess.Popen([sys.executable, script, EXAMPLES], cwd=tmp_path, env={**where, "RANK": str(rank)})
+        for rank in (0, 1)
+    ]
+    assert [process.wait(300) for process in team] == [0, 0]
     torch.manual_seed(0)
     expected = nn.init.normal_(torch.empty(3))
     assert all(torch.equal(torch.load(tmp_path / f"{rank}.pt"), expected) for rank in (0, 1))

@@ -34,6 +34,8 @@ BALL_VIEWS = 3
 AS_GLAD = 0.05
 """Difference of two losses that says nothing: the guide's of one solid differs by as much between three views and six. Of two balls in an
 object's place that it likes equally the smaller one leaves more of what is around as it was."""
+OF_ITS_GAIN = 0.5
+"""Share of what the best gains over the original that such a difference may be at most: in fog a small ball is not seen at all."""
 FRAME_CELLS = 24
 """Places along each side of a region's grid that are looked for in the photos' frames."""
 
@@ -59,16 +61,18 @@ class Place(NamedTuple):
     """Whether it takes the object's place."""
 
 
-def preferred(tries: Sequence[tuple[float, Place]]) -> Place:
+def preferred(tries: Sequence[tuple[float, Place]], before: float) -> Place:
     """Of solids that were tried the best; in the object's place a smaller one of its kind where that is as good, see `AS_GLAD`.
 
     Args:
         tries: the guide's loss of each, and it.
+        before: its loss of the original.
     """
     lowest, best = min(tries, key=lambda one: one[0])
     if not best.instead:
         return best
-    near = [place for loss, place in tries if place.instead and loss <= lowest + AS_GLAD]
+    most = lowest + min(AS_GLAD, max(0.0, OF_ITS_GAIN * (before - lowest)))
+    near = [place for loss, place in tries if place.instead and loss <= most]
     same = [place for place in near if place.seed.power == best.seed.power]
     return min(same, key=lambda place: float(place.seed.radii.prod()))
 
@@ -117,7 +121,8 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
 
         if not places:
             return
-        where, seed, instead = preferred([(tried(few, place.seed, place.instead)[0], place) for place in places])
+        tries = [(tried(few, place.seed, place.instead)[0], place) for place in places]
+        where, seed, instead = preferred(tries, few.loss(few.before))
         loss, color = tried(views, seed, instead)
         solid = "a ball" if seed.power == 2.0 else "a box"
         yield Beginning(
