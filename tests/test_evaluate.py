@@ -80,7 +80,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny capture, a run "half" on it, whose edit stopped in its middle, and "whole", which resumed it."""
     folder = tmp_path_factory.mktemp("evaluated")
     write_tiny_capture(folder / "capture")
-    train(folder, "half", "--max-num-iterations", BASE_STEPS + 4)
+    box = ("--pipeline.region.box-size", 0.8, 0.8, 0.8)  # a base of some steps is fog: of a smaller one no light comes
+    train(folder, "half", "--max-num-iterations", BASE_STEPS + 4, *box)
     train(folder, "whole", "--load-dir", run_of(folder, "half") / "nerfstudio_models")
     return folder
 
@@ -163,9 +164,7 @@ def test_the_sweep_of_the_run(report: dict[str, Any]) -> None:
         )
         assert curve[0]["clip_direction_similarity"] == 0 and curve[0]["largest_difference"] == 0
         assert curve[0]["close_up_direction_similarity"] == 0 and curve[-1]["close_up_direction_similarity"] is not None
-    # of a base of some steps nearly all is fog, and a dense solid in it is as good as whole at any ratio
-    assert curves["change"][-1]["largest_difference"] > curves["change"][1]["largest_difference"] > 0
-    assert curves["all"][1]["largest_difference"] > 0
+    assert curves["all"][-1]["largest_difference"] > curves["all"][1]["largest_difference"] > 0
 
 
 @pytest.mark.slow

@@ -9,24 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nerfstudio.data.scene_box import OrientedBox
-from open_run import done_pipeline, grant, margin_of, open_pipeline
-from tiny_run import write_tiny_capture
+from open_run import grant, margin_of, open_pipeline
 
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE
 from blending_nerf_ns.edits.solids import region_from_solid, sphere
 from blending_nerf_ns.localization.file import save_region
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.viewer.panel import EditPanel
-
-
-@pytest.fixture(scope="module")
-def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_capture(tmp_path_factory.mktemp("session") / "capture")
-
-
-@pytest.fixture
-def done(capture: Path) -> BlendingPipeline:
-    return done_pipeline(capture)
 
 
 def test_a_region_has_room_once_its_edit_may_add(done: BlendingPipeline) -> None:

@@ -10,23 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from open_run import STEPS, done_pipeline, grant, margin_of, open_pipeline
-from tiny_run import write_tiny_capture
+from open_run import STEPS, grant, margin_of, open_pipeline
 
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.runs.adopting import without_effect
 from blending_nerf_ns.runs.look import Look, inherit_fade, inherit_look, look_of, look_said_after, read_look, write_look
-
-
-@pytest.fixture(scope="module")
-def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_capture(tmp_path_factory.mktemp("resume") / "capture")
-
-
-@pytest.fixture
-def done(capture: Path) -> BlendingPipeline:
-    return done_pipeline(capture)
 
 
 def test_a_resume_with_other_operations_makes_their_room(done: BlendingPipeline, capture: Path) -> None:

@@ -10,22 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from open_run import done_pipeline, grant, open_pipeline
-from tiny_run import write_tiny_capture
+from open_run import grant, open_pipeline
 
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.trainer import BlendingTrainer
 from method_configs.blending_nerf import blending_nerf_cpu
-
-
-@pytest.fixture(scope="module")
-def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_capture(tmp_path_factory.mktemp("session") / "capture")
-
-
-@pytest.fixture
-def done(capture: Path) -> BlendingPipeline:
-    return done_pipeline(capture)
 
 
 def test_what_the_disk_refuses_is_said(done: BlendingPipeline, tmp_path: Path) -> None:

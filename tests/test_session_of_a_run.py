@@ -9,8 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from open_run import STEPS, done_pipeline, grant, open_pipeline
-from tiny_run import write_tiny_capture
+from open_run import STEPS, grant, open_pipeline
 
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.errors import BlendingNerfError
@@ -20,16 +19,6 @@ from blending_nerf_ns.runs.look import apply_look, look_of
 from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.steering.wishes import Wishes
 from blending_nerf_ns.viewer.stack_folder import StackFolder
-
-
-@pytest.fixture(scope="module")
-def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_capture(tmp_path_factory.mktemp("session") / "capture")
-
-
-@pytest.fixture
-def done(capture: Path) -> BlendingPipeline:
-    return done_pipeline(capture)
 
 
 def test_other_words_leave_an_edit_done_until_it_is_started(done: BlendingPipeline) -> None:

@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import ndimage
 from scipy.optimize import linprog
@@ -73,9 +73,12 @@ def seeds_beside(
     away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
     touching = partial(_touching, region, away=away, middle=middle, side=side, up=torch.tensor(up))
     found = touching(deep)
-    aside = [bool(((ball.center.cpu() - middle)[:2].abs() > OVER * half[:2]).any()) for ball in found]
-    if region.shape.grow == "up" and any(aside):
-        central = deep * _over(region, middle, OVER * half)
+
+    def over_the_middle(places: Float[Tensor, "*places 3"]) -> Bool[ndarray, "*places"]:
+        return ((places.cpu() - middle)[..., :2].abs() <= OVER * half[:2]).all(dim=-1).numpy()
+
+    if region.shape.grow == "up" and not all(over_the_middle(ball.center) for ball in found):
+        central = deep * over_the_middle(_centers(region, np.moveaxis(np.indices(deep.shape), 0, -1)))
         found = touching(central) if central.max() >= SMALLEST * side else found
     return found
 
@@ -106,7 +109,7 @@ def _touching(
         radii = np.minimum(deep[tuple(fits.T)], radius)
         gaps = away[tuple(fits.T)] - radii
         near = gaps <= gaps.min() + max(spacing)
-        centers = region.lower.cpu() + torch.from_numpy((fits[near] + 0.5) * np.array(spacing)).float().flip(-1)
+        centers = _centers(region, fits[near])
         most = 1 if region.shape.grow == "up" else PLACES
         for number in _apart(centers, middle, up, most):
             ball = region.lower.new_full((3,), float(radii[near][number]))
@@ -179,11 +182,10 @@ def _box(region: Region, core: Bool[ndarray, "z y x"]) -> Tuple[Float[Tensor, "3
     return region.lower + 0.5 * (low + high) * region.voxel_size, 0.5 * (high - low) * region.voxel_size
 
 
-def _over(region: Region, middle: Float[Tensor, "3"], half: Float[Tensor, "3"]) -> Bool[ndarray, "1 y x"]:
-    """Columns of a region's grid whose centres lie over a box, z being up."""
-    axes = zip(region.lower.cpu(), region.voxel_size.cpu(), middle, half, reversed(region.weight.shape))
-    within = [((low + (torch.arange(count) + 0.5) * size - at).abs() <= side) for low, size, at, side, count in axes]
-    return (within[1][None, :, None] & within[0][None, None, :]).numpy()
+def _centers(region: Region, voxels: Int[ndarray, "*places 3"]) -> Float[Tensor, "*places 3"]:
+    """Of voxels [z, y, x], in grid coordinates."""
+    spacing = np.array(region.voxel_size.flip(0).cpu().tolist())
+    return region.lower.cpu() + torch.from_numpy((voxels + 0.5) * spacing).float().flip(-1)
 
 
 def _apart(centers: Float[Tensor, "n 3"], middle: Float[Tensor, "3"], up: Float[Tensor, "3"], most: int) -> List[int]:

@@ -35,7 +35,8 @@ AS_GLAD = 0.05
 """Difference of two losses that says nothing: the guide's of one solid differs by as much between three views and six. Of two balls in an
 object's place that it likes equally the smaller one leaves more of what is around as it was."""
 OF_ITS_GAIN = 0.5
-"""Share of what the best gains over the original that such a difference may be at most: in fog a small ball is not seen at all."""
+"""Share of what the best gains over the original that such a difference may be at most: where that is little, the smaller one may have
+none of it."""
 FRAME_CELLS = 24
 """Places along each side of a region's grid that are looked for in the photos' frames."""
 
