@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import time
@@ -200,6 +201,8 @@ class Team:
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         if self.size > 1:
             dist.init_process_group("gloo", timeout=timedelta(hours=6))  # one may prepare for long
+            # A group left to the interpreter's end aborts its process now and then, and torchrun then ends them all.
+            atexit.register(dist.destroy_process_group)
 
     def prepare(self, work: Callable[[], None]) -> None:
         """Let one process do it, while the others wait."""
