@@ -7,7 +7,7 @@ import torch
 
 from blending_nerf_ns.demo.measure import hsv
 from blending_nerf_ns.guidance.clip import load_clip
-from blending_nerf_ns.guidance.palette import best_color, palette, score_colors
+from blending_nerf_ns.guidance.palette import best_color, brightest_of_hue, palette, score_colors
 
 
 def test_palette_covers_hues_and_grays() -> None:
@@ -26,21 +26,42 @@ def test_a_color_that_paints_nothing_scores_like_the_original() -> None:
     assert float(losses.max() - losses.min()) < 1e-6
 
 
-def test_the_named_color_wins_on_a_plain_disc() -> None:
-    guide = load_clip("embedded")
+def ball() -> tuple[torch.Tensor, torch.Tensor]:
+    """A red ball on a floor, and the share of each pixel that it makes up."""
     row, column = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     disc = ((row - 32) ** 2 + (column - 32) ** 2 < 18**2).float()[None]
     shade = 1.0 - 0.4 * ((row - 24) ** 2 + (column - 24) ** 2).sqrt() / 40  # lit from above, so that it is a ball
     red = torch.tensor([0.85, 0.1, 0.1]).view(3, 1, 1) * shade
     floor = torch.full((3, 64, 64), 0.6) * (0.9 + 0.1 * row / 64)
-    crops = (disc * red + (1 - disc) * floor)[None]
+    return (disc * red + (1 - disc) * floor)[None], disc[None]
+
+
+def test_the_named_color_wins_on_a_plain_disc() -> None:
+    guide, (crops, disc) = load_clip("embedded"), ball()
     source = guide.encode_prompt("a red ball")
-    for word, low, high in (("blue", 195, 260), ("green", 85, 165), ("yellow", 40, 70)):
+    for word, low, high in (("blue", 195, 260), ("green", 85, 165), ("yellow", 40, 70), ("brown", 15, 45)):
         target = guide.encode_prompt(f"a {word} ball")
-        losses = score_colors(guide, crops, disc[None], palette(), source, target)
-        color, loss = best_color(guide, crops, disc[None], palette(), source, target)
-        assert torch.equal(color, palette()[losses.argmin()]) and float(loss) == pytest.approx(
-            float(losses.min()), abs=1e-6
-        )
-        hue, saturation, _ = hsv(color.numpy())
+        losses = score_colors(guide, crops, disc, palette(), source, target)
+        color, loss = best_color(guide, crops, disc, palette(), source, target)
+        assert float(loss) == pytest.approx(float(losses.min()), abs=1e-6), "what it is compared by is the best one's"
+        hue, saturation, value = hsv(color.numpy())
         assert low <= hue <= high and saturation > 0.2, (word, hue, saturation)
+        best_hue, _, best_value = hsv(palette()[losses.argmin()].numpy())
+        assert hue == pytest.approx(best_hue, abs=0.1) and value >= best_value
+        assert (value < 0.5) == (word == "brown"), (word, value)
+
+
+def test_of_two_tones_that_are_liked_alike_the_brighter_one_is_taken() -> None:
+    vivid, dark, pale, other = [0.85, 0.85, 0.085], [0.45, 0.45, 0.045], [0.9, 0.9, 0.495], [0.9, 0.09, 0.09]
+    colors = torch.tensor([vivid, dark, pale, other])
+
+    def taken(*losses: float, as_good: float = 0.05) -> list[float]:
+        return colors[brightest_of_hue(colors, torch.tensor(losses), as_good)].tolist()
+
+    assert taken(1.04, 1.00, 1.50, 1.50) == pytest.approx(vivid), "the dark one is hardly better"
+    assert taken(1.06, 1.00, 1.50, 1.50) == pytest.approx(dark), "brown is not orange"
+    assert taken(1.50, 1.00, 1.01, 1.01) == pytest.approx(dark), "neither a paler one nor another hue"
+    assert taken(1.00, 1.20, 0.98, 1.20) == pytest.approx(pale)
+    assert taken(1.00, 1.00, 1.50, 1.50, as_good=-0.3) == pytest.approx(vivid), "none gains anything"
+    grays = torch.tensor([[0.05] * 3, [0.95] * 3])
+    assert brightest_of_hue(grays, torch.tensor([1.0, 1.01]), 0.05) == 0, "black is not white"

@@ -27,6 +27,9 @@ FEW = 4
 """One picture in so many is tried in all colours..."""
 FINALISTS = 10
 """...and all pictures in those that did best there."""
+AS_GOOD = 0.2
+"""Share of what the best colour gains over the original by which a brighter one of its hue may be worse. Who says "yellow" does not
+mean mustard, which a guide may like a little better. What is dark by its name is told by far more: brown from orange by 0.7."""
 STRENGTH = 0.85
 """Share of the original colour that a trial replaces: some shading stays."""
 
@@ -47,12 +50,35 @@ def best_color(
     before: Optional[Float[Tensor, "crops dim"]] = None,
     shade: Optional[Float[Tensor, "crops size size"]] = None,
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, ""]]:
-    """The colour with the lowest loss and that loss; see `score_colors`, which takes twice the time for all of them."""
+    """The colour that is best, or a brighter one of its hue that is as good (`AS_GOOD`), and the lowest loss.
+
+    See `score_colors`, which takes twice the time for all of them.
+    """
+    before = guide.encode_images(crops) if before is None else before
     few = [None if one is None else one[::FEW] for one in (before, shade)]
     first = score_colors(guide, crops[::FEW], coverage[::FEW], colors, source, target, *few)
     finalists = colors[first.topk(min(FINALISTS, len(colors)), largest=False).indices.to(colors.device)]
     losses = score_colors(guide, crops, coverage, finalists, source, target, before, shade)
-    return finalists[int(losses.argmin())], losses.min()
+    unchanged = global_loss(before, target) + directional_loss(before, before, source, target)
+    return finalists[brightest_of_hue(finalists, losses, AS_GOOD * float(unchanged - losses.min()))], losses.min()
+
+
+def brightest_of_hue(colors: Float[Tensor, "colors 3"], losses: Float[Tensor, " colors"], as_good: float) -> int:
+    """Index of the brightest colour of the best one's hue and saturation, among those that are hardly worse; of a gray, itself.
+
+    Args:
+        colors: in [0, 1].
+        losses: of each.
+        as_good: difference of losses that does not count; of a negative one, none does.
+    """
+    best, values = int(losses.argmin()), colors.amax(dim=-1)
+    tints = colors / values[:, None].clamp_min(1e-6)
+    if bool((tints[best] == 1.0).all()):
+        return best
+    alike = ((tints - tints[best]).abs().amax(dim=-1) < 1e-3) & (
+        losses.to(colors.device) <= losses[best] + max(0.0, as_good)
+    )
+    return int(values.masked_fill(~alike, -1.0).argmax())
 
 
 @torch.no_grad()
