@@ -221,10 +221,11 @@ def test_what_the_panel_writes_is_nobodys_wish() -> None:
         text = folder.put(ViewerText("Target text", ""))
         for element in (slider, text):
             element.install(server)
-        session = SimpleNamespace(refresh=lambda: None, picture=())
+        session = SimpleNamespace(refresh=lambda: None, picture=(), asked=False)
         viewer = SimpleNamespace(viser_server=server, trainer=None, render_statemachines={})
         viewer._trigger_rerender = lambda: pictures.append(1)
-        PanelControl(session, [folder])._setup(viewer)  # type: ignore[arg-type]
+        control = PanelControl(session, [folder])  # type: ignore[arg-type]
+        control._setup(viewer)
         client = ViserClient(port)
         assert client.listen(lambda: {"Blend ratio", "Target text"} <= set(client.elements))
         client.look((1.0, 1.0, 1.0))  # viser knows a client from its first camera on
@@ -242,6 +243,8 @@ def test_what_the_panel_writes_is_nobodys_wish() -> None:
         client.move("Blend ratio", 1.0)
         assert client.listen(lambda: asked == [0.75, 1.0])
         assert text.value == "a green ball" and len(pictures) == 2, "no picture for what is only typed"
+        assert control._thread is not None and control._thread.is_alive()
+        control.end()
         client.close()
     finally:
         server.stop()
