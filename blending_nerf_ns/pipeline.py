@@ -27,6 +27,7 @@ from blending_nerf_ns.pipeline_config import (
 )
 from blending_nerf_ns.runs.adopting import adopt_base
 from blending_nerf_ns.runs.checkpoints import load_whole
+from blending_nerf_ns.runs.config_file import check_capture_of
 from blending_nerf_ns.runs.look import apply_look, read_look
 from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.training.checking import check_edit, check_place, fetch_models, transparency_hint
@@ -68,6 +69,8 @@ class BlendingPipeline(VanillaPipeline):
         run = read_base_run(config.base_run) if config.base_run is not None and test_mode == "val" else None
         if test_mode == "val":
             check_edit(config)
+        else:  # it was made long ago
+            check_capture_of(config.datamanager)
         if run is not None:
             adopt_base(config, run)
         if test_mode == "val" and config.region.source.strip() == "file" and not config.resumed:
@@ -146,8 +149,9 @@ class BlendingPipeline(VanillaPipeline):
     @property
     def steps_left(self) -> int:
         """Training steps until the edit is done."""
-        base = 0 if bool(self.model.base_frozen) else self.config.base_steps - int(self.progress[0])
-        return max(0, base) + max(0, self.work.end - self.work.done)
+        # a base that is told to end earlier than it is ends with its next step
+        base = 0 if bool(self.model.base_frozen) else max(1, self.config.base_steps - int(self.progress[0]))
+        return base + max(0, self.work.end - self.work.done)
 
     def get_train_loss_dict(self, step: int) -> Tuple[Any, Dict[str, Tensor], Dict[str, Tensor]]:
         """One step of the stage that is on; where there is one: not while it is `idle`."""

@@ -154,6 +154,7 @@ class BlendingTrainer(Trainer):
             if pipeline.session.steered:  # what was moved while it slept would be lost
                 self._end_pictures()
                 pipeline.model.wishes.grant()
+            if pipeline.session.steered or (pipeline.team.size == 1 and pipeline.last_step is not None):
                 pipeline.save()
             raise
         finally:

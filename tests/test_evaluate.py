@@ -260,7 +260,7 @@ def test_layers_are_measured_each_alone_as_well(folder: Path, tmp_path: Path, mo
     # the same edit once more, as one of another object: it is measured by the mask of that
     base_of = read_edit_header(file).base
     edit = load_edit(file, base_of)
-    edit.info = replace(edit.info, source_text="a red cube", id="another")
+    edit.info = replace(edit.info, source_text="a red cube", target_text="a blue cube", id="another")
     save_edit(edit, base_of, file)
     main(["edits", "apply", str(stacked), str(file)])
     where = ("--data", "capture", "--image-size", "24", "--mask-dilation", "0")
@@ -268,6 +268,16 @@ def test_layers_are_measured_each_alone_as_well(folder: Path, tmp_path: Path, mo
     per_layer = json.loads((tmp_path / "report.json").read_text())["per_layer"]
     ball, cube, same = (layer["metrics"]["changed_outside"]["value"] for layer in per_layer["layers"])
     assert per_layer["own_masks"] and same == pytest.approx(ball, rel=1e-3) and cube != pytest.approx(ball, rel=1e-2)
+
+    # and as one of what the layers below it made, which the scene has not: it is measured where those are
+    edit.info = replace(edit.info, source_text="a blue ball", target_text="a green ball", id="above")
+    save_edit(edit, base_of, file)
+    main(["edits", "apply", str(stacked), str(file)])
+    evaluated(stacked, "--output", tmp_path, "--masks", "demo", *where, "--num-views", "2", "--sweep-views", "0")
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["masks"]["subjects"] == ["a red ball", "a red cube", "a red ball", "a red ball"]
+    values = [layer["metrics"]["changed_outside"]["value"] for layer in content["per_layer"]["layers"]]
+    assert values[3] == pytest.approx(ball, rel=1e-3), values
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import OrientedBox, SceneBox
 from tiny_run import rays_towards_middle, tiny_model
+from torch.nn.functional import normalize
 
 from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.edits.field import EditFieldConfig
@@ -163,6 +164,26 @@ def test_a_box_of_contracted_space_is_found_where_a_slab_test_would_be_wrong() -
     assert float(leave - enter) < 3.0, "not the whole ray"
     away = ray_contracted_box(origins, -directions, lower, upper, model.base.to_grid, far=1000.0)
     assert float(away[1]) <= float(away[0])
+
+
+@pytest.mark.parametrize("distance", [1.0, 8.0, 13.0, 50.0])
+@torch.no_grad()
+def test_a_camera_far_away_meets_a_region_that_reaches_out_of_the_unit_cube(distance: float) -> None:
+    base, centre, some = (
+        tiny_model(contracted=True).base,
+        torch.tensor([1.0, 0.0, 0.0]),
+        torch.Generator().manual_seed(0),
+    )
+    region = region_from_box(centre.tolist(), (0.2,) * 3, grid_box=base.grid_box, contracted=True, resolution=48)
+    assert region.reaches_far
+    goals = centre + 0.16 * (torch.rand(500, 3, generator=some) - 0.5)
+    origins = (centre + distance * normalize(torch.tensor([-1.0, -0.7, 0.5]), dim=0)).expand_as(goals)
+    met = intersect_region(
+        region, origins, normalize(goals - origins, dim=-1), base.to_grid, True, 0.05, torch.full((500,), 1000.0), 64
+    )
+    assert len(met.rays) == 500
+    length = met.edges[:, -1] - met.edges[:, 0]
+    assert float(length.max()) < 1.5, "and not much more than it"
 
 
 @pytest.mark.parametrize(("centre", "size"), [(8.0, 3.0), (6.0, 4.0), (6.0, 2.0)])

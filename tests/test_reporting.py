@@ -172,6 +172,11 @@ def test_layers_are_shown_otherwise_for_a_while_only() -> None:
     with shown_as(model, at_strength(0.5, ("add",))):
         assert lower.info.strengths == upper.info.strengths == (0.5, 0.0, 0.0)
         assert len(shown_layers(model)) == 2
+    lower.info = lower.info.with_strengths(add=0.3, remove=0.0, change=8.0)
+    with shown_as(model, at_strength(1.0)):
+        assert lower.info.strengths == (0.3, 0.0, 8.0), "as it is shown: what its user switched off stays off"
+    with shown_as(model, at_strength(1.5)):
+        assert lower.info.strengths == pytest.approx((0.45, 0.0, 10.0)), "and no blend ratio is beyond what one may be"
     for off in (replace(lower.info, visible=False), lower.info.with_strengths(add=0.0, remove=0.0, change=0.0)):
         lower.info = off
         with shown_as(model, at_strength(0.5)):

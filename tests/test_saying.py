@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from copy import deepcopy
@@ -201,6 +202,12 @@ def test_what_a_run_goes_on_from_is_looked_for_before_anything_is_built(tmp_path
     manager.data = tmp_path / "moved"
     with pytest.raises(BlendingNerfError, match=r"capture .*moved is not there; say where it is with --data"):
         check_capture_of(manager)
+    pipeline = deepcopy(blending_nerf_cpu.config.pipeline)
+    pipeline.datamanager = manager
+    with pytest.raises(
+        BlendingNerfError, match=r"a command that has no --data, put a link .*ln -s THE/CAPTURE .*moved"
+    ):
+        pipeline.setup(device="cpu", test_mode="inference")  # as ns-render and ns-viewer do
     manager.data.mkdir()
     check_capture_of(manager)
     whole, torn = tmp_path / "step-000000004.ckpt", tmp_path / "step-000000002.ckpt"
@@ -286,6 +293,27 @@ def test_a_run_with_any_name_lies_where_it_says(tmp_path: Path) -> None:
     (folder / "config.yml").write_text("!!python/object:nowhere.Config\n" + yaml.dump(fields), "utf8")
     assert moved_hint(folder) is None
     assert "was moved or copied" in str(moved_hint(folder.rename(folder.with_name("other"))))
+
+
+def test_a_run_in_another_folder_of_outputs_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(within: Path) -> Path:
+        folder = tmp_path / "out" / "chair" / "blending-nerf" / "now"
+        folder.mkdir(parents=True, exist_ok=True)
+        fields = {"experiment_name": "chair", "method_name": "blending-nerf", "timestamp": "now", "output_dir": within}
+        (folder / "config.yml").write_text(yaml.dump(fields))
+        return folder
+
+    for within in (tmp_path / "out", Path("../out"), Path("out")):
+        run = write(within)
+        assert moved_hint(run) is None, within
+        shutil.rmtree(tmp_path / "archive", ignore_errors=True)
+        shutil.copytree(tmp_path / "out", tmp_path / "archive")
+        assert "was moved or copied" in str(moved_hint(tmp_path / "archive" / run.relative_to(tmp_path / "out")))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "out").symlink_to(tmp_path / "archive")  # a folder of outputs on another disk
+    assert moved_hint(tmp_path / "home" / "out" / "chair" / "blending-nerf" / "now") is None
+    monkeypatch.chdir(tmp_path / "home")
+    assert moved_hint(tmp_path / "archive" / "chair" / "blending-nerf" / "now") is None, "it is found from here"
 
 
 def test_a_run_by_its_folder_of_checkpoints_and_one_without(folder: Path, tmp_path: Path) -> None:

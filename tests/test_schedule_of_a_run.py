@@ -37,6 +37,18 @@ def test_the_bases_rates_fall_over_its_own_steps(pipeline: BlendingPipeline) -> 
         assert rates(pipeline, done) == pytest.approx({"fields": 0.5 * factor, "edit_field": 0.5})
 
 
+def test_a_base_that_is_told_to_end_earlier_than_it_is_takes_none_of_the_edits_steps(
+    pipeline: BlendingPipeline,
+) -> None:
+    pipeline.config.base_steps = 100
+    for done, left in ((40, 60), (99, 1), (100, 1), (300, 1)):
+        pipeline.model.base_frozen.fill_(False)
+        pipeline.progress[0] = done
+        assert pipeline.steps_left == left + STEPS, "the next step is the one that ends it"
+        pipeline.model.freeze_base()
+        assert pipeline.steps_left == STEPS
+
+
 def test_the_edits_rate_falls_over_the_edits_share_of_its_stage(pipeline: BlendingPipeline) -> None:
     pipeline.work.find_region()
     pipeline.work.training = cast(Any, SimpleNamespace())

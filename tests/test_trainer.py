@@ -128,6 +128,24 @@ def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: Blen
     assert pipeline.save()
 
 
+def test_what_was_trained_before_an_interrupt_is_kept_without_a_viewer_as_well(
+    trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = trainer.pipeline.get_train_loss_dict
+
+    def interrupted(step: int) -> Any:
+        if step == 3:
+            raise KeyboardInterrupt
+        return train(step)
+
+    monkeypatch.setattr(trainer.pipeline, "get_train_loss_dict", interrupted)
+    assert trainer.config.steps_per_save > 3
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    (kept,) = trainer.checkpoint_dir.glob("*.ckpt")
+    assert torch.load(kept, weights_only=True)["pipeline"]["progress"].tolist() == [3, 0]
+
+
 def test_a_resume_wants_the_capture_that_the_run_was_trained_on(
     trainer: BlendingTrainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

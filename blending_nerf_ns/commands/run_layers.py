@@ -23,8 +23,10 @@ from blending_nerf_ns.runs.look import Look, read_look, shown_by
 MODELS = "nerfstudio_models"
 BASE, EDIT, FROZEN, EXTRA = "_model.base.", "_model.edit.", "_model.layers.frozen.", "_extra_state"
 LAYERS = "_model.layers._extra_state"
+OUTPUTS = "output_dir"
+"""Field of config.yml that names the folder of all runs,"""
 PLACES = ("experiment_name", "method_name", "timestamp")
-"""Fields of config.yml that name a run's folders."""
+"""and those that name a run's folders in it."""
 INSIDE = 0.5
 """A voxel of this weight and more is in the region."""
 
@@ -184,14 +186,24 @@ def moved_hint(folder: Path) -> Optional[str]:
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
     fields = whole.value if isinstance(whole, yaml.MappingNode) else []  # nodes, of which none is made into anything
-    words = {key.value: value.value for key, value in fields if isinstance(value, yaml.ScalarNode)}
-    wanted = [words.get(name, "") for name in PLACES]
-    here = folder.resolve().parts[-3:]
-    if not all(wanted) or here == tuple(wanted):
+    nodes = {key.value: value for key, value in fields}
+    names = [node.value if isinstance(node := nodes.get(name), yaml.ScalarNode) else "" for name in PLACES]
+    if not all(names):
+        return None
+    parts = nodes.get(OUTPUTS)  # a pathlib.Path is written as the list of its parts
+    within = [str(part.value) for part in parts.value] if isinstance(parts, yaml.SequenceNode) else []
+    wanted = Path(*within, *names)
+    if wanted.resolve() == folder.resolve():
+        return None
+    tail = tuple(part for part in wanted.parts if part not in ("..", "."))
+    if not wanted.is_absolute() and tail in (
+        folder.resolve().parts[-len(tail) :],
+        folder.absolute().parts[-len(tail) :],
+    ):
         return None
     return (
-        f"This run was moved or copied: its config.yml says .../{'/'.join(wanted)}, and it lies in .../{'/'.join(here)}. The ns-* "
-        "commands look for it where config.yml says, and see nothing of this."
+        f"This run was moved or copied: its config.yml says {wanted}, and it lies in {folder.resolve()}. The ns-* commands look for "
+        "it where config.yml says, and see nothing of this."
     )
 
 

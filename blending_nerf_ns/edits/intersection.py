@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from blending_nerf_ns.edits.contraction import slowed, unslowed
+from blending_nerf_ns.edits.contraction import scene_box, slowed, unslowed
 
 if TYPE_CHECKING:
     from blending_nerf_ns.edits.region import Region
@@ -65,18 +65,24 @@ def ray_contracted_box(
     to_grid: Callable[[Tensor], Tensor],
     far: float,
 ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """The same for a box of contracted coordinates, by testing points: dense near the camera, sparse far away."""
-    steps = torch.linspace(0.0, 1.0, FAR_PROBES, device=origins.device)
-    distances = torch.where(steps < 0.5, 4.0 * steps, 2.0 / (1.0 - (steps - 0.5) / 0.5 * (1.0 - 2.0 / max(far, 2.1))))
-    points = to_grid(origins[:, None] + distances[:, None] * directions[:, None])
+    """The same for a box of contracted coordinates, by testing points: dense where a ray comes near the box, sparse far behind."""
     # a little wider than the box, for probes are few; but never as wide as infinity, which is 2
     below, above = (
         torch.minimum((upper - lower) * 0.05, 0.5 * (2.0 - side.abs()).clamp_min(0.0)) for side in (lower, upper)
     )
-    inside: Bool[Tensor, "rays probes"] = ((points >= lower - below) & (points <= upper + above)).all(dim=-1)
-    first = inside.float().argmax(dim=-1)
-    last = FAR_PROBES - 1 - inside.flip(-1).float().argmax(dim=-1)
-    enter, leave = distances[(first - 1).clamp_min(0)], distances[(last + 1).clamp_max(FAR_PROBES - 1)]
+    lower, upper = lower - below, upper + above
+    # from a camera far away probes would step over the box, if the dense ones were at the camera
+    first, last = ray_box(origins, directions, *scene_box(lower, upper, contracted=True))
+    start = torch.where(last > first, first, torch.zeros_like(first)).clamp(0.0, max(0.0, far - 2.1))
+    steps = torch.linspace(0.0, 1.0, FAR_PROBES, device=origins.device)
+    beyond = torch.where(steps < 0.5, 4.0 * steps, 2.0 / (1.0 - (steps - 0.5) / 0.5 * (1.0 - 2.0 / max(far, 2.1))))
+    distances = start[:, None] + beyond
+    points = to_grid(origins[:, None] + distances[..., None] * directions[:, None])
+    inside: Bool[Tensor, "rays probes"] = ((points >= lower) & (points <= upper)).all(dim=-1)
+    before = inside.float().argmax(dim=-1, keepdim=True) - 1
+    behind = FAR_PROBES - inside.flip(-1).float().argmax(dim=-1, keepdim=True)
+    enter = distances.gather(-1, before.clamp_min(0)).squeeze(-1)
+    leave = distances.gather(-1, behind.clamp_max(FAR_PROBES - 1)).squeeze(-1)
     return enter, torch.where(inside.any(dim=-1), leave, torch.zeros_like(leave))
 
 

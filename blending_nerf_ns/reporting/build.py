@@ -22,7 +22,7 @@ from blending_nerf_ns.guidance.clip import check_names
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import Judge, load_judge, same_model
-from blending_nerf_ns.reporting.layers import ANYTHING, only, shown_as, unedited
+from blending_nerf_ns.reporting.layers import ANYTHING, only, original_texts, shown_as, unedited
 from blending_nerf_ns.reporting.lpips import find_lpips
 from blending_nerf_ns.reporting.measuring import Figure, Yardstick, mean_figures
 from blending_nerf_ns.reporting.opening import FinishedRun, ReportedModel, open_finished
@@ -84,7 +84,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     model, layers = found.model, found.layers
     source, target = found.texts(options.source_text, options.target_text)
     views = choose_views(found, options, polygons)
-    subjects = [options.subject] if options.subject else [edit.info.source_text for edit in layers] or [source]
+    subjects = [options.subject] if options.subject else original_subjects(found) or [source]
     masks = read_masks(kind, found, views, subjects, polygons or masks_path, options.mask_room)
     judge = load_judge(options.judge, found.guide, model.device)
     no_mask = NO_MASK if masks is None else None
@@ -98,7 +98,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         pictures = render_pictures(model, views.cameras, "Edited")
         clock.lap("views")
         measured = bench.measure(layers, pictures, source, target)
-        own = [edit.info.source_text for edit in layers] if kind == "demo" and not options.subject else []
+        own = subjects if layers and kind == "demo" and not options.subject else []
         alone = [
             bench.of(read_masks(kind, found, views, [subject], None, options.mask_room)) if subject else bench
             for subject in own or [""] * len(layers)
@@ -192,6 +192,14 @@ def trained_on(views: Views, found: FinishedRun) -> List[str]:
     return [f"{count} of the {len(views.files)} test photos were trained on: they are not held out."] if count else []
 
 
+def original_subjects(found: FinishedRun) -> List[str]:
+    """What each of the layers that are shown edits, by its name in the original."""
+    if not isinstance(found.model, BlendingModel):
+        return []
+    texts = original_texts([edit.info for edit in found.model.layers.all()])
+    return [texts[edit.info.id] for edit in found.layers]
+
+
 def read_masks(
     kind: str, found: FinishedRun, views: Views, subjects: List[str], told: Any, room: Room
 ) -> Optional[Masks]:
@@ -232,7 +240,7 @@ def sweep_content(bench: Bench, layers: List[Edit], source: str, target: str, op
     """The sweep over some of the views."""
     some = spread(len(bench.views.names), options.sweep_views)
     judge, masks = bench.judge, bench.masks and Masks(*(side[some] for side in bench.masks))
-    used = [name for name in OPERATIONS if any(name in edit.info.operations for edit in layers)]
+    used = [name for name in OPERATIONS if any(getattr(edit.info.shown, name) for edit in layers)]
     case = SweepCase(
         bench.views.cameras[torch.tensor(some)],
         judge,

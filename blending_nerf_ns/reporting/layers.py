@@ -9,7 +9,7 @@ from typing import List, Union
 
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.edits.edit import Edit
-from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo
+from blending_nerf_ns.edits.layer import OPERATIONS, STRONGEST, LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
 
@@ -65,9 +65,14 @@ def only(layer: LayerInfo) -> Callable[[LayerInfo], LayerInfo]:
 
 
 def at_strength(strength: float, operations: Sequence[str] = OPERATIONS) -> Callable[[LayerInfo], LayerInfo]:
-    """For `shown_as`: these operations at one blend ratio, the others off. A layer that is off stays off."""
-    ratios = {name: strength if name in operations else 0.0 for name in OPERATIONS}
-    return lambda info: info if info.shown.all_off else info.with_strengths(**ratios)
+    """For `shown_as`: these operations at so many times the blend ratios that they have, the others off; what is off stays off."""
+    factors = [strength if name in operations else 0.0 for name in OPERATIONS]
+
+    def scaled(info: LayerInfo) -> LayerInfo:
+        ratios = [min(STRONGEST, factor * ratio) for factor, ratio in zip(factors, info.strengths, strict=True)]
+        return info.with_strengths(**dict(zip(OPERATIONS, ratios, strict=True)))
+
+    return scaled
 
 
 def joined_texts(layers: Sequence[LayerInfo], source: str = "", target: str = "") -> tuple[str, str]:
@@ -92,6 +97,27 @@ def joined_texts(layers: Sequence[LayerInfo], source: str = "", target: str = ""
     if _joined(there) == _joined(left):  # back to where it was: the way there and back
         there, left = before, after
     return source or _joined(there) or ANYTHING, target or _joined(left)
+
+
+def original_texts(layers: Sequence[LayerInfo]) -> dict[str, str]:
+    """What each layer edits as it was called in the original: the source text, by the layer's id.
+
+    Of a layer that edits on what another one made it is that one's.
+
+    Args:
+        layers: all of a run, the lowest first, those that are off as well.
+
+    Example:
+        >>> ball = LayerInfo(id="1", source_text="a red ball", target_text="a blue ball")
+        >>> hat = LayerInfo(id="2", source_text="a blue ball", target_text="a blue ball with a hat")
+        >>> original_texts([ball, hat])
+        {'1': 'a red ball', '2': 'a red ball'}
+    """
+    texts: list[str] = []
+    for place, info in enumerate(layers):
+        makers = [below for below in range(place) if _among(info.source_text, [layers[below].target_text])]
+        texts.append(texts[makers[-1]] if makers else info.source_text)
+    return {info.id: text for info, text in zip(layers, texts, strict=True)}
 
 
 def _joined(texts: Sequence[str]) -> str:

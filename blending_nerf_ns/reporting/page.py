@@ -183,7 +183,8 @@ def _sweep(content: Content) -> str:
     name, label = ("psnr_outside", "PSNR outside the mask (dB)") if masked else ("psnr", "PSNR of whole pictures (dB)")
     alone = ", and each operation alone with the others off" if len(curves) > 1 else ""
     note = (
-        f"<p class=muted>{len(sweep['views'])} of the views; all operations together{alone}. At 0 nothing has changed. "
+        f"<p class=muted>{len(sweep['views'])} of the views; all operations together{alone}. At 0 nothing has changed, 1 is "
+        "the edit as it is shown. "
         "A method that does nothing preserves best: read both axes.</p>"
     )
     keys = [

@@ -61,7 +61,7 @@ class Seen(NamedTuple):
 def sweep_strengths(
     model: BlendingModel, operations: Sequence[str], strengths: Sequence[float], case: SweepCase
 ) -> Dict[str, List[Dict[str, Any]]]:
-    """Render the layers that are shown at each strength, and measure.
+    """Render the layers that are shown at each strength, times the blend ratios that they are shown with, and measure.
 
     Args:
         model: with its layers; those that are off stay off.

@@ -38,7 +38,10 @@ def check_capture_of(manager: Any) -> None:
     """
     capture = manager.data or manager.dataparser.data
     if not Path(capture).exists():
-        raise BlendingNerfError(f"the run's capture {capture} is not there; say where it is with --data")
+        raise BlendingNerfError(
+            f"the run's capture {capture} is not there; say where it is with --data, or, for a command that has no --data, put a "
+            f"link to it there: ln -s THE/CAPTURE {capture}"
+        )
 
 
 def check_checkpoint(path: Path) -> None:
