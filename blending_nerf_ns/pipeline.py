@@ -37,6 +37,8 @@ from blending_nerf_ns.training.progress import StageClock
 from blending_nerf_ns.training.schedule import exponential, set_rate
 from blending_nerf_ns.training.team import present_team
 
+OF_THE_EDIT = frozenset({"edit_field", "moving_fields"})
+"""Groups of parameters that learn in the edit's steps; the others do in the base's."""
 SAVE_EVERY = 100
 """Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""
 DONE = (
@@ -182,7 +184,7 @@ class BlendingPipeline(VanillaPipeline):
             self.clock.begin("Base", self.config.base_steps, done)
             factor = exponential(done, self.config.base_steps, self.config.base_final_rate)
             for name in optimizers:
-                if name != "edit_field":
+                if name not in OF_THE_EDIT:
                     set_rate(optimizers[name], factor)
             return
         self.model.wishes.grant()
@@ -194,7 +196,8 @@ class BlendingPipeline(VanillaPipeline):
                         return
                 self.trainer.save_checkpoint(max(step - 1, 0))
             self.clock.begin("Edit", self.work.end, self.work.done)
-            set_rate(optimizers["edit_field"], exponential(self.work.share, 1, self.config.edit_final_rate))
+            for name in OF_THE_EDIT & optimizers.keys():
+                set_rate(optimizers[name], exponential(self.work.share, 1, self.config.edit_final_rate))
             if self.profile is not None:
                 self.profile.begin_step()
 

@@ -204,6 +204,10 @@ class BlendingTrainer(Trainer):
         """
         session = cast(BlendingPipeline, self.pipeline).session
         try:
+            if (
+                session.steered
+            ):  # what was moved in the panel, without which a resume after a kill would go on otherwise
+                self.save_config()
             with self.train_lock:
                 write_training(self, step)
         except OSError as error:

@@ -98,12 +98,15 @@ def test_as_long_as_the_base_is_trained_the_picture_is_the_base() -> None:
         ({"judge_model": "ViT-L-41", "judge_pretrained": "openai"}, "the judge that ns-eval is to ask"),
         ({"source_text": "a blue ball"}, "nothing to edit towards"),
         ({"target_text": " "}, "target-text is empty"),
+        ({"views_per_step": 0}, r"--pipeline.guidance.views-per-step 0: at least 1"),
+        ({"crops": 0}, r"--pipeline.guidance.crops 0: at least 1"),
+        ({"edit_steps": -1}, r"--pipeline.edit-steps -1: at least 0"),
     ],
 )
-def test_the_baseline_is_refused_before_its_base_is_trained(changes: dict[str, str], message: str) -> None:
+def test_the_baseline_is_refused_before_its_base_is_trained(changes: dict[str, Any], message: str) -> None:
     config = FinetunePipelineConfig(source_text="a red ball", target_text="a blue ball")
     for name, value in changes.items():
-        setattr(config.guidance if name in ("model", "pretrained") else config, name, value)
+        setattr(config.guidance if hasattr(config.guidance, name) else config, name, value)
     with pytest.raises(BlendingNerfError, match=message):
         config.setup(device="cpu", test_mode="val")  # it has no data: nothing was read
 

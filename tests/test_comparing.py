@@ -104,6 +104,18 @@ def test_scenes_say_what_is_wrong_with_them(tmp_path: Path) -> None:
     file.write_text('{"name": "it", "edits": [], "masks": "alpha"}')
     with pytest.raises(BlendingNerfError, match="masks is 'alpha', wanted a list"):
         read_scenes([str(file)], [f"it={tmp_path}"])
+    file.write_text('{"name": "it", "edits": [], "mask": ["alpha"]}')
+    with pytest.raises(BlendingNerfError, match="no scene has 'mask'; there are development, edits, masks"):
+        read_scenes([str(file)], [f"it={tmp_path}"])
+    for text in ("null", "5"):
+        file.write_text(
+            f'{{"name": "it", "edits": [{{"name": "recolour", "source_text": {text}, "target_text": "a"}}]}}'
+        )
+        with pytest.raises(BlendingNerfError, match=r"this is no edit: .*source_text is (None|5), wanted a text"):
+            read_scenes([str(file)], [f"it={tmp_path}"])
+    file.write_text('{"name": "it", "edits": ["recolour"]}')
+    with pytest.raises(BlendingNerfError, match="this is no edit: 'recolour'"):
+        read_scenes([str(file)], [f"it={tmp_path}"])
     with pytest.raises(BlendingNerfError, match="wanted NAME=FOLDER"):
         read_scenes(["demo"], ["it"])
     with pytest.raises(BlendingNerfError, match="operations among"):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,52 @@ def test_a_forked_command_takes_the_package_that_is_installed_and_not_one_that_l
     )
     assert done.returncode == 0, done.stderr
     assert "apply" in log.read_text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_ends_with_the_program_that_was_killed(how: signal.Signals, tmp_path: Path) -> None:
+    """Else it would train on, beside the one that the next program begins for the same run."""
+    about = tmp_path / "long_command-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: long-command\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[console_scripts]\nlong-command = long_command:main\n")
+    (tmp_path / "long_command.py").write_text(
+        "import os, time\ndef main():\n    print('it is', os.getpid(), flush=True)\n    time.sleep(300)\n"
+    )
+    (tmp_path / "ask.py").write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from blending_nerf_ns.comparing import forked\n"
+        "forked.IMPORTED = 'blending_nerf_ns'  # quickly\n"
+        "forked.run_logged(['long-command'], Path(sys.argv[1]), dict(os.environ))\n"
+    )
+    log, path = tmp_path / "log.txt", os.pathsep.join([str(tmp_path), *sys.path])
+    program = subprocess.Popen(
+        [sys.executable, str(tmp_path / "ask.py"), str(log)], env={**os.environ, "PYTHONPATH": path}
+    )
+
+    def waited_for(is_so: Callable[[], bool]) -> bool:
+        for _ in range(600):
+            if is_so():
+                return True
+            time.sleep(0.1)
+        return False
+
+    assert waited_for(lambda: log.exists() and "it is " in log.read_text())
+    command = int(log.read_text().split("it is ")[1].split()[0])
+    os.kill(command, 0)
+    program.send_signal(how)
+    program.wait(20)
+
+    def is_gone() -> bool:
+        try:
+            os.kill(command, 0)
+        except ProcessLookupError:
+            return True
+        status = Path(f"/proc/{command}/stat")
+        return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    assert waited_for(is_gone)
 
 
 @pytest.mark.slow

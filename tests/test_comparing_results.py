@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_table import BASELINE, EDIT, OURS, SCENE, result_of, workplace
+from tiny_table import BASELINE, EDIT, OURS, REPORT, SCENE, result_of, workplace
 
+from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.asking import edit_flags
 from blending_nerf_ns.comparing.cases import Cell, Method, Workplace
 from blending_nerf_ns.comparing.results import (
@@ -56,6 +57,44 @@ def test_settings_name_no_place_and_flags_suit_the_method(place: Workplace) -> N
     )
     baseline = edit_flags(replace(cell, method=BASELINE))
     assert not [flag for flag in baseline if "region" in flag or "operations" in flag]
+
+
+@pytest.mark.parametrize("said", ["{}", "--pipeline.guidance.pretrained={}"])
+@pytest.mark.parametrize("in_full", [True, False])
+def test_weights_are_told_by_what_is_in_them_however_they_are_named(
+    said: str, in_full: bool, place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cell, file, prints = Cell(SCENE, EDIT, OURS, 0), tmp_path / "tuned.pt", []
+    own = replace(place, train_flags=(said.format(file if in_full else file.name),))
+    for moment, content in enumerate((b"first", b"tuned once more")):
+        file.write_bytes(content)
+        os.utime(file, (moment, moment))
+        prints.append(training_fingerprint(cell, own))
+        (flag,) = settings(cell, own)["train_flags"]
+        assert str(tmp_path) not in flag and flag.startswith(said.format("tuned.pt "))
+    assert prints[0] != prints[1]
+
+
+def test_a_result_is_of_the_files_that_were_there_when_it_was_begun(
+    place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, masks = Cell(SCENE, EDIT, OURS, 0), Path("somewhere/outlines.json")
+
+    def trained(*_: object) -> Path:
+        masks.write_text('{"b.png": [[0, 0], [4, 0], [0, 4]]}')  # while it trained
+        return tmp_path / "seed0.0"
+
+    monkeypatch.setattr(running, "find_capture", lambda *_: tmp_path)
+    monkeypatch.setattr(running, "train_base", lambda *_: tmp_path)
+    monkeypatch.setattr(running, "fill_for_scene", lambda flags, *_: flags)
+    monkeypatch.setattr(running, "train", trained)
+    monkeypatch.setattr(running, "evaluate", lambda *_: REPORT)
+    place.results.mkdir(exist_ok=True)
+    begun_with = settings(cell, place)
+    assert json.loads(json.dumps(running.run_cell(cell, place)["settings"])) == json.loads(json.dumps(begun_with))
+    with pytest.raises(BlendingNerfError, match="contents was"):
+        read_result(cell, place)
 
 
 def test_runs_that_were_trained_otherwise_are_told_apart(place: Workplace) -> None:

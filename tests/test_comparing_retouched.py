@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
+from tiny_table import REPORT
 from torch import Tensor
 
 from blending_nerf_ns.comparing import results, running
@@ -276,17 +277,6 @@ def test_a_cell_that_fails_leaves_the_others_to_be_painted(tmp_path: Path, monke
     assert all("CUDA out of memory" in said for said in failures.values())
 
 
-REPORT = {
-    "metrics": {},
-    "guide": {"name": None},
-    "judge": {"name": "judge"},
-    "views": {"kind": "test", "names": [], "height": 8, "width": 8},
-    "masks": {"dilation": 5},
-    "prompt_pool": [],
-    "warnings": [],
-}
-
-
 def test_another_base_wish_or_brush_is_another_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cell,) = table_cells([demo_case()], ["replace"], choose_methods([RETOUCHED]), [0])
     place = Workplace(tmp_path / "work", tmp_path / "results")
@@ -296,7 +286,7 @@ def test_another_base_wish_or_brush_is_another_setting(tmp_path: Path, monkeypat
     blue = replace(cell.edit, target_text="a blue ball")
     recolour, removal = (replace(cell, edit=replace(blue, operations=(one,))) for one in ("change", "remove"))
     assert settings(recolour, place) != settings(removal, place), "the same words, and another picture"
-    write_result(cell, place, REPORT, {}, 1)
+    write_result(cell, place, settings(cell, place), REPORT, {}, 1)
     assert read_result(cell, place) is not None
     monkeypatch.setattr(results, "BRUSH", BRUSH._replace(shades=4))
     with pytest.raises(BlendingNerfError, match="painted was"):
@@ -325,7 +315,8 @@ def test_question_18_leaves_a_table_by_another_judge_out(
     scenes = [demo_case()]
     cell = table_cells(scenes, ["add"], choose_methods(["ours"]), [0])[0]
     here = asked.Right(tmp_path / "out", table=tmp_path)
-    write_result(cell, replace(here.place(), results=tmp_path), REPORT, {}, 1)
+    place = replace(here.place(), results=tmp_path)
+    write_result(cell, place, settings(cell, place), REPORT, {}, 1)
     assert len(asked.of_the_table(here, scenes)) == 1 and capsys.readouterr().out == ""
     other = replace(here, evaluate_flags="--judge.model ViT-L-14 --judge.pretrained openai")
     assert asked.of_the_table(other, scenes) == []

@@ -134,3 +134,15 @@ def test_a_fine_tuned_run_trains_its_own_base_and_resumes(tmp_path: Path) -> Non
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "fine-tuned from 'a red ball' to 'a blue ball' already; begin a new run for 'a red ball' and" in done.stderr
     assert not (runs / "other" / "losses.jsonl").exists(), "what it would have gone on from is not taken over"
+    file = max((runs / "whole" / "nerfstudio_models").glob("*.ckpt"))
+    by_name = (*usual, "--timestamp", "named", "--load-checkpoint", file)
+    done = run(
+        "ns-train",
+        "clip-nerf-finetune-cpu",
+        "--pipeline.target-text",
+        "a green ball",
+        *by_name,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1 and "fine-tuned from 'a red ball' to 'a blue ball' already" in done.stderr

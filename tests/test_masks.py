@@ -51,6 +51,14 @@ def test_an_alpha_channel_that_varies_is_the_mask(tmp_path: Path) -> None:
         assert float(mask[1, 0]) == pytest.approx(128 / 255) and float(mask[0].max()) == 0.0, name
 
 
+@pytest.mark.parametrize("beneath", ["white", "gray", "black"])
+def test_a_cut_out_of_an_object_that_is_out_of_view_marks_nothing(beneath: str, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (8, 6), beneath)
+    picture.putalpha(Image.new("L", (8, 6), 0))
+    picture.save(tmp_path / "empty.png")
+    assert float(read_mask(tmp_path / "empty.png").max()) == 0.0
+
+
 def test_no_folder(tmp_path: Path, images: list[Path]) -> None:
     with pytest.raises(BlendingNerfError, match=r"there is no mask folder .*nowhere"):
         find_masks(tmp_path / "nowhere", images)

@@ -7,6 +7,7 @@ import gzip
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +25,7 @@ from blending_nerf_ns.commands.scene import open_scene
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
-from blending_nerf_ns.localization.file import load_region
+from blending_nerf_ns.localization.file import FOUND_ON, OPERATIONS_FOR, load_region, read_metadata, save_region
 from blending_nerf_ns.model import BlendingModel
 
 pytestmark = pytest.mark.slow
@@ -240,7 +241,7 @@ def test_a_region_is_seen_before_anything_is_trained_and_then_edited_in(folder: 
 
 
 def test_a_region_has_the_room_that_an_edit_of_these_operations_has(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
     config, ball = (
@@ -268,6 +269,24 @@ def test_a_region_has_the_room_that_an_edit_of_these_operations_has(
         shapes[output] = load_region(folder / output / "region.safetensors").shape
     assert [shapes[name].grow for name in ("recolour", "add", "any")] == ["all", "all", "box"]
     assert shapes["recolour"].margin == 0.0 and shapes["recolour"].change_in_margin
+
+    of_another, file = "recolour/of_another.safetensors", RegionConfig(source="file", margin=0.2)
+    save_region(
+        load_region(folder / "recolour" / "region.safetensors"),
+        folder / of_another,
+        {OPERATIONS_FOR: "change", FOUND_ON: "0123"},
+    )
+    arguments |= {"region": replace(file, file=Path(of_another)), "operations": ("add",)}
+    show_region(config, output=Path("again"), **arguments)  # type: ignore[arg-type]
+    told = " ".join(capsys.readouterr().out.split())
+    assert "stays as it was cut: --region.threshold, --region.margin" in told and "found on another base" in told
+    written = folder / "again" / "region.safetensors"
+    assert load_region(written).shape == shapes["recolour"]
+    assert {name: read_metadata(written)[name] for name in (OPERATIONS_FOR, FOUND_ON)} == {
+        OPERATIONS_FOR: "change",
+        FOUND_ON: "0123",
+    }, "what ns-train warns by"
+    assert json.loads((folder / "again" / "region.json").read_text())["operations"] == ["change"]
 
 
 def test_what_the_region_command_cannot_use_is_said_in_one_line(folder: Path) -> None:

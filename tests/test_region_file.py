@@ -159,7 +159,8 @@ def test_a_region_says_for_which_operations_it_has_room(tmp_path: Path) -> None:
     hint = other_operations_hint(path, ["change"])
     assert (
         hint is not None
-        and "may add, remove, change, and this one may change: `blending-nerf region --operations change`" in hint
+        and "may add, remove, change, and this one may change: found anew by `blending-nerf region --operations change`"
+        in hint
     )
 
 

@@ -121,6 +121,21 @@ def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_b
     assert not bool(model.edit_ready)
 
 
+def test_a_crop_box_has_the_room_of_its_operations_though_the_region_before_was_a_files(
+    capture: Path, tmp_path: Path
+) -> None:
+    first = open_pipeline(capture)
+    first.work.find_region()
+    file = tmp_path / "region.safetensors"
+    save_region(first.model.edit.region, file)
+    pipeline = open_pipeline(capture, file=file)
+    pipeline.work.find_region()
+    pipeline.session.region.take_crop_box(OrientedBox.from_params((0.1, 0.0, 0.0), (0.0, 0.0, 0.0), (0.4, 0.4, 0.4)))
+    assert grant(pipeline) == ""
+    shape = pipeline.model.edit.region.shape
+    assert shape.margin == 0.0 and shape.change_in_margin, "a recolour has no room around it"
+
+
 def field_box(pipeline: BlendingPipeline) -> torch.Tensor:
     field = pipeline.model.edit.field
     return torch.stack([field.lower, field.upper]).clone()

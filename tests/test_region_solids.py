@@ -1,17 +1,20 @@
 """A region from an oriented box, and the contraction of space between scene and grid coordinates."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.field_components.spatial_distortions import SceneContraction
+from tiny_run import tiny_model
 
 from blending_nerf_ns.edits.contraction import contract, uncontract
 from blending_nerf_ns.edits.shape import RegionShape
-from blending_nerf_ns.edits.solids import inside_box, region_from_box, rotation_matrix, voxel_positions
+from blending_nerf_ns.edits.solids import inside_box, region_from_box, rotation_matrix, sphere, voxel_positions
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.localization.sources import Placed
 
 CONTRACTED_SCENE = torch.full((3,), -2.0), torch.full((3,), 2.0)
 CORE_ONLY = RegionShape(margin=0.0, soft_edge=0.0)
@@ -110,6 +113,20 @@ class TestContraction:
         points = torch.randn(1000, 3) * torch.logspace(-1, 2, 1000)[:, None]
         np.testing.assert_allclose(uncontract(contract(points)), points, rtol=1e-3, atol=1e-6)
         assert torch.isfinite(uncontract(torch.full((3,), 2.0))).all()
+
+
+def test_a_solid_between_the_voxels_of_a_combinations_grid_is_told():
+    base = tiny_model().base
+    scene = SimpleNamespace(base=base)
+    grid = (torch.tensor([-0.6] * 3), torch.tensor([0.6] * 3))
+
+    def filled(x: float, radius: float):
+        return Placed(scene, sphere((x, 0.003, 0.003), radius)).fill(grid, 96, 0.5).claimed  # type: ignore[arg-type]
+
+    assert bool(filled(0.003, 0.02).any())
+    with pytest.raises(BlendingNerfError, match=r"radius 0.005 holds no voxel of the region's grid.*make it larger"):
+        filled(0.003, 0.005)
+    assert not bool(filled(0.9, 0.02).any()), "the grid was cut down beside it"
 
 
 def test_voxel_positions_are_cell_centres():

@@ -59,6 +59,21 @@ def test_the_edits_rate_falls_over_the_edits_share_of_its_stage(pipeline: Blendi
         assert rates(pipeline, 1000 + done) == pytest.approx({"fields": 0.5, "edit_field": 0.5 * factor})
 
 
+def test_a_base_that_is_not_frozen_learns_as_the_edit_does(pipeline: BlendingPipeline) -> None:
+    """What starts as a copy of the base is the edit's, in its steps and not in the base's."""
+    optimizers = pipeline.trainer.optimizers.optimizers
+    optimizers["moving_fields"] = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 0.1}])
+    pipeline.model.base_frozen.fill_(False)
+    pipeline.config.base_steps, pipeline.config.base_final_rate, pipeline.config.edit_final_rate = 100, 0.01, 0.04
+    pipeline.progress[0] = 50
+    assert rates(pipeline, 50) == pytest.approx({"fields": 0.05, "edit_field": 0.5, "moving_fields": 0.1})
+    pipeline.model.base_frozen.fill_(True)
+    pipeline.work.find_region()
+    pipeline.work.training = cast(Any, SimpleNamespace())
+    pipeline.progress[1] = STEPS // 2
+    assert rates(pipeline, 1000) == pytest.approx({"fields": 0.05, "edit_field": 0.1, "moving_fields": 0.02})
+
+
 def test_an_edit_settles_by_how_much_nearer_the_target_it_is_than_the_original(
     pipeline: BlendingPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,7 +225,7 @@ def test_what_the_panel_writes_is_nobodys_wish() -> None:
         viewer = SimpleNamespace(viser_server=server, trainer=None, render_statemachines={})
         viewer._trigger_rerender = lambda: pictures.append(1)
         control = PanelControl(session, [folder])  # type: ignore[arg-type]
-        control._setup(viewer)
+        control._setup(viewer)  # type: ignore[arg-type]
         client = ViserClient(port)
         assert client.listen(lambda: {"Blend ratio", "Target text"} <= set(client.elements))
         client.look((1.0, 1.0, 1.0))  # viser knows a client from its first camera on

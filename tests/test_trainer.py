@@ -128,6 +128,21 @@ def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: Blen
     assert pipeline.save()
 
 
+def test_what_was_moved_in_the_panel_is_kept_beside_every_checkpoint(trainer: BlendingTrainer) -> None:
+    pipeline = cast(BlendingPipeline, trainer.pipeline)
+    trainer.asked_iterations, file = 1, trainer.base_dir / "config.yml"
+    before = file.read_text()
+    pipeline.config.region.margin = 0.2
+    trainer.save_checkpoint(0)
+    assert file.read_text() == before, "nobody steers this run"
+    pipeline.session.steered = True
+    trainer.save_checkpoint(1)  # a run that is killed now goes on with both
+    assert "margin: 0.2\n" in file.read_text()
+    written = file.stat().st_mtime_ns
+    trainer.save_checkpoint(2)
+    assert file.stat().st_mtime_ns == written, "and is not written again for nothing"
+
+
 def test_what_was_trained_before_an_interrupt_is_kept_without_a_viewer_as_well(
     trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,16 @@ from blending_nerf_ns.comparing.results import settings
 EDIT = EditCase("recolour", "a red ball", "a blue ball", ("change",), {"box-size": "1 2 3"})
 SCENE = SceneCase("tiny", (EDIT, replace(EDIT, name="again")), masks=("polygons", "somewhere/outlines.json"))
 OURS, BASELINE = choose_methods(["ours", "clip-nerf-finetune"])
+REPORT: dict[str, Any] = {
+    "metrics": {},
+    "guide": {"name": None},
+    "judge": {"name": "judge"},
+    "views": {"kind": "test", "names": [], "height": 8, "width": 8},
+    "masks": {"dilation": 5},
+    "prompt_pool": [],
+    "warnings": [],
+}
+"""Of `blending-nerf evaluate`, without figures."""
 
 
 def result_of(cell: Cell, place: Workplace, **metrics: float | None) -> dict[str, Any]:

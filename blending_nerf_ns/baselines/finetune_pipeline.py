@@ -100,7 +100,7 @@ class FinetunePipeline(VanillaPipeline):
         trains = test_mode == "val"
         if trains and world_size > 1:
             raise BlendingNerfError(f"the fine-tuned baseline trains in one process, not in {world_size}")
-        if trains and config.edit_steps > 0:
+        if trains and config.edit_steps != 0:
             check_finetuning(config)
             if config.base_run is None and not config.resumed:
                 # models are drawn before they are read: a seed's base is to stay the same

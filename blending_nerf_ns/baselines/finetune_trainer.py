@@ -50,23 +50,25 @@ class FinetuneTrainer(Trainer):
 
     def _set_up(self, test_mode: Literal["test", "val", "inference"]) -> None:
         pipeline_config = cast(FinetunePipelineConfig, self.config.pipeline)
-        pipeline_config.resumed = self.config.resumes is not None
-        if self.config.load_dir is not None:
-            resumed = Path(self.config.load_dir)
+        resumed, checkpoint = self.config.resumes, self.config.load_checkpoint
+        pipeline_config.resumed = resumed is not None
+        if resumed is not None:
             other = adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
             pipeline_config.resumed_texts = other.source_text, other.target_text
             for line in rates_kept(sys.argv[1:]):
                 CONSOLE.print(line, style="yellow", markup=False)
-            if self.config.load_step is None:
-                self.config.load_step = newest_whole_step(resumed)
-            check_checkpoint(resumed / f"step-{self.config.load_step:09d}.ckpt")
+            if self.config.load_dir is not None:
+                if self.config.load_step is None:
+                    self.config.load_step = newest_whole_step(resumed)
+                checkpoint = resumed / f"step-{self.config.load_step:09d}.ckpt"
+            check_checkpoint(cast(Path, checkpoint))
         self.grad_scaler = ResumedScaler(enabled=self.use_grad_scaler)
         super().setup(test_mode)
-        if self.config.load_dir is not None:
+        if resumed is not None:
             data = cast(FinetunePipeline, self.pipeline).datamanager
             outputs = cast(DataparserOutputs, data.train_dataparser_outputs)
-            check_still_its_capture(Path(self.config.load_dir).parent, outputs)
-            inherit(Path(self.config.load_dir).parent, self.config.get_base_dir())
+            check_still_its_capture(resumed.parent, outputs)
+            inherit(resumed.parent, self.config.get_base_dir())
         self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
         self.config.save_config()
 

@@ -25,6 +25,11 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.runs.atomic import writable
 
 FILE, SHEET, REPORT = "region.safetensors", "region_overlay.png", "region.json"
+AS_IT_IS = (
+    "A region from a file stays as it was cut: --region.threshold, --region.margin and the like, --operations and --resolution change "
+    "nothing. To cut it otherwise find it anew, by the source that it came from."
+)
+"""For a region that was not looked for."""
 
 
 @naming_flags_as("--region.", "--pipeline.region.")
@@ -73,7 +78,13 @@ def show_region(
     from blending_nerf_ns.guidance.clip import check_names, load_clip
     from blending_nerf_ns.localization.build import build_region, warn_unseen
     from blending_nerf_ns.localization.clearing import TAKEN_ALONG, clear_region, takes_along
-    from blending_nerf_ns.localization.file import FOUND_ON, OPERATIONS_FOR, save_region
+    from blending_nerf_ns.localization.file import (
+        FOUND_ON,
+        OPERATIONS_FOR,
+        other_base_hint,
+        read_metadata,
+        save_region,
+    )
     from blending_nerf_ns.localization.keeping import Search, keep_region
     from blending_nerf_ns.localization.views import even_cameras
     from blending_nerf_ns.reporting.sheet import contact_sheet
@@ -117,13 +128,20 @@ def show_region(
     )
     warn_unseen(found.covered, operations)
     made = found.region.to(device)
-    room = region.room_for(operations)
+    from_file, room = region.source.strip() == "file", region.room_for(operations)
     if not made.has_shape(**room):
         made.reshape(**room)
     along = takes_along(region, operations) and clear_region(scene, made)
     if along:
         console.print(TAKEN_ALONG)
-    save_region(made, output / FILE, {OPERATIONS_FOR: " ".join(operations), FOUND_ON: fingerprint(base.state_dict())})
+    of = {OPERATIONS_FOR: " ".join(operations), FOUND_ON: fingerprint(base.state_dict())}
+    if from_file:  # it stays what it was, and was found where it was
+        said = read_metadata(cast(Path, region.file))
+        for hint in (AS_IT_IS, other_base_hint(cast(Path, region.file), of[FOUND_ON])):
+            if hint is not None:
+                console.print(hint, style="yellow", markup=False)
+        of = {name: said[name] for name in of if name in said}
+    save_region(made, output / FILE, of)
     cameras, numbers = even_cameras(scene, pictures, picture_size)
     columns: Dict[str, list] = {"original": [], "region": [], "overlay": []}
     for index in tqdm(range(len(cameras)), desc="Overlay", dynamic_ncols=True):
@@ -141,8 +159,8 @@ def show_region(
         "guide": guide,
         "source": region.source,
         "source_text": source_text,
-        "operations": list(operations),
-        "threshold": region.threshold,
+        "operations": of.get(OPERATIONS_FOR, "").split(),
+        "threshold": round(made.shape.threshold, 6),
         "highest_probability": found.highest,
         "share_of_what_is_seen": found.covered,
         "takes_along": along,

@@ -52,6 +52,8 @@ class EditCase:
         return wish_of(self.source_text, self.target_text, self.operations, self.room)
 
 
+TEXTS = ("name", "source_text", "target_text", "subject")
+"""Of an edit."""
 REGION_PLACES = ("file", "masks")
 """Of a region's flags, those that name a place on a disk."""
 
@@ -202,10 +204,13 @@ def edit_of(values: Mapping[str, Any]) -> EditCase:
         plain: Dict[str, Any] = dict(values)
         if "operations" in plain:
             plain["operations"] = tuple(plain["operations"])
+        for name in TEXTS:
+            if not isinstance(plain.get(name, ""), str):
+                raise TypeError(f"{name} is {plain[name]!r}, wanted a text")
         plain["region"] = {str(name): _words(value) for name, value in dict(plain.get("region", {})).items()}
         return EditCase(**plain)
     except (TypeError, ValueError) as error:
-        raise BlendingNerfError(f"this is no edit: {dict(values)} ({error})") from error
+        raise BlendingNerfError(f"this is no edit: {values!r} ({error})") from error
 
 
 def _words(value: Any) -> str:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
-from typing import Dict
+from typing import Dict, Optional
 
 from blending_nerf_ns.errors import BlendingNerfError
 
@@ -88,8 +91,16 @@ def _alone(env: Dict[str, str]) -> Iterator[None]:
         os.environ.update(own)
 
 
+def _end_with(program: Optional[BaseProcess]) -> None:
+    """A program that is killed cannot stop its command, which would train on beside the next one's."""
+    if program is not None:
+        program.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _become(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
-    """Be a command from here on (in the new process)."""
+    """Be a command from here on (in the new process), for as long as the program that wants it lives."""
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     os.environ.clear()
     os.environ.update(env)
     with log.open("a") as file:

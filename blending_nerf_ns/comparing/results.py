@@ -92,15 +92,20 @@ def hash_of(path: Path) -> str:
 
 
 def without_folder(word: str) -> str:
-    """A word of a command line; of a file or folder that is there, its name and a few letters for what is in it, for many weights have
-    one name.
+    """A word of a command line; of a file that is there, or of a folder named in full, its name and a few letters for what is in it, for
+    many weights have one name.
 
     Example:
         >>> without_folder("ViT-L-14"), without_folder(__file__).partition(" ")[0]
         ('ViT-L-14', 'results.py')
+        >>> without_folder(f"--weights={__file__}").partition(" ")[0]
+        '--weights=results.py'
     """
-    path = Path(word).expanduser()
-    return f"{path.name} {_read_once(path, path.stat().st_mtime_ns)}" if path.is_absolute() and path.exists() else word
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value).expanduser()
+    if not (path.is_file() or (path.is_absolute() and path.is_dir())):
+        return word
+    return f"{flag}{equals}{path.name} {_read_once(path.resolve(), path.stat().st_mtime_ns)}"
 
 
 @functools.cache
@@ -114,7 +119,8 @@ def capture_fingerprint(capture: Path) -> str:
     """A few letters for a capture: its cameras, and names and sizes of its photos."""
     listed = capture / "transforms.json"
     if not listed.is_file():
-        return fingerprint(sorted((file.name, file.stat().st_size) for file in capture.glob("*") if file.is_file()))
+        files = (file for file in capture.rglob("*") if file.is_file())
+        return fingerprint(sorted((file.relative_to(capture).as_posix(), file.stat().st_size) for file in files))
     frames = json.loads(listed.read_text()).get("frames", [])
     photos = [capture / str(frame.get("file_path", "")) for frame in frames]
     return fingerprint([hash_of(listed), [photo.stat().st_size for photo in photos if photo.is_file()]])
@@ -135,11 +141,22 @@ def fingerprint(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def write_result(cell: Cell, place: Workplace, report: Result, seconds: Mapping[str, float], attempts: int) -> Result:
-    """What the table needs of a cell, as a file."""
+def write_result(
+    cell: Cell, place: Workplace, made_with: Result, report: Result, seconds: Mapping[str, float], attempts: int
+) -> Result:
+    """What the table needs of a cell, as a file.
+
+    Args:
+        cell: what was made.
+        place: where results lie.
+        made_with: its `settings` before anything was made: a file that is changed meanwhile was not what it is of.
+        report: what `blending-nerf evaluate` said of it.
+        seconds: that its stages took.
+        attempts: that there were.
+    """
     result = {
         "format": FORMAT,
-        "settings": settings(cell, place),
+        "settings": made_with,
         "code": code_version(),
         **compact(report, seconds),
         "attempts": attempts,

@@ -23,6 +23,7 @@ from blending_nerf_ns.comparing.results import (
     capture_fingerprint,
     fingerprint,
     read_result,
+    settings,
     training_fingerprint,
     write_result,
 )
@@ -97,17 +98,18 @@ def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLoc
 
 def run_cell(cell: Cell, place: Workplace) -> Result:
     """Train and evaluate one cell, or go on where an earlier attempt stopped; writes its result."""
+    made_with = settings(cell, place)
     if cell.method.name == DRAWN:
         assert cell.scene.drawing is not None, "only what is drawn can be drawn anew"
         report = score_perfect(cell.scene.drawing, cell.edit, parse_options(how_to_evaluate(cell, place)))
-        return write_result(cell, place, report, {}, 1)
+        return write_result(cell, place, made_with, report, {}, 1)
     log = place.work / "logs" / f"{cell.key}.log"
     env = environment(place.work / "bin")
     capture = find_capture(cell.scene, place)
     with only_here(place, f"{cell.scene.name}__base"):
         base = train_base(cell.scene, capture, place, env)
     if cell.method.name == RETOUCHED:
-        return write_result(cell, place, retouch(cell, base, capture, place, log), {}, 1)
+        return write_result(cell, place, made_with, retouch(cell, base, capture, place, log), {}, 1)
     attempts = place.work / "runs" / cell.experiment / cell.method.config
     run = train(
         [
@@ -127,7 +129,7 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
     report = evaluate(cell, run, capture, place, log, env)
     stages = run / "stages.json"  # missing where nothing was left to do after a resume
     seconds = json.loads(stages.read_text()) if stages.exists() else {}
-    return write_result(cell, place, report, seconds, int(run.suffix[1:]) + 1)
+    return write_result(cell, place, made_with, report, seconds, int(run.suffix[1:]) + 1)
 
 
 def find_capture(scene: SceneCase, place: Workplace) -> Path:

@@ -15,6 +15,8 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.procedural.scene import Scene, primitive
 
 DEMO = "demo"
+PARTS = {"name", "masks", "train_flags", "edits", "development"}
+"""Of a scene's file."""
 YELLOW = (0.90, 0.80, 0.10)
 DEMO_EDITS = (
     EditCase("recolour", "a red ball", "a blue ball", ("change",)),
@@ -87,6 +89,8 @@ def read_scene(file: Path, captures: Mapping[str, Path]) -> SceneCase:
     """
     try:
         content: Any = json.loads(file.read_text())
+        if unknown := sorted(set(content) - PARTS):
+            raise ValueError(f"no scene has {', '.join(map(repr, unknown))}; there are {', '.join(sorted(PARTS))}")
         name, edits = str(content["name"]), tuple(_placed(edit_of(values), file.parent) for values in content["edits"])
         masks, flags = (words_of(content, name, usual) for name, usual in (("masks", ["none"]), ("train_flags", [])))
     except OSError as error:

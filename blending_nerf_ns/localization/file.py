@@ -67,7 +67,7 @@ def other_operations_hint(path: Path, operations: Sequence[str]) -> Optional[str
         return None
     return (
         f"The region in {path} has the room of an edit that may {', '.join(meant)}, and this one may {', '.join(operations)}: "
-        f"`blending-nerf region --operations {' '.join(operations)}` gives it its own."
+        f"found anew by `blending-nerf region --operations {' '.join(operations)}` it has its own."
     )
 
 

@@ -104,10 +104,13 @@ def read_mask(path: Path) -> Float[Tensor, "height width"]:
 
 
 def mask_channel(picture: Image.Image) -> Image.Image:
-    """What of a picture is the mask, in gray: its alpha channel where that varies, else its brightness."""
+    """What of a picture is the mask, in gray: its alpha channel where that says something, else its brightness.
+
+    A cut-out of an object that is out of view is transparent all over, whatever colour lies beneath.
+    """
     alpha = picture.convert("RGBA").getchannel("A")
     low, high = alpha.getextrema()
-    return picture.convert("L") if low == high else alpha
+    return picture.convert("L") if low == high != 0 else alpha
 
 
 def resize_mask(mask: Float[Tensor, "height width"], size: Sequence[int]) -> Float[Tensor, "h w"]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from blending_nerf_ns.edits.contraction import Box
 from blending_nerf_ns.edits.shape import SEEN, RegionShape, find_core, nearest_voxel
 from blending_nerf_ns.edits.solids import Solid, solid_bounds, solid_core, with_room
-from blending_nerf_ns.errors import NothingFound
+from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 from blending_nerf_ns.localization.combine import Operand
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import FINE_RAYS, VoxelGrid, fill_grid, find_box
@@ -71,8 +71,20 @@ class Placed:
         return low.to(device), high.to(device)
 
     def fill(self, box: Box, resolution: int, threshold: float) -> Operand:
-        """1 in the solid, 0 elsewhere."""
-        inside = solid_core(self.solid, box, resolution, self.scene.base.contracted)
+        """1 in the solid, 0 elsewhere.
+
+        Raises:
+            BlendingNerfError: it lies within the grid and between its voxels.
+        """
+        base = self.scene.base
+        inside = solid_core(self.solid, box, resolution, base.contracted)
+        lower, upper = (side.cpu() for side in box)
+        low, high = solid_bounds(self.solid, base.grid_box, base.contracted)
+        if not bool(inside.any()) and bool((low >= lower).all() and (high <= upper).all()):
+            raise BlendingNerfError(
+                f"{self.solid.name} holds no voxel of the region's grid, whose voxels measure {((upper - lower) / resolution).tolist()}; "
+                "make it larger, or raise --pipeline.model.region-resolution"
+            )
         return Operand(inside.float(), None, inside, inside)
 
 

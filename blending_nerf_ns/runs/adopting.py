@@ -125,9 +125,11 @@ def without_effect(
         elif has_region and name.startswith("region."):
             told[name] = "the run that is resumed has its region; this counts where it is found again."
         elif region.source.strip() == "file" and name in cut:
-            told[name] = "a region from a file is cut as the file says; give this to `blending-nerf region`."
+            told[name] = (
+                "a region from a file is cut as the file says; find it anew with this, by `blending-nerf region`."
+            )
         elif region.source.strip() == "file" and name == "model.region_resolution":
-            told[name] = "a region from a file has its own; give this to `blending-nerf region` as --resolution."
+            told[name] = "a region from a file has its own; find it anew by `blending-nerf region --resolution`."
         elif name.startswith("region.") and (why := region.unread(name.removeprefix("region."))):
             told[name] = why
     return [f"--pipeline.{name.replace('_', '-')}: {why}" for name, why in told.items()]

@@ -97,6 +97,9 @@ class RunConfig(TrainerConfig):
         in_place = self.resumes is not None and self.resumes.resolve().parent == path.parent.resolve()
         if in_place and path.exists() and not cast(Any, self.pipeline).resumed:
             return
+        content = yaml.dump(self)
+        if path.exists() and path.read_text("utf8") == content:
+            return
         CONSOLE.log(f"Saving config to: {path}", markup=False)
         with replacing(path) as partial:
-            partial.write_text(yaml.dump(self), "utf8")
+            partial.write_text(content, "utf8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Optional
 
@@ -99,7 +100,8 @@ class SessionRegion:
         def do() -> None:
             before = self._session.snapshot("crop box")
             self._model.take_crop_box(box, self.settings.shape())
-            self._model.make_room(**self.settings.room_for(self._pipeline.config.operations))
+            placed = replace(self.settings, source="box")  # whatever the one before it came from
+            self._model.make_room(**placed.room_for(self._pipeline.config.operations))
             self._session.history.remember(before)
 
         self._session.ask_each("crop box", do)

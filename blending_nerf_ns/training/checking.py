@@ -54,17 +54,18 @@ LEAST = {"views": 1, "views_per_step": 1, "crops": 1, "lone_crops": 0, "image_si
 WEIGHTS = ("weight_", "budget_", "settle_", "coarse_", "open_", "view_memory")
 
 
-def check_numbers(config: BlendingPipelineConfig) -> None:
+def check_numbers(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -> None:
     """Say which number cannot be, with the least that can.
 
     Raises:
         BlendingNerfError: with the flag and its value.
     """
     guidance = vars(config.guidance)
-    least = {name: 0 for name in guidance if name.startswith(WEIGHTS)} | LEAST
+    least = {name: LEAST.get(name, 0) for name in guidance if name in LEAST or name.startswith(WEIGHTS)}
     said = {f"guidance.{name}": (guidance[name], wanted) for name, wanted in least.items()}
     trains_base = config.base_run is None and not config.resumed
-    said["model.edit_field.seed_reach"] = config.model.edit_field.seed_reach, 1
+    if (edit_field := getattr(config.model, "edit_field", None)) is not None:
+        said["model.edit_field.seed_reach"] = edit_field.seed_reach, 1
     said |= {"edit_steps": (config.edit_steps, 0), "base_steps": (config.base_steps, 1 if trains_base else 0)}
     for name, (value, wanted) in said.items():
         if value is not None and not value >= wanted:  # not a number is no number
@@ -109,8 +110,9 @@ def check_finetuning(config: FinetunePipelineConfig) -> None:
     """Say early what a fine-tuning is missing, before a base is trained for minutes (see `check_edit`).
 
     Raises:
-        BlendingNerfError: prompts that give no direction, a guide or a judge that there cannot be.
+        BlendingNerfError: prompts that give no direction, numbers that cannot be, a guide or a judge that there cannot be.
     """
+    check_numbers(config)
     check_texts(config.source_text, config.target_text)
     if not config.resumed:
         check_clips(config)
