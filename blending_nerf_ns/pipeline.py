@@ -314,7 +314,9 @@ class BlendingPipeline(VanillaPipeline):
             self.clock.drop()
         self.model.version += 1
         if self.trainer is not None:
-            self.trainer.optimizers.optimizers["edit_field"].state.clear()
+            optimizers = self.trainer.optimizers.optimizers
+            for name in OF_THE_EDIT & optimizers.keys():
+                optimizers[name].state.clear()
 
     def get_average_eval_image_metrics(
         self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,50 +37,79 @@ def test_a_forked_command_takes_the_package_that_is_installed_and_not_one_that_l
     assert "apply" in log.read_text()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_command_ends_with_the_program_that_was_killed(how: signal.Signals, tmp_path: Path) -> None:
-    """Else it would train on, beside the one that the next program begins for the same run."""
+COMMAND = """
+import os, time
+def main():
+    try:
+        print("it is", os.getpid(), flush=True)
+        time.sleep(300)
+    except KeyboardInterrupt:
+        time.sleep(1.0)
+        print("saved", flush=True)
+"""
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from blending_nerf_ns.comparing import forked
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+forked.IMPORTED = "blending_nerf_ns"  # quickly
+forked.run_logged(["long-command"], Path(sys.argv[1]), dict(os.environ))
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int, Path]]:
+    """A program that waits for a command, the command's number, and its log."""
     about = tmp_path / "long_command-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: long-command\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[console_scripts]\nlong-command = long_command:main\n")
-    (tmp_path / "long_command.py").write_text(
-        "import os, time\ndef main():\n    print('it is', os.getpid(), flush=True)\n    time.sleep(300)\n"
-    )
-    (tmp_path / "ask.py").write_text(
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from blending_nerf_ns.comparing import forked\n"
-        "forked.IMPORTED = 'blending_nerf_ns'  # quickly\n"
-        "forked.run_logged(['long-command'], Path(sys.argv[1]), dict(os.environ))\n"
-    )
+    (tmp_path / "long_command.py").write_text(COMMAND)
+    (tmp_path / "ask.py").write_text(PROGRAM)
     log, path = tmp_path / "log.txt", os.pathsep.join([str(tmp_path), *sys.path])
-    program = subprocess.Popen(
-        [sys.executable, str(tmp_path / "ask.py"), str(log)], env={**os.environ, "PYTHONPATH": path}
-    )
+    asked = [sys.executable, str(tmp_path / "ask.py"), str(log)]
+    program = subprocess.Popen(asked, env={**os.environ, "PYTHONPATH": path}, start_new_session=True)
+    try:
+        assert waited_for(lambda: log.exists() and "it is " in log.read_text())
+        yield program, int(log.read_text().split("it is ")[1].split()[0]), log
+    finally:
+        program.kill()
+        program.wait(20)
 
-    def waited_for(is_so: Callable[[], bool]) -> bool:
-        for _ in range(600):
-            if is_so():
-                return True
-            time.sleep(0.1)
-        return False
 
-    assert waited_for(lambda: log.exists() and "it is " in log.read_text())
-    command = int(log.read_text().split("it is ")[1].split()[0])
-    os.kill(command, 0)
-    program.send_signal(how)
-    program.wait(20)
-
-    def is_gone() -> bool:
-        try:
-            os.kill(command, 0)
-        except ProcessLookupError:
+def waited_for(is_so: Callable[[], bool]) -> bool:
+    for _ in range(600):
+        if is_so():
             return True
-        status = Path(f"/proc/{command}/stat")
-        return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+        time.sleep(0.1)
+    return False
 
-    assert waited_for(is_gone)
+
+def is_gone(command: int) -> bool:
+    try:
+        os.kill(command, 0)
+    except ProcessLookupError:
+        return True
+    status = Path(f"/proc/{command}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_ends_with_the_program_that_was_killed(how: signal.Signals, program) -> None:
+    """Else it would train on, beside the one that the next program begins for the same run."""
+    asking, command, _ = program
+    assert not is_gone(command)
+    asking.send_signal(how)
+    asking.wait(20)
+    assert waited_for(lambda: is_gone(command))
+
+
+def test_a_command_that_is_interrupted_along_with_its_program_saves_first(program) -> None:
+    asking, command, log = program
+    os.killpg(asking.pid, signal.SIGINT)  # as a terminal does
+    assert asking.wait(60) != 0
+    assert waited_for(lambda: is_gone(command))
+    assert log.read_text().endswith("saved\n")
 
 
 @pytest.mark.slow

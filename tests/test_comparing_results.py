@@ -17,12 +17,14 @@ from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.asking import edit_flags
 from blending_nerf_ns.comparing.cases import Cell, Method, Workplace
 from blending_nerf_ns.comparing.results import (
+    capture_fingerprint,
     code_version,
     compact,
     hash_of,
     read_result,
     settings,
     training_fingerprint,
+    without_folder,
 )
 from blending_nerf_ns.comparing.scenes import read_scene
 from blending_nerf_ns.comparing.table import figure_of
@@ -74,6 +76,29 @@ def test_weights_are_told_by_what_is_in_them_however_they_are_named(
         (flag,) = settings(cell, own)["train_flags"]
         assert str(tmp_path) not in flag and flag.startswith(said.format("tuned.pt "))
     assert prints[0] != prints[1]
+
+
+def test_a_word_that_is_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("3", "embedded"):
+        (tmp_path / name).touch()
+    for word in ("3", "--pipeline.guidance.crops=3", "embedded", "a sentence " * 30, "no/such.pt", "0.5"):
+        assert without_folder(word) == word
+
+
+def test_a_capture_without_transforms_is_its_photos_and_not_what_is_made_of_them(tmp_path: Path) -> None:
+    for name in ("transforms_train.json", "train/a.png", "images/b.JPG"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    before = capture_fingerprint(tmp_path)
+    for made in ("camera_paths/look.json", "images_2/b.JPG"):
+        (tmp_path / made).parent.mkdir()
+        (tmp_path / made).write_text("made")
+        assert capture_fingerprint(tmp_path) == before
+    (tmp_path / "train" / "a.png").write_text("retaken")
+    retaken = capture_fingerprint(tmp_path)
+    (tmp_path / "train" / "c.png").write_text("x")
+    assert len({before, retaken, capture_fingerprint(tmp_path)}) == 3
 
 
 def test_a_result_is_of_the_files_that_were_there_when_it_was_begun(

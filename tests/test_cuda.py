@@ -27,6 +27,7 @@ from blending_nerf_ns.edits.soft_solid import Seed
 from blending_nerf_ns.encoding import hash_grid
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
+from blending_nerf_ns.guidance.palette import brightest_of_hue
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.aside import Aside
 from blending_nerf_ns.training.editing import EditTraining
@@ -103,6 +104,11 @@ def test_rays_that_miss_are_the_bases_own() -> None:
     missed = blended["region"][:, 0] == 0
     assert 0 < int(missed.sum()) < 300
     assert torch.equal(blended["rgb"][missed], base["rgb"][missed])
+
+
+def test_a_colour_is_chosen_though_losses_lie_on_the_gpu_and_colours_do_not() -> None:
+    colors = torch.tensor([[0.85, 0.85, 0.085], [0.45, 0.45, 0.045]])
+    assert brightest_of_hue(colors, torch.tensor([1.01, 1.0], device="cuda"), 0.1) == 0
 
 
 @pytest.mark.parametrize("operations", [("change",), ("add", "remove", "change")])

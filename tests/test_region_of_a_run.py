@@ -121,6 +121,22 @@ def test_the_crop_box_becomes_the_first_region_or_another_one_and_can_be_taken_b
     assert not bool(model.edit_ready)
 
 
+def test_a_search_that_is_interrupted_before_the_field_lies_in_its_region_is_made_again(
+    capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    pipeline = open_pipeline(capture)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.model.edit, "fit_field_to_region", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.work.find_region()
+    assert not pipeline.session.region.is_found, "a run that is saved now looks for it again"
+    pipeline.work.find_region()
+    assert pipeline.session.region.is_found and margin_of(pipeline) == 0.0
+
+
 def test_a_crop_box_has_the_room_of_its_operations_though_the_region_before_was_a_files(
     capture: Path, tmp_path: Path
 ) -> None:

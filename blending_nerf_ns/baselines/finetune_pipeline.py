@@ -22,6 +22,7 @@ from blending_nerf_ns.bases.weights import load_base_state
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.adopting import adopt_base
 from blending_nerf_ns.runs.checkpoints import load_whole
+from blending_nerf_ns.runs.config_file import check_capture_of
 from blending_nerf_ns.training.checking import check_finetuning, fetch_guide
 from blending_nerf_ns.training.loss_record import record_step, rewind
 from blending_nerf_ns.training.progress import StageBar, write_stage_times
@@ -106,6 +107,8 @@ class FinetunePipeline(VanillaPipeline):
                 # models are drawn before they are read: a seed's base is to stay the same
                 with torch.random.fork_rng(devices=[]):
                     fetch_guide(config)
+        if not trains:  # it was made long ago
+            check_capture_of(config.datamanager)
         run = read_base_run(config.base_run) if config.base_run is not None and trains else None
         if run is not None:
             adopt_base(config, run)

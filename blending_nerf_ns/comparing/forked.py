@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from multiprocessing.context import BaseContext
@@ -26,6 +26,8 @@ from blending_nerf_ns.errors import BlendingNerfError
 
 IMPORTED = "blending_nerf_ns.comparing.imported"
 """Imports everything; once, before the first fork."""
+SAVING = 30.0
+"""Seconds that a command has for what it does when it is interrupted."""
 SHOWN_LINES = 12
 """Of a command that failed."""
 
@@ -50,7 +52,10 @@ def run_logged(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
         process.start()
     try:
         process.join()
-    except BaseException:  # whoever stops the table stops its command
+    except BaseException as stopped:  # whoever stops the table stops its command
+        with suppress(KeyboardInterrupt):
+            if isinstance(stopped, KeyboardInterrupt):  # the command was told as well, and saves
+                process.join(SAVING)
         process.terminate()
         process.join()
         raise

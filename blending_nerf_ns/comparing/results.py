@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -19,6 +21,9 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
 
 FORMAT = "blending-nerf table 1"
+PHOTOS = {".png", ".jpg", ".jpeg"}
+SCALED = re.compile(r"images_\d+$")
+"""Folders of downscaled copies, as nerfstudio makes them."""
 
 Result = Mapping[str, Any]
 
@@ -103,7 +108,11 @@ def without_folder(word: str) -> str:
     """
     flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     path = Path(value).expanduser()
-    if not (path.is_file() or (path.is_absolute() and path.is_dir())):
+    try:
+        named = path.exists() if path.is_absolute() else bool(path.suffix or os.sep in value) and path.is_file()
+    except OSError:  # a text that is too long for a name
+        named = False
+    if not named:
         return word
     return f"{flag}{equals}{path.name} {_read_once(path.resolve(), path.stat().st_mtime_ns)}"
 
@@ -119,7 +128,11 @@ def capture_fingerprint(capture: Path) -> str:
     """A few letters for a capture: its cameras, and names and sizes of its photos."""
     listed = capture / "transforms.json"
     if not listed.is_file():
-        files = (file for file in capture.rglob("*") if file.is_file())
+        # not what is made of it: downscaled copies, and camera paths of the viewer
+        photos = (
+            file for file in capture.rglob("*") if file.suffix.lower() in PHOTOS and not SCALED.match(file.parent.name)
+        )
+        files = {file for file in [*capture.glob("*"), *photos] if file.is_file()}
         return fingerprint(sorted((file.relative_to(capture).as_posix(), file.stat().st_size) for file in files))
     frames = json.loads(listed.read_text()).get("frames", [])
     photos = [capture / str(frame.get("file_path", "")) for frame in frames]

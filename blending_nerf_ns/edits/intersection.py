@@ -65,7 +65,8 @@ def ray_contracted_box(
     to_grid: Callable[[Tensor], Tensor],
     far: float,
 ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """The same for a box of contracted coordinates, by testing points: dense where a ray comes near the box, sparse far behind."""
+    """The same for a box of contracted coordinates, by testing points: dense where a ray enters the box around it in the scene, sparse
+    far behind, where of a box that reaches to infinity some rays of a camera far outside may miss it."""
     # a little wider than the box, for probes are few; but never as wide as infinity, which is 2
     below, above = (
         torch.minimum((upper - lower) * 0.05, 0.5 * (2.0 - side.abs()).clamp_min(0.0)) for side in (lower, upper)

@@ -71,13 +71,12 @@ def brightest_of_hue(colors: Float[Tensor, "colors 3"], losses: Float[Tensor, " 
         losses: of each.
         as_good: difference of losses that does not count; of a negative one, none does.
     """
+    losses = losses.to(colors.device)
     best, values = int(losses.argmin()), colors.amax(dim=-1)
     tints = colors / values[:, None].clamp_min(1e-6)
     if bool((tints[best] == 1.0).all()):
         return best
-    alike = ((tints - tints[best]).abs().amax(dim=-1) < 1e-3) & (
-        losses.to(colors.device) <= losses[best] + max(0.0, as_good)
-    )
+    alike = ((tints - tints[best]).abs().amax(dim=-1) < 1e-3) & (losses <= losses[best] + max(0.0, as_good))
     return int(values.masked_fill(~alike, -1.0).argmax())
 
 

@@ -87,10 +87,11 @@ class Preparation:
                 f"{found.region.resolution}: make it by `blending-nerf region --resolution {model.edit.region.resolution}`"
             )
         model.edit.region.load_state_dict(found.region.state_dict())
-        model.edit_ready.fill_(True)
-        # after the search, which is kept for other operations too
-        model.make_room(**config.region.room_for(config.operations))
+        room = config.region.room_for(config.operations)
+        if not model.edit.region.has_shape(**room):  # after the search, which is kept for other operations too
+            model.edit.region.reshape(**room)
         model.edit.fit_field_to_region()
+        model.edit_ready.fill_(True)  # last: what is interrupted before is looked for again
         model.version += 1
         return found.seconds_before or time.perf_counter() - started
 
