@@ -101,6 +101,28 @@ def test_a_run_that_scaled_no_gradients_can_be_resumed_by_one_that_does(trainer:
     assert scaler.get_scale() == 8.0
 
 
+def test_a_resume_without_its_capture_lies_beside_what_it_goes_on_from(tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "chair" / "blending-nerf-cpu" / "first"
+
+    def base_dir(**flags: Any) -> Path:
+        config: Any = deepcopy(blending_nerf_cpu.config)
+        config.output_dir, config.timestamp = tmp_path / "out", "second"
+        for name, value in flags.items():
+            setattr(config, name, value)
+        config.pipeline.datamanager.data = config.data
+        return config.get_base_dir().relative_to(tmp_path / "out")
+
+    models = folder / "nerfstudio_models"
+    assert base_dir(load_dir=models) == Path("unnamed/blending-nerf-cpu/second"), "there is no such run"
+    models.mkdir(parents=True)
+    (folder / "config.yml").touch()
+    beside = Path("chair/blending-nerf-cpu/second")
+    assert base_dir(load_dir=models) == base_dir(load_checkpoint=models / "step-000000001.ckpt") == beside
+    assert base_dir(load_dir=models, experiment_name="mine") == Path("mine/blending-nerf-cpu/second")
+    assert base_dir(load_dir=models, data=tmp_path / "table") == Path("table/blending-nerf-cpu/second")
+    assert base_dir() == Path("unnamed/blending-nerf-cpu/second")
+
+
 def test_a_part_of_a_configuration_is_not_resumed(trainer: BlendingTrainer, tmp_path: Path) -> None:
     """Wherever it ends: much of it is YAML as well."""
     path = trainer.base_dir / "config.yml"

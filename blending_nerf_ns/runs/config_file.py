@@ -85,6 +85,15 @@ class RunConfig(TrainerConfig):
         cast(Any, self.pipeline).run_dir = self.get_base_dir()
         return super().get_checkpoint_dir()
 
+    def set_experiment_name(self) -> None:
+        """nerfstudio's; a resume that names no capture goes on beside the run that it goes on from, and not as "unnamed"."""
+        resumed = self.resumes
+        if self.experiment_name is None and cast(Any, self.pipeline).datamanager.data is None and resumed is not None:
+            above = resumed.resolve().parents  # EXPERIMENT/METHOD/TIMESTAMP/nerfstudio_models
+            if len(above) > 2 and (above[0] / "config.yml").is_file():
+                self.experiment_name = above[2].name
+        super().set_experiment_name()
+
     @property
     def resumes(self) -> Optional[Path]:
         """The folder of checkpoints that this run goes on from."""
