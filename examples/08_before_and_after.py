@@ -3,7 +3,7 @@
     python examples/08_before_and_after.py RUN/config.yml OTHER_RUN/config.yml --views 2 5 --output before_after.png
 
 The README's picture of what edits do is made so, from the first seeds of the demo's removal, addition and replacement that
-`blending-nerf compare` trained (--views 10 2 3).
+`blending-nerf compare` trained (--views 5 5 8).
 """
 
 from dataclasses import dataclass
