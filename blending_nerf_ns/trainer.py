@@ -204,9 +204,7 @@ class BlendingTrainer(Trainer):
         """
         session = cast(BlendingPipeline, self.pipeline).session
         try:
-            if (
-                session.steered
-            ):  # what was moved in the panel, without which a resume after a kill would go on otherwise
+            if session.steered:  # a resume after a kill goes on with what was moved in the panel, too
                 self.save_config()
             with self.train_lock:
                 write_training(self, step)

@@ -57,7 +57,7 @@ def scene_box(
     if not contracted:
         return lower, upper
     lower, upper = lower.clamp(-1.99, 1.99), upper.clamp(-1.99, 1.99)
-    choice = torch.cartesian_prod(*(torch.tensor([0, 1]) for _ in range(3))).to(lower.device)
+    choice = torch.cartesian_prod(*(torch.arange(2, device=lower.device) for _ in range(3)))
     # a coordinate grows with the largest one of its point: on the side that is turned to the centre it is least at the nearest point
     nearest = torch.zeros_like(lower).clamp(lower, upper)
     ends = uncontract(torch.cat([torch.where(choice.bool(), upper, lower), nearest[None]]))
