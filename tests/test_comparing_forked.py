@@ -78,7 +78,7 @@ def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int, Path]]:
 
 
 def waited_for(is_so: Callable[[], bool]) -> bool:
-    for _ in range(600):
+    for _ in range(3000):  # what is imported for the first time on a busy machine
         if is_so():
             return True
         time.sleep(0.1)
