@@ -247,25 +247,22 @@ class BlendingPipeline(VanillaPipeline):
             self.trainer.stop_training = True  # nerfstudio's loop would go on to the last step
 
     def save(self) -> bool:
-        """Write a checkpoint now, where there is a trainer to write one, and what was moved in the panel.
+        """Write a checkpoint now, where there is a trainer to write one.
 
         Returns:
-            Whether both were written (see `BlendingTrainer.save_checkpoint`).
+            Whether it was written (see `BlendingTrainer.save_checkpoint`).
         """
-        if self.trainer is None or not self._save_config():
-            return False
-        return self.trainer.save_checkpoint(self.trainer.step) is not False  # one that does not lead writes nothing
+        # one that does not lead writes nothing
+        return self.trainer is not None and self.trainer.save_checkpoint(self.trainer.step) is not False
 
-    def _save_config(self) -> bool:
-        """Write config.yml again, and say whether; where there is a user, a full disk is said and ends nothing that they asked for."""
+    def _save_config(self) -> None:
+        """Write config.yml again; where there is a user, a full disk is said and ends nothing that they asked for."""
         try:
             self.trainer.save_config()
         except OSError as error:
             if not (self.session.waits or self.session.steered):
                 raise
             self.session.say(f"Not saved: {error}")
-            return False
-        return True
 
     def _rest(self) -> None:
         """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""

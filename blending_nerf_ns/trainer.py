@@ -197,14 +197,15 @@ class BlendingTrainer(Trainer):
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> bool:
-        """Everything that a resume needs, written whole or not at all; a picture that grants a wish meanwhile waits.
+        """Everything that a resume needs, written whole or not at all, with what was moved in a panel; a picture that grants a wish
+        meanwhile waits.
 
         Returns:
             Whether it was written. Where a user waits, a full disk is said and ends nothing: there may be room again later.
         """
         session = cast(BlendingPipeline, self.pipeline).session
         try:
-            if session.steered:  # a resume after a kill goes on with what was moved in the panel, too
+            if session.steered:
                 self.save_config()
             with self.train_lock:
                 write_training(self, step)
