@@ -269,7 +269,7 @@ class BlendingModel(BaseHost):
             return pixels_of(folded), removed
 
     def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:  # type: ignore[override]
-        """All pictures of a flat bundle of rays (design section 6). Rays that miss the regions are the base's, bit for bit.
+        """All pictures of a flat bundle of rays. Rays that miss the regions are the base's, bit for bit.
 
         `added`, `removed` and `changed` are of all layers together; `region` is that of the edit in work.
         """

@@ -1,4 +1,4 @@
-"""Stacked edits: the fold by hand, and its properties (design section 1)."""
+"""Stacked edits: the fold by hand, and its properties."""
 
 from __future__ import annotations
 

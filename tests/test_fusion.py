@@ -9,14 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from blending_nerf_ns.edits.contraction import contract
-from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization import fusion
 from blending_nerf_ns.localization.evidence import gather_evidence, join_evidence
 from blending_nerf_ns.localization.free_space import passed_light
-from blending_nerf_ns.localization.fusion import close_gaps, fill_grid, fuse, splat
+from blending_nerf_ns.localization.fusion import FINE_RAYS, close_gaps, fill_grid, find_box, splat
 
 CENTRE, RADIUS = torch.tensor([0.3, 0.2, 0.3]), 0.3
 OTHER_CENTRE, OTHER_RADIUS = torch.tensor([-0.45, -0.3, 0.25]), 0.25
@@ -50,6 +50,13 @@ def view(number):
         depth, met = torch.where(t < depth, t, depth), torch.where(t < depth, label, met)
     t = torch.where(directions[:, 2] < 0, -origins[:, 2] / directions[:, 2], torch.inf)
     return origins, directions, torch.where(t < depth, t, depth), torch.where(t < depth, FLOOR, met)
+
+
+def fuse(evidence, grid_box, to_grid, contracted, shape=DEFAULT_SHAPE, resolution=96):
+    """The region that the evidence describes, as a search by text finds it."""
+    box = find_box(evidence, grid_box, to_grid, contracted, shape)
+    grid = fill_grid(evidence, box, to_grid, contracted, resolution, most_rays=FINE_RAYS)
+    return region_from_probability(grid.probability, grid.state, grid.lower, grid.upper, shape)
 
 
 def sharp(depth):

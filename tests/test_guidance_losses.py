@@ -17,7 +17,6 @@ from blending_nerf_ns.guidance.losses import (
     budget_loss,
     directional_loss,
     global_loss,
-    prompt_contrast_loss,
     shading_loss,
     soft_direction,
 )
@@ -75,15 +74,6 @@ def test_soft_direction():
     assert soft_direction(torch.tensor([SMALLEST_STEP, 0.0]))[0].item() == pytest.approx(math.sqrt(0.5))
 
 
-def test_prompt_contrast_by_hand():
-    # cosines 1 and 0, temperature 1: -log(e / (e + 1))
-    assert prompt_contrast_loss(X[None], X, Y[None], temperature=1.0).item() == pytest.approx(math.log1p(math.exp(-1)))
-    # undecided between three
-    middle = functional.normalize(X + Y + Z, dim=0)[None]
-    assert prompt_contrast_loss(middle, X, torch.stack([Y, Z])).item() == pytest.approx(math.log(3), abs=1e-5)
-    assert prompt_contrast_loss(X[None], X, torch.zeros(0, 3)).item() == 0.0
-
-
 def test_shading_by_hand():
     """Two gray pixels; around their mean the log luminances are +- half the log of their ratio."""
     original, flat, weight = gray(0.9, 0.4), gray(0.3, 0.3), torch.ones(2)
@@ -132,11 +122,9 @@ def test_losses_are_bounded_and_gradients_finite(seed: int, exponent: float, siz
     losses = {
         "global": global_loss(edited, target),
         "direction": directional_loss(original, edited, source, target),
-        "contrast": prompt_contrast_loss(edited, target, source[None]),
     }
     assert -1e-5 <= losses["global"] <= 2 + 1e-5
     assert -1e-5 <= losses["direction"] <= 2 + 1e-5
-    assert losses["contrast"] >= 0
     for loss in losses.values():
         (gradient,) = torch.autograd.grad(loss, edited, retain_graph=True)
         assert bool(torch.isfinite(gradient).all())

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import rays_towards_middle, tiny_model
+from tiny_run import rays_towards_middle, region_from_box, tiny_model
 
 from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes, load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import clear
-from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.blending import Strengths

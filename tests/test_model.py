@@ -1,4 +1,4 @@
-"""The model on random fields: identity, exact locality, and gradients to the edit alone (design sections 1 and 2)."""
+"""The model on random fields: identity, exact locality, and gradients to the edit alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import OrientedBox, SceneBox
-from tiny_run import rays_towards_middle, tiny_model
+from tiny_run import rays_towards_middle, region_from_box, tiny_model
 from torch.nn.functional import normalize
 
 from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.edits.field import EditFieldConfig
 from blending_nerf_ns.edits.intersection import intersect_region, ray_box, ray_contracted_box
 from blending_nerf_ns.edits.shape import RegionShape
-from blending_nerf_ns.edits.solids import region_from_box
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import Strengths
 from blending_nerf_ns.training.view_pool import ViewPool

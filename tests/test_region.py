@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from blending_nerf_ns.edits.age import of_any_age
-from blending_nerf_ns.edits.growth import body_around, grow, region_weight
+from blending_nerf_ns.edits.growth import body_around, find_blocked, grow
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, SHADE, RegionShape, find_core, nearest_voxel
 from blending_nerf_ns.errors import BlendingNerfError
@@ -32,6 +32,14 @@ def seen_block(resolution=16, low=6, high=10):
 def core_of(probability, state, spacing=VOXELS):
     """The core at a threshold of a half."""
     return find_core(probability, state, nearest_voxel(state == SEEN, spacing), spacing, 0.5, "all")
+
+
+def region_weight(probability, state, spacing, shape):
+    """The region's weight on the grid: every step, nothing cached, every part by itself."""
+    shape = shape.checked()
+    surfaces = nearest_voxel(state == SEEN, spacing)
+    core = find_core(probability, state, surfaces, spacing, shape.threshold, shape.keep)
+    return grow(body_around(core, find_blocked(core, state, surfaces), state, spacing), shape)
 
 
 def drawn_core(picture, surfaces):
@@ -87,7 +95,7 @@ class TestWeightAt:
 
     def test_a_new_region_is_empty(self):
         region = Region(8)
-        assert region.is_empty
+        assert not region.weight.any()
         assert torch.equal(region.weight_at(torch.rand(10, 3)), torch.zeros(10))
         assert torch.equal(torch.stack(region.bounds()), torch.tensor([[-1.0] * 3, [1.0] * 3]))
 

@@ -2,12 +2,24 @@
 
 import pytest
 import torch
-from test_fusion import BALL, CENTRE, CONTRACTED_SCENE, RADIUS, SCENE, VIEWS, evidence, foggy, identity, sharp, view
+from test_fusion import (
+    BALL,
+    CENTRE,
+    CONTRACTED_SCENE,
+    RADIUS,
+    SCENE,
+    VIEWS,
+    evidence,
+    foggy,
+    fuse,
+    identity,
+    sharp,
+    view,
+)
 
 from blending_nerf_ns.edits.contraction import contract
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.shape import SEEN
-from blending_nerf_ns.localization.fusion import fuse
 from blending_nerf_ns.rendering.blending import EditSamples, blend
 from blending_nerf_ns.rendering.compositing import render_weights
 

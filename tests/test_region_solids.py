@@ -8,11 +8,11 @@ import pytest
 import torch
 from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.field_components.spatial_distortions import SceneContraction
-from tiny_run import tiny_model
+from tiny_run import region_from_box, tiny_model
 
 from blending_nerf_ns.edits.contraction import contract, uncontract
 from blending_nerf_ns.edits.shape import RegionShape
-from blending_nerf_ns.edits.solids import inside_box, region_from_box, rotation_matrix, sphere, voxel_positions
+from blending_nerf_ns.edits.solids import inside_box, rotation_matrix, sphere, voxel_positions
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.sources import Placed
 

@@ -1,4 +1,4 @@
-"""Second samples behind a removal: what is learned from them is the slope of what is seen (design section 2)."""
+"""Second samples behind a removal: what is learned from them is the slope of what is seen."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from nerfstudio.data.scene_box import SceneBox
 from blending_nerf_ns.bases.nerfacto import NerfactoBaseConfig
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, find_subject, write_capture
 from blending_nerf_ns.edits.field import EditFieldConfig
-from blending_nerf_ns.edits.solids import region_from_box
+from blending_nerf_ns.edits.region import Region
+from blending_nerf_ns.edits.solids import oriented_box, region_from_solid
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.model import BlendingModel, BlendingModelConfig
 
@@ -46,6 +47,11 @@ def write_tiny_capture(folder: Path) -> Path:
     shape = CaptureShape(size=32, train_views=8, held_out_views=3)
     write_capture(folder, scene, find_subject(scene, "a red ball"), shape)
     return folder
+
+
+def region_from_box(centre, size, rotation=(0.0, 0.0, 0.0), **place) -> Region:
+    """The region of an oriented box, in scene coordinates; `place` as `region_from_solid` wants it."""
+    return region_from_solid(oriented_box(centre, size, rotation), **place)
 
 
 def run(command: str, *arguments: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ class ResampledModel(BlendingModel):
     """Blending-NeRF that evaluates its base a second time, on the merged intervals, instead of splitting its own.
 
     The base is then seen at other points than it was trained and is shown at, so a ray that meets the region changes even
-    where the edit does nothing: the identity of design section 1 is lost.
+    where the edit does nothing: the identity of `rendering.blending.blend` is lost.
 
     Args:
         config: see `ResampledModelConfig`.

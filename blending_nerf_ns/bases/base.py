@@ -1,7 +1,7 @@
 """What editing asks of a frozen scene: its samples on every ray, its picture, and its coordinates for a grid.
 
-Everything above `bases` knows a base by this protocol only (design section 2): R rays, S samples, t = distance along
-the unit ray direction in scene coordinates (nerfstudio's, after dataparser transform and scale).
+What renders, finds and edits knows a base by this protocol; what trains and hosts one knows that it is a nerfacto. R rays, S samples,
+t = distance along the unit ray direction in scene coordinates (nerfstudio's, after dataparser transform and scale).
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class Proposal(NamedTuple):
     density: Float[Tensor, "R P"]
     """The proposal's density on them, >= 0."""
     background: Float[Tensor, "R 3"]
-    """The background of the original samples, which other samples keep (design section 2)."""
+    """The background of the original samples, which other samples keep."""
 
 
 class BaseRender(NamedTuple):

@@ -172,7 +172,7 @@ class NerfactoBase(NerfactoModel):
         """As many samples as in `render`, placed as if only a share of the density were there.
 
         The proposal spends its intervals on the visible surface; with that surface taken out of its density, the same
-        sampler places them on what lies behind (design section 2, "second samples behind a removal").
+        sampler places them on what lies behind ("second samples behind a removal").
 
         Args:
             ray_bundle: the R rays of `proposal`; for a part of a chunk, `bundle[rays]` and `slice_proposal`.

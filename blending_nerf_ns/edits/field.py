@@ -1,4 +1,4 @@
-"""The editable field g_phi: a hash grid over the region's box, with view direction (design sections 1 and 3)."""
+"""The editable field g_phi: a hash grid over the region's box, with view direction."""
 
 import copy
 import math

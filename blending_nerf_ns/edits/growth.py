@@ -1,4 +1,4 @@
-"""From a region's core to its weight: margin and soft edge (design section 3; the rules are ours).
+"""From a region's core to its weight: margin and soft edge (the rules are ours).
 
 What does not depend on them is a `Body`, so that both can move live. Grids are numpy arrays indexed [z, y, x].
 """
@@ -22,7 +22,6 @@ from blending_nerf_ns.edits.shape import (
     RegionShape,
     Spacing,
     diagonal,
-    find_core,
     nearest_voxel,
 )
 
@@ -52,27 +51,6 @@ class Body(NamedTuple):
     spacing: Spacing
 
 
-def region_weight(
-    probability: Float[ndarray, "z y x"], state: UInt8[ndarray, "z y x"], spacing: Spacing, shape: RegionShape
-) -> Float[ndarray, "z y x"]:
-    """The region's weight on the grid, in [0, 1] and 0 on its outermost layer: every step, nothing cached.
-
-    Args:
-        probability: of being the object, in [0, 1]; only SEEN voxels have a say.
-        state: HIDDEN, FREE or SEEN.
-        spacing: size of a voxel along z, y and x.
-        shape: threshold, margin and the like.
-
-    Raises:
-        BlendingNerfError: a value out of range, or no surface reaches the threshold.
-    """
-    shape = shape.checked()
-    surfaces = nearest_voxel(state == SEEN, spacing)
-    core = find_core(probability, state, surfaces, spacing, shape.threshold, shape.keep)
-    blocked = find_blocked(core, state, surfaces)
-    return grow(body_around(core, blocked, state, spacing), shape)
-
-
 def find_blocked(
     core: Bool[ndarray, "z y x"], state: UInt8[ndarray, "z y x"], surfaces: Nearest
 ) -> Bool[ndarray, "z y x"]:
@@ -85,7 +63,7 @@ def find_blocked(
 
     Args:
         core: the object.
-        state: HIDDEN, FREE or SEEN.
+        state: HIDDEN, FREE, SEEN or BARRED.
         surfaces: the nearest SEEN voxels.
     """
     # a seen voxel is its own nearest surface: this finds other surfaces, parts that were left out, and what is hidden

@@ -1,4 +1,4 @@
-"""Where rays meet the region, and the edit's own intervals there (design section 2)."""
+"""Where rays meet the region, and the edit's own intervals there."""
 
 from __future__ import annotations
 

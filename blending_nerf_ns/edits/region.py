@@ -1,4 +1,4 @@
-"""The region of an edit: a 3D object with a weight, exactly 0 wherever the edit may not reach (design section 3)."""
+"""The region of an edit: a 3D object with a weight, exactly 0 wherever the edit may not reach."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Region(nn.Module):
     probability: Tensor
     """Half [z, y, x] in [0, 1]: of being the object; only seen voxels have a say."""
     state: Tensor
-    """UInt8 [z, y, x]: shape.HIDDEN, FREE or SEEN."""
+    """UInt8 [z, y, x]: shape.HIDDEN, FREE, SEEN or BARRED."""
     weight: Tensor
     """Float [z, y, x] in [0, 1], 0 on the outermost layer."""
     color_weight: Tensor
@@ -110,11 +110,6 @@ class Region(nn.Module):
     def voxel_size(self) -> Float[Tensor, "3"]:
         """Size of a voxel along x, y and z, in grid coordinates."""
         return (self.upper - self.lower) / self.resolution
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the weight is 0 everywhere, as in a new region."""
-        return not bool((self.weight > 0).any())
 
     def weight_at(self, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points"]:
         """Region weight m at points in grid coordinates, by trilinear interpolation.
@@ -230,7 +225,7 @@ def region_from_probability(
 
     Args:
         probability: of being the object, in [0, 1]; as many voxels along each side.
-        state: shape.HIDDEN, FREE or SEEN, of each voxel.
+        state: shape.HIDDEN, FREE, SEEN or BARRED, of each voxel.
         lower: corner of the grid's box, in grid coordinates (x, y, z).
         upper: opposite corner.
         shape: threshold, margin and the like.

@@ -1,7 +1,7 @@
-"""From a probability grid to a region's core: threshold, fill, keep (design section 3; the rules are ours).
+"""From a probability grid to a region's core: threshold, fill, keep (the rules are ours).
 
-Grids are numpy arrays indexed [z, y, x]. Every voxel is in one of three states: a surface was SEEN there, a ray passed
-FREE through it, or it is HIDDEN behind what the views saw. No network and no ray is needed here, so that the threshold
+Grids are numpy arrays indexed [z, y, x]. Every voxel is in one state: a surface was SEEN there, a ray passed FREE through
+it, it is HIDDEN behind what the views saw, or it is BARRED by what was taken away from the region. No network and no ray is needed here, so that the threshold
 can move live. What grows around the core is in growth.py.
 """
 
@@ -160,7 +160,7 @@ def find_core(
 
     Args:
         probability: of being the object, in [0, 1]; only SEEN voxels have a say.
-        state: HIDDEN, FREE or SEEN.
+        state: HIDDEN, FREE, SEEN or BARRED.
         surfaces: the nearest SEEN voxels; they depend on no setting and are found once.
         spacing: size of a voxel along z, y and x.
         threshold: least probability of the object's surfaces.
@@ -203,7 +203,7 @@ def with_enclosed(core: Bool[ndarray, "z y x"], state: UInt8[ndarray, "z y x"]) 
 
     Args:
         core: the object.
-        state: HIDDEN, FREE or SEEN.
+        state: HIDDEN, FREE, SEEN or BARRED.
     """
     taken = (state == HIDDEN) | (state == SEEN)
     for _ in range(ENCLOSED_PASSES):
@@ -223,7 +223,7 @@ def with_doubtful(
     Args:
         sure: surfaces that reach the threshold.
         unsure: surfaces that reach a share of it.
-        state: HIDDEN, FREE or SEEN.
+        state: HIDDEN, FREE, SEEN or BARRED.
     """
     crop = around(sure, wider=SHADE + 2)  # nothing changes beyond
     whole, sure, unsure, state = sure.copy(), sure[crop], unsure[crop], state[crop]

@@ -1,4 +1,4 @@
-"""Solids that the user places, an oriented box or a sphere, and the regions they make (design section 3)."""
+"""Solids that the user places, an oriented box or a sphere, and the regions they make."""
 
 from __future__ import annotations
 
@@ -146,20 +146,6 @@ def region_from_solid(
         )
     state = torch.where(core, SEEN, FREE).to(torch.uint8)
     return region_from_probability(core.float(), state, *box, shape)
-
-
-def region_from_box(
-    centre: Sequence[float],
-    size: Sequence[float],
-    rotation: Sequence[float] = (0.0, 0.0, 0.0),
-    *,
-    grid_box: Box,
-    contracted: bool,
-    resolution: int = 96,
-    shape: RegionShape = DEFAULT_SHAPE,
-) -> Region:
-    """`region_from_solid` of `oriented_box`."""
-    return region_from_solid(oriented_box(centre, size, rotation), grid_box, contracted, resolution, shape)
 
 
 def rotation_matrix(degrees: Sequence[float]) -> Float[Tensor, "3 3"]:

@@ -124,7 +124,7 @@ are blended."""
 
 
 def own_intervals(ray_bundle: RayBundle, samples: BaseSamples, edits: Sequence[SampledEdit]) -> BaseSamples:
-    """The scene keeps its own intervals, which are split where edits begin and end (design section 2)."""
+    """The scene keeps its own intervals, which are split where edits begin and end."""
     return samples
 
 
@@ -139,7 +139,7 @@ def fold_edits(
     """A scene with edits on top of each other, the first lowest.
 
     The scene's samples lie on its visible surfaces. Where the edits take one of these away, the ray is sampled again behind
-    it (design section 2), with the same samples of the edits.
+    it, with the same samples of the edits.
 
     Args:
         base: what is edited.

@@ -1,1 +1,1 @@
-"""How positions become features: nerfstudio's hash grid and contraction, said so that CPUs are fast at them."""
+"""How positions become features: nerfstudio's hash grid and contraction, said so that CPUs and GPUs are fast at them."""

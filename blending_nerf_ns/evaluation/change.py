@@ -30,7 +30,7 @@ def mean_inside_outside(
     Formula: sum of E over a side's pixels in all views / number of those pixels.
     Range: [0, 1] each; without an edit both are 0.
     Better: lower outside; inside it is the edit's size, and neither way is better.
-    Source: ours; the accumulated opacities follow Blending-NeRF (arXiv 2308.11974; design section 1).
+    Source: ours; the accumulated opacities follow Blending-NeRF (arXiv 2308.11974).
 
     Args:
         amounts: E_add, E_remove or E_change of each pixel.

@@ -1,1 +1,1 @@
-"""Images and texts to losses: CLIP, prompts, crops, views. Knows nothing of fields and rendering (design section 4)."""
+"""Images and texts to losses: CLIP, prompts, crops, views. Knows no field and renders nothing."""

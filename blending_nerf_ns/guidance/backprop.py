@@ -1,4 +1,4 @@
-"""Deferred back-propagation: memory that does not grow with the guidance picture (design section 4)."""
+"""Deferred back-propagation: memory that does not grow with the guidance picture."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class GuidanceConfig:
     image_size: int = 64
     """Side of the guidance views, in pixels."""
     coarse_views: float = 0.3
-    """Share of the edit's steps with views of half that side, where this is no less than what the guide sees; 0: none."""
+    """Share of the edit's steps with views of half that side, but no less than what the guide sees; 0: none."""
     view_memory: float = 2.0
     """GiB of rendered views that are kept; beyond it they are rendered again when they are drawn."""
     views: int = 48

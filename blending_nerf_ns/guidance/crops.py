@@ -1,7 +1,7 @@
 """What the guide is shown of a rendered view: square crops at several scales, on random backgrounds.
 
 A guide that sees whole views only is content once part of the object looks right. Crops of every scale, laid so that
-each part of the region is looked at, make every part answer for itself (ours, design section 4).
+each part of the region is looked at, make every part answer for itself (ours).
 """
 
 from __future__ import annotations

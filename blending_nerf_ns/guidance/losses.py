@@ -1,14 +1,13 @@
 """Losses between CLIP features. Pure functions; every feature is an L2-normalised vector.
 
 Global and directional loss follow the overview figure of Blending-NeRF (arXiv 2308.11974) and StyleGAN-NADA; the
-budgets and the contrast between prompts are ours (design section 4).
+budgets, solidity and shading are ours.
 """
 
 from __future__ import annotations
 
 from typing import Union
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -59,31 +58,6 @@ def directional_loss(
     """
     text_direction = functional.normalize(target - source, dim=-1)
     return (1.0 - soft_direction(edited - original, softness) @ text_direction).mean()
-
-
-def prompt_contrast_loss(
-    images: Float[Tensor, "B D"],
-    target: Float[Tensor, "D"],
-    others: Float[Tensor, "K D"],
-    temperature: float = 0.05,
-) -> Float[Tensor, ""]:
-    """Cross entropy of reading the target among other prompts, such as the source (ours).
-
-    Unlike the global loss it goes quiet once an image is clearly read as the target, and it does not reward what target
-    and source share.
-
-    Args:
-        images: features.
-        target: feature of the wanted prompt.
-        others: features of the prompts it must win against.
-        temperature: cosine difference that counts as one unit of evidence.
-
-    Returns:
-        Scalar >= 0; 0 if there is no other prompt.
-    """
-    prompts = torch.cat([target[None], others])
-    logits = images @ prompts.T / temperature
-    return (torch.logsumexp(logits, dim=-1) - logits[:, 0]).mean()
 
 
 def solidity_loss(opacity: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:

@@ -1,1 +1,1 @@
-"""2D evidence of where the source text is, and its fusion into a 3D region (design section 3)."""
+"""2D evidence of where the source text is, and its fusion into a 3D region."""

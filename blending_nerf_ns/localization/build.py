@@ -1,4 +1,4 @@
-"""From the user's words, masks or solids to a region: views of the frozen base, a localiser, fusion (design section 3)."""
+"""From the user's words, masks or solids to a region: views of the frozen base, a localiser, fusion."""
 
 from __future__ import annotations
 

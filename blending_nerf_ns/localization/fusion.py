@@ -1,4 +1,4 @@
-"""Fuse what a localiser says of many views into one probability grid (design section 3; the rules are ours).
+"""Fuse what a localiser says of many views into one probability grid (the rules are ours).
 
 Several grids are filled from the same evidence: coarse ones that find where the object is, then the final one.
 
@@ -19,13 +19,10 @@ from torch.nn import functional as F
 
 from blending_nerf_ns.edits.components import keep_parts
 from blending_nerf_ns.edits.contraction import Box
-from blending_nerf_ns.edits.region import Region, region_from_probability
-from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape, diagonal
+from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape, diagonal
 from blending_nerf_ns.errors import NothingFound
-from blending_nerf_ns.localization.evidence import Evidence, ToGrid, gather_evidence, join_evidence
+from blending_nerf_ns.localization.evidence import Evidence, ToGrid
 from blending_nerf_ns.localization.free_space import passed_light
-
-__all__ = ["Evidence", "VoxelGrid", "fill_grid", "focus", "fuse", "gather_evidence", "join_evidence"]
 
 STOPPED_LIGHT = 0.05
 """Rendering weight that a voxel must have received to count as seen, in rays."""
@@ -58,37 +55,6 @@ class VoxelGrid(NamedTuple):
     upper: Float[Tensor, "3"]
 
 
-def fuse(
-    evidence: Evidence,
-    grid_box: Box,
-    to_grid: ToGrid,
-    contracted: bool,
-    shape: RegionShape = DEFAULT_SHAPE,
-    resolution: int = 96,
-    coarse_resolution: int = 64,
-) -> Region:
-    """The region that the evidence describes, on a grid of its own size.
-
-    The grid's box is found by looking twice with a coarse grid, first over the whole scene. It leaves room for the
-    margin to be moved later; a threshold moved far below the one given here may find the object cut off at the box.
-
-    Args:
-        evidence: of all views.
-        grid_box: the whole scene's (lower, upper), in grid coordinates.
-        to_grid: scene to grid coordinates.
-        contracted: whether these are contracted.
-        shape: threshold, margin and the like.
-        resolution: voxels along each side of the region's grid.
-        coarse_resolution: the same for the passes that look for it.
-
-    Raises:
-        BlendingNerfError: nothing reaches the threshold; the message has the highest probability met.
-    """
-    box = find_box(evidence, grid_box, to_grid, contracted, shape.checked(), coarse_resolution)
-    grid = fill_grid(evidence, box, to_grid, contracted, resolution, most_rays=FINE_RAYS)
-    return region_from_probability(grid.probability, grid.state, grid.lower, grid.upper, shape)
-
-
 def find_box(
     evidence: Evidence,
     grid_box: Box,
@@ -99,7 +65,18 @@ def find_box(
 ) -> Box:
     """Where the object is, with room around it: two looks with a coarse grid, the first over the whole scene.
 
-    Args: see `fuse`.
+    The room lets the margin be moved later; a threshold moved far below the one given here may find the object cut off at the box.
+
+    Args:
+        evidence: of all views.
+        grid_box: the whole scene's (lower, upper), in grid coordinates.
+        to_grid: scene to grid coordinates.
+        contracted: whether these are contracted.
+        shape: threshold, margin and the like.
+        coarse_resolution: voxels along each side of the coarse grid.
+
+    Raises:
+        NothingFound: nothing reaches the threshold; the message has the highest probability met.
     """
     scene: Box = (grid_box[0].to(evidence.points), grid_box[1].to(evidence.points))
     box = scene

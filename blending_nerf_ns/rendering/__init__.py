@@ -1,1 +1,1 @@
-"""Pure torch: blend a base and an editable field per sample, split intervals, composite once (design sections 1 and 2)."""
+"""Pure torch: blend a base and an editable field per sample, split intervals, composite once."""

@@ -91,7 +91,7 @@ def blend(
     strengths: Strengths = AS_TRAINED,
     painted: Optional[Float[Tensor, "*samples 3"]] = None,
 ) -> BlendedSamples:
-    """Blend an edit into the original, per sample (design section 1).
+    """Blend an edit into the original, per sample.
 
     With all strengths 0, or where `edit.region` is 0, the original comes back bit for bit. The result is again a
     density and a colour, so edits stack: give the output of one as the original of the next.

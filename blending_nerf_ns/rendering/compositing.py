@@ -1,4 +1,4 @@
-"""One compositing pass: from blended samples to the pixel and its three accumulated opacities (design sections 1, 2)."""
+"""One compositing pass: from blended samples to the pixel and its three accumulated opacities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits stack: each takes what the ones beneath it left as its original (design section 1, "fold").
+"""Edits stack: each takes what the ones beneath it left as its original ("fold").
 
 Blending maps a density and a colour to a density and a colour, so it can be repeated. What is carried along beside them says
 how much of the result is still the scene's own: the pixel's accumulated opacities are those of the whole stack.

@@ -1,4 +1,4 @@
-"""Split intervals instead of resampling them (design section 2).
+"""Split intervals instead of resampling them.
 
 A field that is constant on an interval may be cut there without changing what the ray sees:
 exp(-s d1) exp(-s d2) = exp(-s (d1 + d2)). So the base is evaluated on its own intervals, the edit on its own, and both

@@ -1,4 +1,4 @@
-"""One training step of one edit: view -> render -> guidance -> budgets -> gradients (design section 4)."""
+"""One training step of one edit: view -> render -> guidance -> budgets -> gradients."""
 
 from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
@@ -65,7 +65,7 @@ class EditTraining:
         self.shown: Dict[str, float] = {}
 
     def set_texts(self, source_text: str, target_text: str) -> None:
-        """Guide towards other words from the next step on; without a source, "object" stands for it.
+        """Guide towards other words from the next step on; without a source, "an object" stands for it.
 
         Raises:
             BlendingNerfError: both mean the same to the guide; those of before go on.
