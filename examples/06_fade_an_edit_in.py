@@ -19,7 +19,7 @@ import tyro
 from nerfstudio.cameras.camera_paths import get_interpolated_camera_path
 
 from blending_nerf_ns.commands.look import look
-from blending_nerf_ns.commands.scene import open_scene
+from blending_nerf_ns.localization.scene import open_scene
 
 
 @dataclass

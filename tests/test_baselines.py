@@ -17,8 +17,8 @@ from blending_nerf_ns.baselines.resampled import ResampledModel, ResampledModelC
 from blending_nerf_ns.baselines.tracing import sample_between, trace
 from blending_nerf_ns.baselines.unfrozen import UnfrozenModel, UnfrozenModelConfig
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.backprop import deferred_backward
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.training.backprop import deferred_backward
 from blending_nerf_ns.training.view_pool import render_view
 
 BOX = SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3]))

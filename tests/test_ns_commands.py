@@ -21,11 +21,11 @@ from PIL import Image
 from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.commands.region import show_region
-from blending_nerf_ns.commands.scene import open_scene
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.file import FOUND_ON, OPERATIONS_FOR, load_region, read_metadata, save_region
+from blending_nerf_ns.localization.scene import open_scene
 from blending_nerf_ns.model import BlendingModel
 
 pytestmark = pytest.mark.slow

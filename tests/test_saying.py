@@ -20,7 +20,6 @@ from run_on_disk import LOWER, UPPER, commanded, refused, said, write_run
 from test_layers import two_layers
 from tiny_run import tiny_model, write_tiny_capture
 
-from blending_nerf_ns.commands.run_layers import moved_hint
 from blending_nerf_ns.edits.file import save_edit
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning, NothingFound, in_one_line, plainly
 from blending_nerf_ns.guidance.embedded import check_says_something, meant_words
@@ -29,6 +28,7 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.runs.atomic import writable
 from blending_nerf_ns.runs.config_file import check_capture, check_capture_of, check_checkpoint, leaving_nothing
+from blending_nerf_ns.runs.layers import moved_hint
 from blending_nerf_ns.runs.look import read_look
 from blending_nerf_ns.training.checking import check_edit
 from method_configs.blending_nerf import blending_nerf_cpu

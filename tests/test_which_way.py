@@ -13,9 +13,9 @@ from torch.nn.functional import normalize
 
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.guidance.losses import SMALLEST_STEP
-from blending_nerf_ns.guidance.resolution import view_size
 from blending_nerf_ns.training.editing import METRICS, EditTraining
 from blending_nerf_ns.training.plainness import roughness
+from blending_nerf_ns.training.resolution import view_size
 from blending_nerf_ns.training.team import Team
 
 WEIGHTS = ("blended", "edit", "direction", "budget", "smooth", "shading", "solid")

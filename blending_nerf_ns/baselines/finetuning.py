@@ -19,11 +19,12 @@ from torch import Tensor
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.baselines.tracing import trace
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.backprop import deferred_backward
-from blending_nerf_ns.guidance.cameras import square_cameras
+from blending_nerf_ns.guidance.cameras import UP, square_cameras
 from blending_nerf_ns.guidance.crops import crop, sample_boxes
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
+from blending_nerf_ns.guidance.templates import NO_SOURCE
 from blending_nerf_ns.guidance.views import region_views
+from blending_nerf_ns.training.backprop import deferred_backward
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
@@ -88,7 +89,7 @@ class FinetuneTraining:
         from blending_nerf_ns.guidance.clip import check_prompts_differ
 
         self.config, self.model, self.guide, self.seed = config, model, guide, seed
-        self.source = guide.encode_prompt(source_text or "an object")
+        self.source = guide.encode_prompt(source_text or NO_SOURCE)
         self.target = guide.encode_prompt(target_text)
         check_prompts_differ(source_text, target_text, self.source, self.target)
         center, radius = aim(cameras, config)
@@ -96,7 +97,7 @@ class FinetuneTraining:
             cameras.camera_to_worlds.cpu(),
             center=center,
             radius=radius,
-            up=torch.tensor([0.0, 0.0, 1.0]),
+            up=torch.tensor(UP),
             count=config.views,
             size=config.image_size,
             generator=torch.Generator().manual_seed(seed),

@@ -1,1 +1,1 @@
-"""What a shell can do with a run: the sub-commands of `blending-nerf`, a file each, and what they share."""
+"""What a shell can do with a run: the sub-commands of `blending-nerf`, a file each; `like` gives `region` its defaults."""

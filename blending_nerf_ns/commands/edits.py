@@ -12,7 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 from typing_extensions import Annotated
 
-from blending_nerf_ns.commands.run_layers import (
+from blending_nerf_ns.edits.age import of_any_age
+from blending_nerf_ns.edits.edit import build_edit
+from blending_nerf_ns.edits.file import FORMAT, SUFFIX, load_edit, read_edit_header, save_edit
+from blending_nerf_ns.edits.layer import LayerInfo, unpack
+from blending_nerf_ns.edits.layers import new_id
+from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.layers import (
     RunLayers,
     drop_layer,
     layers_table,
@@ -21,12 +27,6 @@ from blending_nerf_ns.commands.run_layers import (
     put_layer,
     strengths_text,
 )
-from blending_nerf_ns.edits.age import of_any_age
-from blending_nerf_ns.edits.edit import build_edit
-from blending_nerf_ns.edits.file import FORMAT, SUFFIX, load_edit, read_edit_header, save_edit
-from blending_nerf_ns.edits.layer import LayerInfo, unpack
-from blending_nerf_ns.edits.layers import new_id
-from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.look import Look, write_look
 
 Run = Annotated[Path, tyro.conf.Positional]

@@ -30,9 +30,9 @@ def evaluate(
         run: config.yml of a run of blending-nerf, or its folder. It is YAML that can run code: name only runs that you trust.
         options: which views, which judge, which masks.
     """
-    from blending_nerf_ns.commands.run_layers import run_folder
     from blending_nerf_ns.reporting.build import build_report
     from blending_nerf_ns.reporting.page import html_page, shown
+    from blending_nerf_ns.runs.layers import run_folder
 
     console = Console()
     writable(options.output or run_folder(run))

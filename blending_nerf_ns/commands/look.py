@@ -11,9 +11,9 @@ import tyro
 from rich.console import Console
 from typing_extensions import Annotated
 
-from blending_nerf_ns.commands.run_layers import layers_table, moved_hint, open_run
 from blending_nerf_ns.edits.layer import LayerInfo, find_layer
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.layers import layers_table, moved_hint, open_run
 from blending_nerf_ns.runs.look import FILE, Look, write_look
 
 

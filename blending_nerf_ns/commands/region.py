@@ -73,8 +73,6 @@ def show_region(
     """
     from blending_nerf_ns.bases.nerfacto import NerfactoBase
     from blending_nerf_ns.bases.weights import fingerprint
-    from blending_nerf_ns.commands.overlay import overlay_view
-    from blending_nerf_ns.commands.scene import open_scene
     from blending_nerf_ns.guidance.clip import check_names, load_clip
     from blending_nerf_ns.localization.build import build_region, warn_unseen
     from blending_nerf_ns.localization.clearing import TAKEN_ALONG, clear_region, takes_along
@@ -86,6 +84,8 @@ def show_region(
         save_region,
     )
     from blending_nerf_ns.localization.keeping import Search, keep_region
+    from blending_nerf_ns.localization.overlay import overlay_view
+    from blending_nerf_ns.localization.scene import open_scene
     from blending_nerf_ns.localization.views import even_cameras
     from blending_nerf_ns.reporting.sheet import contact_sheet
 

@@ -41,7 +41,7 @@ def fill_for_scene(flags: Sequence[str], base: Path, capture: Path) -> List[str]
     """The same, for the scene of a base run; it is opened only where there is something to fill in."""
     if not any(flag.startswith("{") for flag in flags):
         return list(flags)
-    from blending_nerf_ns.commands.scene import open_scene
+    from blending_nerf_ns.localization.scene import open_scene
 
     scene, _ = open_scene(base, capture, "cpu")
     return fill_flags(flags, everything_seen(scene.cameras))

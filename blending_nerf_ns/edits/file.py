@@ -106,13 +106,13 @@ def load_edit(path: Path, base: str, any_base: bool = False, use_cuda: bool = Fa
     return edit
 
 
-def edit_from_bytes(content: bytes, use_cuda: bool = False) -> Edit:
+def edit_from_bytes(content: bytes) -> Edit:
     """The inverse of `edit_bytes`."""
     from safetensors.torch import load
 
     (length,) = struct.unpack("<Q", content[:8])
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    return _with_tensors(build_edit(json.loads(metadata["edit"]), use_cuda), load(content), "the kept edit")
+    return _with_tensors(build_edit(json.loads(metadata["edit"])), load(content), "the kept edit")
 
 
 def _header(metadata: Mapping[str, str], path: Path) -> EditFile:

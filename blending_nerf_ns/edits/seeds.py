@@ -43,17 +43,12 @@ ASIDE = 1e-3
 """What a ball's way from the middle weighs beside its radius: of equals there is one."""
 
 
-def seeds_beside(
-    region: Region,
-    shown: Optional[Float[Tensor, "z y x"]] = None,
-    up: Tuple[float, float, float] = (0.0, 0.0, 1.0),
-) -> List[Seed]:
+def seeds_beside(region: Region, shown: Optional[Float[Tensor, "z y x"]] = None) -> List[Seed]:
     """Balls that fit into the free part of a region and touch its object, or come as near as the room allows.
 
     Args:
         region: any; without free room there is none.
         shown: share of the photos in whose frame each voxel lies; all of them if not given.
-        up: direction of grid coordinates that is up.
 
     Returns:
         balls in grid coordinates; the first of each size is high above the object's middle: on a head, not on an ear. Of a
@@ -71,7 +66,7 @@ def seeds_beside(
         framed = np.asarray(ndimage.distance_transform_edt(room & (often >= SHOWN * often[core].max()), spacing))
         deep = framed if framed.max() >= LEAST * side else deep
     away = np.asarray(ndimage.distance_transform_edt(~core, spacing))
-    touching = partial(_touching, region, away=away, middle=middle, side=side, up=torch.tensor(up))
+    touching = partial(_touching, region, away=away, middle=middle, side=side)
     found = touching(deep)
 
     def over_the_middle(places: Float[Tensor, "*places 3"]) -> Bool[ndarray, "*places"]:
@@ -89,7 +84,6 @@ def _touching(
     away: Float[ndarray, "z y x"],
     middle: Float[Tensor, "3"],
     side: float,
-    up: Float[Tensor, "3"],
 ) -> List[Seed]:
     """Balls of each size that touch an object, or come as near as the room allows.
 
@@ -99,7 +93,6 @@ def _touching(
         away: distance of each voxel from the object.
         middle: of the object.
         side: its mean side.
-        up: direction that is up.
     """
     spacing = region.voxel_size.flip(0).cpu().tolist()
     found = []
@@ -111,7 +104,7 @@ def _touching(
         near = gaps <= gaps.min() + max(spacing)
         centers = _centers(region, fits[near])
         most = 1 if region.shape.grow == "up" else PLACES
-        for number in _apart(centers, middle, up, most):
+        for number in _apart(centers, middle, most):
             ball = region.lower.new_full((3,), float(radii[near][number]))
             found.append(Seed(centers[number].to(region.lower), ball))
     return found
@@ -188,12 +181,11 @@ def _centers(region: Region, voxels: Int[ndarray, "*places 3"]) -> Float[Tensor,
     return region.lower.cpu() + torch.from_numpy((voxels + 0.5) * spacing).float().flip(-1)
 
 
-def _apart(centers: Float[Tensor, "n 3"], middle: Float[Tensor, "3"], up: Float[Tensor, "3"], most: int) -> List[int]:
+def _apart(centers: Float[Tensor, "n 3"], middle: Float[Tensor, "3"], most: int) -> List[int]:
     """The one that lies highest above a place, each step aside counting as two steps down; then whichever is farthest from those
     that were taken."""
     rise = centers - middle
-    height = rise @ up
-    aside = (rise - height[:, None] * up).norm(dim=-1)
+    height, aside = rise[:, 2], rise[:, :2].norm(dim=-1)
     taken = [int((height - 2.0 * aside).argmax())]
     while len(taken) < min(most, len(centers)):
         gaps = torch.cdist(centers, centers[taken]).amin(dim=-1)

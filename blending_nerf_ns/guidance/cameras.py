@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,9 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from torch import Tensor
 
 from blending_nerf_ns.guidance.views import RegionViews, region_views
+
+UP = (0.0, 0.0, 1.0)
+"""nerfstudio's scenes stand on z."""
 
 
 def square_cameras(views: RegionViews, size: int) -> Cameras:
@@ -44,6 +47,7 @@ def cameras_around(
     count: int,
     size: int,
     seed: int = 0,
+    **framing: Any,
 ) -> Cameras:
     """Random views of a box from near the training cameras, see `region_views`; on the CPU.
 
@@ -53,15 +57,17 @@ def cameras_around(
         count: number of views.
         size: side of the pictures, in pixels.
         seed: of the views.
+        framing: how near and how well aimed they are, as `region_views` takes it.
     """
     lower, upper = box
     views = region_views(
         poses.cpu(),
         center=(0.5 * (lower + upper)).cpu(),
         radius=float((upper - lower).max()) / 2.0,
-        up=torch.tensor([0.0, 0.0, 1.0]),
+        up=torch.tensor(UP),
         count=count,
         size=size,
         generator=torch.Generator().manual_seed(seed),
+        **framing,
     )
     return square_cameras(views, size)

@@ -6,6 +6,9 @@ from typing import List, Sequence, Tuple
 
 from blending_nerf_ns.errors import BlendingNerfError
 
+NO_SOURCE = "an object"
+"""Stands for a source text that is empty."""
+
 PLAIN: Tuple[str, ...] = ("{}",)
 """The prompt as it is."""
 

@@ -30,7 +30,7 @@ HIGHER = (0.0, 0.3, 0.6)
 """They come apart at the threshold or at these shares of the way from it to certainty."""
 BRIGHT_SHARE = 0.15
 """Pieces with at least this share of a part's light are objects of their own."""
-SAME_PART = 1
+ONE_PART = 1
 """Surfaces at most twice this many voxels apart are one part: sparse rays leave gaps in it."""
 SMALLEST_PART = 4
 """Voxels; anything smaller is noise."""
@@ -158,7 +158,7 @@ class Piece(NamedTuple):
 
 def _pieces(mask: Bool[ndarray, "z y x"]) -> List[Piece]:
     """Connected parts of a mask, over small gaps."""
-    near = ndimage.maximum_filter(mask.view(np.uint8), size=2 * SAME_PART + 1)
+    near = ndimage.maximum_filter(mask.view(np.uint8), size=2 * ONE_PART + 1)
     labels, count = cast(Tuple[np.ndarray, int], ndimage.label(near, structure=np.ones((3, 3, 3))))
     sizes = np.bincount((labels * mask).ravel(), minlength=count + 1)
     pieces = []

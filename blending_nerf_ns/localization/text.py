@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LoadGuide = Callable[[], "ClipGuide"]
 """Loads the guide where it is needed: a CLIP takes its time."""
-MOST_PARTS = 3
+MOST_CLOSE_UPS = 3
 """Parts that are looked at from nearby where all are kept."""
 ANYTHING = "an object"
 """What is asked for where nothing that is marked is what is meant."""
@@ -70,7 +70,7 @@ def find_text(
     localizer = load_clipseg(config.localizer, scene.cameras.device)
     cameras, _ = even_cameras(scene, config.views, config.image_size)
 
-    def search(words: str) -> Search:
+    def search(words: str) -> Marked:
         def localize(pictures: Sequence[Tensor], _: Sequence[int]) -> List[Tensor]:
             return localizer.localize(pictures, words)
 
@@ -78,7 +78,7 @@ def find_text(
         parts = marked_parts(scene, evidence, config.threshold, every=config.keep == "nearest", place=place)
         if config.keep == "largest" and parts and place is not None:
             evidence = only_there(evidence, place, scene.base.contracted)
-        return Search(evidence, parts, localize)
+        return Marked(evidence, parts, localize)
 
     found = search(text)
     if config.keep == "nearest" and found.parts:
@@ -91,26 +91,26 @@ def find_text(
     return _without_neighbours(config, scene, near, found.parts[0], text, load_guide) if config.keep == "best" else near
 
 
-class Search(NamedTuple):
+class Marked(NamedTuple):
     """What a localiser found for some words."""
 
     evidence: Evidence
     parts: List[Box]
     localize: Localize
 
-    def only(self, part: int) -> Search:
+    def only(self, part: int) -> Marked:
         """One part of it."""
-        return Search(only_inside(self.evidence, self.parts[part]), [self.parts[part]], self.localize)
+        return Marked(only_inside(self.evidence, self.parts[part]), [self.parts[part]], self.localize)
 
 
 def _best(
     config: RegionConfig,
-    found: Search,
+    found: Marked,
     scene: FrozenScene,
     text: str,
     guide: ClipGuide,
-    search: Callable[[str], Search],
-) -> Search:
+    search: Callable[[str], Marked],
+) -> Marked:
     """The part on which the guide reads the text best; where it reads it on none, it is looked for among all objects.
 
     Raises:
@@ -200,7 +200,7 @@ def _point(config: RegionConfig, scene: FrozenScene) -> Tensor:
 
 def _look_closer(config: RegionConfig, scene: FrozenScene, parts: List[Box], localize: Localize) -> List[Evidence]:
     """Views of each part from nearby; only the part itself is believed, for they were not chosen to show its neighbours."""
-    parts = parts[:MOST_PARTS]
+    parts = parts[:MOST_CLOSE_UPS]
     each = max(1, config.close_ups // len(parts))
     found = []
     for number, part in enumerate(parts):

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from blending_nerf_ns.bases.base import Base
 from blending_nerf_ns.edits.contraction import Box, beyond_unit_cube, scene_box
 from blending_nerf_ns.edits.intersection import FARTHEST, ray_grid_box
-from blending_nerf_ns.guidance.cameras import limit_size, square_cameras
-from blending_nerf_ns.guidance.views import region_views, spread_views
+from blending_nerf_ns.guidance.cameras import cameras_around, limit_size
+from blending_nerf_ns.guidance.views import spread_views
 from blending_nerf_ns.localization.evidence import Evidence, gather_evidence, join_evidence
 from blending_nerf_ns.rendering.compositing import render_weights
 
@@ -29,8 +29,6 @@ AROUND = 8
 """Of so many rays beside a part one is rendered, for the colour of what is around."""
 INTERVALS = 96
 """Along a ray through a region's box, where no model says how many."""
-UP = (0.0, 0.0, 1.0)
-"""nerfstudio's scenes stand on z."""
 
 Picture = Float[Tensor, "height width 3"]
 Map = Float[Tensor, "height width"]
@@ -171,20 +169,9 @@ def close_cameras(scene: FrozenScene, box: Box, count: int, size: int, seed: int
         size: side of the pictures, in pixels.
         seed: of the choice of cameras.
     """
-    lower, upper = scene_box(*box, scene.base.contracted)
-    views = region_views(
-        scene.cameras.camera_to_worlds.cpu(),
-        center=(0.5 * (lower + upper)).cpu(),
-        radius=float((upper - lower).max()) / 2.0,
-        up=torch.tensor(UP),
-        count=count,
-        size=size,
-        generator=torch.Generator().manual_seed(seed),
-        fill=(0.55, 0.75),
-        aim_jitter=0.0,
-        closer=0.0,
-    )
-    return square_cameras(views, size).to(scene.cameras.device)
+    poses, exact = scene.cameras.camera_to_worlds, {"fill": (0.55, 0.75), "aim_jitter": 0.0, "closer": 0.0}
+    around = cameras_around(scene_box(*box, scene.base.contracted), poses, count, size, seed, **exact)
+    return around.to(scene.cameras.device)
 
 
 def look(scene: FrozenScene, cameras: Cameras, localize: Localize, title: str) -> Evidence:

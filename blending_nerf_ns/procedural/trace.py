@@ -6,7 +6,7 @@ Appearance is not here, so that one traced picture can be shaded many times (tra
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -101,16 +101,13 @@ def in_shadow(parts: Sequence[Part], points: Float[Tensor, "points 3"], light: F
     return blocked
 
 
-def trace(
-    scene: Scene, origin: Float[Tensor, "3"], directions: Float[Tensor, "*rays 3"], light: Optional[Tensor] = None
-) -> Geometry:
+def trace(scene: Scene, origin: Float[Tensor, "3"], directions: Float[Tensor, "*rays 3"]) -> Geometry:
     """Follow rays from one origin into the scene.
 
     Args:
         scene: what to look at.
         origin: camera centre.
         directions: unit vectors.
-        light: unit vector towards the light; the scene's by default.
     """
     shape = directions.shape[:-1]
     d = directions.reshape(-1, 3)
@@ -128,7 +125,7 @@ def trace(
         normal[ground] = torch.tensor([0.0, 0.0, 1.0])
     seen = surface != SURROUNDINGS
     position = torch.where(seen[:, None], origin + d * torch.where(seen, t, torch.zeros_like(t))[:, None], d)
-    light = torch.as_tensor(np.asarray(scene.light.direction) if light is None else light, dtype=torch.float32)
+    light = torch.as_tensor(np.asarray(scene.light.direction), dtype=torch.float32)
     shadow = torch.zeros_like(seen)
     lit = (seen & ((normal * light).sum(-1) > 0)).nonzero()[:, 0]
     shadow[lit] = in_shadow(parts, position[lit] + 0.01 * normal[lit], light)

@@ -19,10 +19,11 @@ from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.evaluation.masks import Room, with_room
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
 from blending_nerf_ns.guidance.clip import check_names
+from blending_nerf_ns.guidance.templates import NO_SOURCE
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.judge import Judge, load_judge, same_model
-from blending_nerf_ns.reporting.layers import ANYTHING, only, original_texts, shown_as, unedited
+from blending_nerf_ns.reporting.layers import only, original_texts, shown_as, unedited
 from blending_nerf_ns.reporting.lpips import find_lpips
 from blending_nerf_ns.reporting.measuring import Figure, Yardstick, mean_figures
 from blending_nerf_ns.reporting.opening import FinishedRun, ReportedModel, open_finished
@@ -226,7 +227,7 @@ def measure_each(benches: List[Bench], layers: List[Edit]) -> List[Measured]:
         with shown_as(model, only(edit.info)):
             pictures = render_pictures(model, bench.views.cameras, f"Layer {edit.info.name}")
         info = edit.info
-        measured.append(bench.measure([edit], pictures, info.source_text or ANYTHING, info.target_text))
+        measured.append(bench.measure([edit], pictures, info.source_text or NO_SOURCE, info.target_text))
     return measured
 
 

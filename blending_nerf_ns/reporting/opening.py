@@ -15,16 +15,17 @@ from torch import Tensor
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.bases.placement import check_still_its_capture
-from blending_nerf_ns.commands.run_layers import run_folder
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.guidance.templates import NO_SOURCE
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.reporting.judge import JudgeConfig
-from blending_nerf_ns.reporting.layers import ANYTHING, joined_texts, shown_layers
+from blending_nerf_ns.reporting.layers import joined_texts, shown_layers
 from blending_nerf_ns.runs.checkpoints import newest_whole_step
+from blending_nerf_ns.runs.layers import run_folder
 
 ReportedModel = Union[BlendingModel, FinetunedModel]
 """Models that a report can be made of."""
@@ -66,7 +67,7 @@ class FinishedRun:
         if isinstance(self.model, BlendingModel):
             return joined_texts([edit.info for edit in self.layers], source, target)
         config = self.pipeline.config
-        return source or config.source_text or ANYTHING, target or config.target_text
+        return source or config.source_text or NO_SOURCE, target or config.target_text
 
     @property
     def guide(self) -> JudgeConfig:

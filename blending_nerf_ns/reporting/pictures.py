@@ -11,8 +11,8 @@ from nerfstudio.models.base_model import Model
 from torch import Tensor
 from tqdm import tqdm
 
-from blending_nerf_ns.commands.overlay import overlay_view
 from blending_nerf_ns.edits.edit import Edit
+from blending_nerf_ns.localization.overlay import overlay_view
 from blending_nerf_ns.localization.views import FrozenScene
 from blending_nerf_ns.model import AMOUNTS, BlendingModel
 

@@ -8,17 +8,18 @@ from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.backprop import deferred_backward
-from blending_nerf_ns.guidance.chunks import bytes_per_ray, free_memory, rays_of_chunk
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.crops import as_image, composite, crop, random_backgrounds
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss, shading_loss, solidity_loss
 from blending_nerf_ns.guidance.precision import precision_errors
-from blending_nerf_ns.guidance.resolution import view_size
+from blending_nerf_ns.guidance.templates import NO_SOURCE
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.training.backprop import deferred_backward
+from blending_nerf_ns.training.chunks import bytes_per_ray, free_memory, rays_of_chunk
 from blending_nerf_ns.training.crop_sets import CROP_SETS, crop_set, place_crops
 from blending_nerf_ns.training.plainness import roughness, stains
 from blending_nerf_ns.training.profiling import Timed, untimed
+from blending_nerf_ns.training.resolution import view_size
 from blending_nerf_ns.training.team import Team
 from blending_nerf_ns.training.view_pool import GuidanceView, ViewPool
 
@@ -65,14 +66,14 @@ class EditTraining:
         self.shown: Dict[str, float] = {}
 
     def set_texts(self, source_text: str, target_text: str) -> None:
-        """Guide towards other words from the next step on; without a source, "an object" stands for it.
+        """Guide towards other words from the next step on; without a source, `NO_SOURCE` stands for it.
 
         Raises:
             BlendingNerfError: both mean the same to the guide; those of before go on.
         """
         from blending_nerf_ns.guidance.clip import check_prompts_differ
 
-        source, target = self.guide.encode_prompt(source_text or "an object"), self.guide.encode_prompt(target_text)
+        source, target = self.guide.encode_prompt(source_text or NO_SOURCE), self.guide.encode_prompt(target_text)
         check_prompts_differ(source_text, target_text, source, target)
         self.source, self.target = source, target
 

@@ -133,7 +133,7 @@ def describe(status: Status) -> str:
         first += "."
     lines = [first]
     if status.similarity is not None and status.similarity_start is not None:
-        amounts = (f"{name} {100 * value:.0f} %" for name, value in zip(AMOUNTS, _amounts(status), strict=True))
+        amounts = (f"{name} {100 * value:.0f} %" for name, value in zip(AMOUNT_WORDS, _amounts(status), strict=True))
         lines.append(
             f"Similarity to the target {status.similarity:.3f} ({status.similarity_start:.3f} at the start). "
             f"{', '.join(amounts).capitalize()} of the region's picture."
@@ -143,7 +143,7 @@ def describe(status: Status) -> str:
     return "\n\n".join(lines)
 
 
-AMOUNTS = ("added", "removed", "recoloured")
+AMOUNT_WORDS = ("added", "removed", "recoloured")
 
 
 def _amounts(status: Status) -> tuple[float, float, float]:

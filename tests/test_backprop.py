@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blending_nerf_ns.guidance.backprop import deferred_backward
+from blending_nerf_ns.training.backprop import deferred_backward
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 30, 100])

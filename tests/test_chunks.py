@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from blending_nerf_ns.guidance.chunks import (
+from blending_nerf_ns.training.chunks import (
     _available,
     _left_in_cgroup,
     bytes_per_ray,
     free_memory,
     rays_of_chunk,
 )
-from blending_nerf_ns.guidance.resolution import view_size
+from blending_nerf_ns.training.resolution import view_size
 
 
 def test_a_chunk_takes_a_quarter_of_what_is_free() -> None:
