@@ -145,17 +145,15 @@ class BlendingModel(BaseHost):
             operations=tuple(operations),
         )
 
+    @property
+    def edit_is_made(self) -> bool:
+        """Whether the edit in work does something: it has a region, and it has begun."""
+        return bool(self.edit_ready) and not self.edit.field.untouched
+
     def want_region(self, **changes: float) -> None:
         """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over."""
         for name, value in changes.items():
-            self.wishes.ask(f"region's {name}", partial(self.cut_region, name, value))
-
-    def cut_region(self, name: str, value: float) -> None:
-        """Another threshold, margin, ... now, where there is a region; raises BlendingNerfError where it cannot be that."""
-        if bool(self.edit_ready):
-            self.edit.region.reshape(**{name: value})
-            self._spread()
-            self.version += 1
+            self.wishes.ask(f"region's {name}", partial(self.make_room, **{name: value}))
 
     def _spread(self) -> None:
         """An edit that has not begun takes all of its region, wherever that is now."""
@@ -163,16 +161,18 @@ class BlendingModel(BaseHost):
             self.edit.fit_field_to_region()
 
     def make_room(self, **room: Any) -> None:
-        """Give the region of the edit in work this margin and the like, if it has another; an edit that has not begun spreads over it.
+        """Give the region of the edit in work this threshold, margin and the like, if there is one and it has another; an edit that has
+        not begun spreads over it.
 
         Args:
             room: fields of `RegionShape`; those not named stay as they are.
+
+        Raises:
+            BlendingNerfError: it cannot be cut so.
         """
-        if not bool(self.edit_ready) or self.edit.region.has_shape(**room):
-            return
-        self.edit.region.reshape(**room)
-        self._spread()
-        self.version += 1
+        if bool(self.edit_ready) and self.edit.region.take_shape(**room):
+            self._spread()
+            self.version += 1
 
     def take_crop_box(self, box: Optional[OrientedBox], shape: RegionShape) -> None:
         """Make the viewer's crop box the region; where there is none yet, it is the first.

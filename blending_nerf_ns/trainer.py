@@ -28,7 +28,8 @@ from blending_nerf_ns.runs.config_file import (
     check_checkpoint,
     leaving_nothing,
 )
-from blending_nerf_ns.runs.look import inherit_fade, inherit_look, look_said_after
+from blending_nerf_ns.runs.holding import held_open
+from blending_nerf_ns.runs.look import inherit_fade, inherit_look, keep_said_after, look_said_after, look_stamp
 from blending_nerf_ns.training.loss_record import inherit
 from blending_nerf_ns.training.team import TeamOptimizers
 from blending_nerf_ns.viewer.ending import end_pictures
@@ -148,6 +149,14 @@ class BlendingTrainer(Trainer):
         else:
             self.config.max_num_iterations = min(self.config.max_num_iterations, pipeline.steps_left)
         self.step = max(self._start_step - 1, 0)
+        run_dir = self.config.get_base_dir()
+        pipeline.session.layers.look_known = look_stamp(run_dir)
+        with held_open(run_dir):
+            self._train_until_ended()
+
+    def _train_until_ended(self) -> None:
+        """nerfstudio's loop; what Ctrl-C ends is saved."""
+        pipeline = cast(BlendingPipeline, self.pipeline)
         try:
             super().train()
         except KeyboardInterrupt:
@@ -205,10 +214,11 @@ class BlendingTrainer(Trainer):
         """
         session = cast(BlendingPipeline, self.pipeline).session
         try:
-            if session.steered:
-                self.save_config()
             with self.train_lock:
+                if session.steered:
+                    self.save_config()
                 write_training(self, step)
+                keep_said_after(self.config.get_base_dir(), session.layers.look_known)
         except OSError as error:
             if not session.waits:
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.runs.holding import held_open
 from blending_nerf_ns.runs.look import look_of, read_look, write_look
 
 
@@ -177,6 +180,57 @@ def test_apply_and_remove_keep_the_look_in_step(folder: Path, model: BlendingMod
     commanded("edits", "remove", folder, "a golden ball")
     look = read_look(folder)
     assert look is not None and look.fade and [info.name for info in look.layers] == [UPPER, LOWER]
+
+
+def test_apply_keeps_a_look_that_knows_the_layer(folder: Path, model: BlendingModel, file: Path) -> None:
+    """Loaded in ns-viewer, moved there, and the look saved: `apply` keeps the layer for good, as it was shown."""
+    edit = load_edit(file, fingerprint(model.base.state_dict()))
+    model.layers.add(edit)
+    edit.info = replace(edit.info, visible=False).with_strengths(change=0.3)
+    model.layers.move(edit.info.id, 1)
+    write_look(look_of(model.layers, fade=True), folder)
+    before = read_look(folder)
+    commanded("edits", "apply", folder, file)
+    assert read_look(folder) == before and before is not None and before.layers[2].strengths.change == 0.3
+
+
+@pytest.mark.parametrize("command", ["apply", "remove"])
+def test_nothing_is_written_into_a_run_that_is_open(folder: Path, file: Path, command: str) -> None:
+    checkpoint = folder / "nerfstudio_models" / "step-000000017.ckpt"
+    arguments = ("edits", command, folder, file if command == "apply" else LOWER)
+    before = checkpoint.read_bytes()
+    with held_open(folder), held_open(folder):  # two trainings may share a folder
+        assert "is open, and its next save would be without this" in refused(*arguments)
+    assert checkpoint.read_bytes() == before
+    commanded(*arguments)
+    assert checkpoint.read_bytes() != before
+
+
+def test_checkpoints_may_lie_behind_a_link(
+    folder: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a larger disk, to which nothing unfinished can be renamed from this one."""
+    far, put = tmp_path / "far" / "checkpoints", os.replace
+    far.parent.mkdir()
+    (folder / "nerfstudio_models").rename(far)
+    (folder / "nerfstudio_models").symlink_to(far)
+
+    def within_one_disk(old: Path, new: Path) -> None:
+        ours = [far.parent in path.resolve().parents for path in map(Path, (old, new))]
+        if ours[0] != ours[1]:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        put(old, new)
+
+    monkeypatch.setattr(os, "replace", within_one_disk)
+    commanded("edits", "apply", folder, file)
+    assert len(loaded(folder).layers.order) == 3 and [path.name for path in far.parent.iterdir()] == ["checkpoints"]
+
+
+def test_an_edit_that_has_not_begun_is_not_saved(tmp_path: Path, model: BlendingModel) -> None:
+    model.edit.field.reset()
+    folder = write_run(tmp_path / "run", model)
+    message = refused("edits", "save", folder, UPPER, "--output", tmp_path / "e.edit.safetensors")
+    assert "still empty" in message and bool(model.edit_ready)
 
 
 def test_an_edit_of_another_base_wants_any_base(folder: Path, model: BlendingModel, file: Path) -> None:

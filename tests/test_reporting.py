@@ -20,6 +20,7 @@ from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
+from blending_nerf_ns.reporting import plots
 from blending_nerf_ns.reporting.build import finite
 from blending_nerf_ns.reporting.catalogue import METRICS
 from blending_nerf_ns.reporting.eval_score import EditScore, score_by
@@ -34,6 +35,7 @@ from blending_nerf_ns.reporting.judge import (
 from blending_nerf_ns.reporting.layers import at_strength, joined_texts, only, shown_as, shown_layers
 from blending_nerf_ns.reporting.measuring import Figure, mean_figures
 from blending_nerf_ns.reporting.options import ReportOptions
+from blending_nerf_ns.reporting.page import _losses
 from blending_nerf_ns.reporting.pictures import own_region, render_pictures, surface_points
 from blending_nerf_ns.reporting.plots import by_layer, loss_plot
 from blending_nerf_ns.reporting.subject import Masks
@@ -339,4 +341,25 @@ def test_losses_that_are_no_numbers_leave_a_gap() -> None:
     }
     picture = Image.open(io.BytesIO(loss_plot(told) or b""))
     assert picture.size[0] > 600 and picture.convert("L").getextrema() != (255, 255)
+    layers = [{"id": "a", "name": "a blue ball"}]
+    page = _losses({"layers": layers, "losses": [*told, *({**step, "layer": "b"} for step in told)]})
+    assert page.count("<h3>") == 1 and "<h3>a blue ball, 3 steps</h3>" in page, "not of a layer that is gone"
+    assert "<h3>a, 3 steps</h3>" in _losses({"layers": [], "losses": told}), "but of a baseline, which has no layers"
+    assert "keeps no losses of what is shown" in _losses({"layers": layers, "losses": []})
     assert loss_plot(told[:1]) is None and list(by_layer([*told, {"layer": "b", "step": 0}])) == ["a", "b"]
+
+
+def test_a_sweep_goes_by_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is half of what was trained, where the look says so."""
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "_png", lambda drawing: drawn.append(drawing) or b"")
+    points = [{"strength": s, "clip_direction_similarity": s, "psnr_outside": 40.0 - s} for s in (0.0, 1.0)]
+    for name in ("clip_direction_similarity", "close_up_direction_similarity"):
+        curve = [{**dict.fromkeys(plots.DIRECTIONS), name: point["strength"], **point} for point in points]
+        plots.sweep_plot({"all": curve}, "psnr_outside", "PSNR")
+    no_judge = [{**point, **dict.fromkeys(plots.DIRECTIONS)} for point in points]
+    plots.sweep_plot({"all": no_judge}, "psnr_outside", "PSNR")
+    labels = [label for drawing in drawn for axes in drawing.axes for label in (axes.get_xlabel(), axes.get_ylabel())]
+    assert sum("1: as it is shown" in label for label in labels) == 4 and not any(
+        "trained" in label for label in labels
+    )

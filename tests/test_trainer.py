@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.runs.adopting import adopt_resumed_run
 from blending_nerf_ns.runs.checkpoints import ResumedScaler
+from blending_nerf_ns.runs.holding import held_alone
+from blending_nerf_ns.runs.look import look_of, look_said_after, write_look
 from blending_nerf_ns.trainer import BlendingTrainer
 from method_configs.blending_nerf import blending_nerf_cpu
 
@@ -45,7 +48,9 @@ def trainer(tmp_path: Path) -> BlendingTrainer:
     return set_up(write_tiny_capture(tmp_path / "capture"), tmp_path / "out")
 
 
-def order_of(trainer: BlendingTrainer, name: str, act: Callable[[], None]) -> list[str]:
+def order_of(
+    trainer: BlendingTrainer, name: str, act: Callable[[], object], rendered: Callable[[], None] = lambda: None
+) -> list[str]:
     """What ends first, what is done in this thread or a picture that another has begun."""
     rendering, events = threading.Event(), []
 
@@ -54,6 +59,7 @@ def order_of(trainer: BlendingTrainer, name: str, act: Callable[[], None]) -> li
             rendering.set()
             time.sleep(1.0)
             events.append("rendered")
+            rendered()
 
     thread = threading.Thread(target=render)
     thread.start()
@@ -138,6 +144,21 @@ def test_a_part_of_a_configuration_is_not_resumed(trainer: BlendingTrainer, tmp_
     adopt_resumed_run(trainer.config, path)
 
 
+@pytest.mark.parametrize(("given", "steps"), [((), 0), (("target_text",), 400), (("target_text", "edit_steps"), 50)])
+def test_an_edit_on_a_run_of_a_base_alone_has_steps(
+    trainer: BlendingTrainer, given: tuple[str, ...], steps: int
+) -> None:
+    path, config = trainer.base_dir / "config.yml", deepcopy(blending_nerf_cpu.config)
+    saved = cast(Any, trainer.config.pipeline)
+    saved.edit_steps, trainer.asked_iterations = 0, 1
+    trainer.save_config()
+    assert "edit_steps: 0\n" in path.read_text()
+    pipeline = cast(Any, config.pipeline)
+    pipeline.edit_steps = 50 if "edit_steps" in given else pipeline.edit_steps
+    adopt_resumed_run(config, path, frozenset(given))
+    assert pipeline.edit_steps == steps
+
+
 def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: BlendingTrainer) -> None:
     pipeline = cast(BlendingPipeline, trainer.pipeline)
     pipeline.trainer, trainer.step, trainer.asked_iterations = trainer, 0, 1
@@ -163,6 +184,49 @@ def test_what_was_moved_in_the_panel_is_kept_beside_every_checkpoint(trainer: Bl
     written = file.stat().st_mtime_ns
     trainer.save_checkpoint(2)
     assert file.stat().st_mtime_ns == written, "and is not written again for nothing"
+
+
+def test_config_and_checkpoint_are_written_while_no_picture_is_made(
+    trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that grants a wish may write config.yml as well."""
+    cast(BlendingPipeline, trainer.pipeline).session.steered, trainer.asked_iterations = True, 1
+    written: list[int] = []
+    monkeypatch.setattr(trainer, "save_config", lambda: written.append(time.monotonic_ns()))
+    rendered: list[int] = []
+    order_of(trainer, "saved", lambda: trainer.save_checkpoint(0), lambda: rendered.append(time.monotonic_ns()))
+    assert rendered[0] < written[0]
+
+
+def test_a_look_that_a_shell_says_meanwhile_is_later_than_the_checkpoint(trainer: BlendingTrainer) -> None:
+    """Else a resume would take the checkpoint's word, which has not heard of it."""
+    pipeline, folder = cast(BlendingPipeline, trainer.pipeline), trainer.base_dir
+    pipeline.config.run_dir, layers = folder, pipeline.session.layers
+    checkpoint = trainer.checkpoint_dir / "step-000000000.ckpt"
+    layers.save_look()
+    pipeline.model.wishes.grant()
+    trainer.save_checkpoint(0)
+    os.utime(checkpoint, (time.time() + 5, time.time() + 5))
+    assert not look_said_after(checkpoint, folder), (
+        "its own look: the checkpoint knows of it, and of what was moved since"
+    )
+    write_look(look_of(pipeline.model.layers, fade=True), folder)
+    os.utime(folder / "look.json", (1, 1))
+    trainer.save_checkpoint(0)
+    assert look_said_after(checkpoint, folder)
+
+
+def test_a_run_is_held_for_as_long_as_it_may_save(trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(step: int) -> Any:
+        with pytest.raises(BlendingNerfError, match="is open, and its next save"), held_alone(trainer.base_dir):
+            pass
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.pipeline, "get_train_loss_dict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    with held_alone(trainer.base_dir):
+        pass
 
 
 def test_what_was_trained_before_an_interrupt_is_kept_without_a_viewer_as_well(

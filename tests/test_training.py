@@ -110,6 +110,7 @@ BALL = {"target_text": "a blue ball", "source_text": "a ball"}
         ({**BALL, "edit_steps": -5}, "edit-steps -5: at least 0"),
         ({**BALL, "base_steps": 0}, "base-steps 0: at least 1"),
         ({**BALL, "target_text": "a ball "}, "are both"),
+        ({**BALL, "target_text": "A Ball"}, "are both"),
         (
             {**BALL, "guidance": GuidanceConfig("ViT-B-61", "openai")},
             "has no model 'ViT-B-61'.* Close names: .*ViT-B-16",

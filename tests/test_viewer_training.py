@@ -78,6 +78,12 @@ def test_a_run_waits_for_its_user_trains_what_was_typed_and_can_be_taken_back(ed
         "no round by the words of before"
     )
     client.move("Target text", "a blue ball")
+    client.move("Start the edit again", True)
+    client.click("Apply texts")
+    assert client.listen(lambda: not client.elements["Start the edit again"]["value"]), "it is taken once"
+    assert client.listen(lambda: client.says("Step 0 of")), client.paragraphs
+    client.click("Undo")
+    assert client.listen(lambda: client.says(f"Step {STEPS} of {STEPS}"))
     for name in RATIOS:
         client.move(name, 0.0)
     assert np.abs(client.settle() - before).max() < 0.2 * edit, "with all blend ratios at 0 the original is back"

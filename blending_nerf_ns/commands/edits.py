@@ -97,7 +97,7 @@ def apply_file(
 ) -> None:
     """Put an edit file on a run: into its newest checkpoint, directly under the edit in work.
 
-    Not while the run trains: its next save would be without the layer.
+    Not while the run is open, also where its viewer only waits: its next save would be without the layer. That viewer loads it.
 
     Args:
         run: config.yml of a run of blending-nerf, or its folder.
@@ -110,7 +110,9 @@ def apply_file(
     id = edit.info.id if edit.info.id.isalnum() and edit.info.id not in taken else new_id()
     edit.info = replace(edit.info, id=id)
     put_layer(found, edit, [info.id for info in found.trained].index(found.in_work))
-    if found.look is not None:
+    if found.look is not None and id not in [
+        info.id for info in found.look.layers
+    ]:  # else it says already how this one is shown
         shown = list(found.shown)
         shown.insert([info.id for info in shown].index(found.in_work), edit.info)
         write_look(Look(tuple(shown), found.fades), found.folder)
@@ -120,6 +122,8 @@ def apply_file(
 
 def remove_layer(run: Run, name: Annotated[str, tyro.conf.Positional]) -> None:
     """Take a frozen layer out of a run's newest checkpoint and look. `blending-nerf edits save` keeps it before.
+
+    Not while the run is open: its viewer deletes it.
 
     Args:
         run: config.yml of a run of blending-nerf, or its folder.

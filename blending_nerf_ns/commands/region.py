@@ -129,8 +129,7 @@ def show_region(
     warn_unseen(found.covered, operations)
     made = found.region.to(device)
     from_file, room = region.source.strip() == "file", region.room_for(operations)
-    if not made.has_shape(**room):
-        made.reshape(**room)
+    made.take_shape(**room)
     along = takes_along(region, operations) and clear_region(scene, made)
     if along:
         console.print(TAKEN_ALONG)

@@ -24,6 +24,7 @@ NO_EDIT_DENSITY = -6.0
 NO_EDIT_DENSITY_RATIO = -4.0
 NO_EDIT_COLOR_RATIO = -2.0
 """Biases before the activations: training starts at the original, and a colour moves first."""
+NO_EDIT = (NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO)
 NO_EDIT_FOG = math.log1p(math.exp(NO_EDIT_DENSITY))
 """Softplus of that density's bias, which is taken off: the room of an addition stood in fog of the addition's colour, two in a
 hundred of what passed through it."""
@@ -156,15 +157,13 @@ class EditField(nn.Module):
         self.seed.zero_()
         self.light.zero_()
         self._forget()
-        biases = torch.tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
         self.shape_head.weight.mul_(0.1)
-        self.shape_head.bias.copy_(biases)
+        self.shape_head.bias.copy_(torch.tensor(NO_EDIT))
 
     @property
     def untouched(self) -> bool:
         """Whether no training step and no first colour changed it since `reset`."""
-        biases = self.shape_head.bias.new_tensor([NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO])
-        return not self.has_seed and bool(torch.equal(self.shape_head.bias.detach(), biases))
+        return is_no_edit(self.shape_head.bias.detach(), self.seed)
 
     @contextmanager
     def left_as_it_is(self) -> Iterator[None]:
@@ -309,6 +308,16 @@ class EditField(nn.Module):
         added = F.softplus(density if start is None else density + start.lift) - self.fog
         added = _at_least(added if start is None else added * start.room, FAINTEST)
         return scale * added, removed, torch.sigmoid(color_ratio)
+
+
+def is_no_edit(biases: Float[Tensor, "3"], seed: Float[Tensor, "7"]) -> bool:
+    """Whether a field is as `EditField.reset` leaves it.
+
+    Args:
+        biases: of its `shape_head`.
+        seed: its buffer of that name.
+    """
+    return not bool((seed[3:6] > 0.0).all()) and torch.equal(biases, biases.new_tensor(NO_EDIT))
 
 
 def _at_least(values: Float[Tensor, "*any"], least: float) -> Float[Tensor, "*any"]:

@@ -106,6 +106,13 @@ class Region(nn.Module):
         """Whether the shape's fields are these, as they are stored: in float32."""
         return self.shape == _as_stored(self.shape._replace(**fields))  # type: ignore[arg-type]
 
+    def take_shape(self, **fields: float | bool | str) -> bool:
+        """Be cut anew where it has another shape than this; whether it had."""
+        if self.has_shape(**fields):
+            return False
+        self.reshape(**fields)
+        return True
+
     @property
     def voxel_size(self) -> Float[Tensor, "3"]:
         """Size of a voxel along x, y and z, in grid coordinates."""

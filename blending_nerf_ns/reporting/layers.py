@@ -21,7 +21,7 @@ def shown_layers(model: BlendingModel) -> List[Edit]:
     Raises:
         BlendingNerfError: there is no edit in the run yet, or none is switched on.
     """
-    made = [edit for edit in model.layers.all() if edit is not model.edit or _is_made(model)]
+    made = [edit for edit in model.layers.all() if edit is not model.edit or model.edit_is_made]
     if not made:
         raise BlendingNerfError(
             "there is no edit in this run yet: its base may be trained, but no step of an edit is. Go on with ns-train "
@@ -126,7 +126,3 @@ def _among(text: str, others: Sequence[str]) -> bool:
     """Whether a text is one of others, in whatever case; none is no text."""
     wanted = text.strip().casefold()
     return bool(wanted) and wanted in (other.strip().casefold() for other in others)
-
-
-def _is_made(model: BlendingModel) -> bool:
-    return bool(model.edit_ready) and not model.edit.field.untouched

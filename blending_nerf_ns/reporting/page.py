@@ -205,13 +205,14 @@ def _losses(content: Content) -> str:
     names = {layer["id"]: layer["name"] for layer in content["layers"]}
     plots = []
     for layer, steps in by_layer(content["losses"]).items():
-        plot = loss_plot(steps)
+        known = layer in names or not names  # others are hidden here, or gone; a baseline has no layers
+        plot = loss_plot(steps) if known else None
         if plot is not None:
             name = names.get(layer) or layer
             plots.append(f"<h3>{escape(name)}, {len(steps)} steps</h3>{_image(plot, f'losses of {name}', 'plot')}")
     return (
         "".join(plots)
-        or "<p class=muted>The run's folder keeps no losses (losses.jsonl): an older version trained it.</p>"
+        or "<p class=muted>The run's folder keeps no losses of what is shown (losses.jsonl): layers that come as files have none.</p>"
     )
 
 

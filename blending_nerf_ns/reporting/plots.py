@@ -22,6 +22,8 @@ DIRECTIONS = {
 }
 """Readings of a sweep and what they are called, the better one first: a judge of whole pictures misses small things."""
 
+TIMES = "blend ratio, times what is shown (1: as it is shown)"
+
 Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -58,9 +60,9 @@ def sweep_plot(curves: Curves, preservation: str, label: str) -> bytes:
     reading = next((name for name in DIRECTIONS if curves["all"][0][name] is not None), None)
     draw_sweep(left, curves, preservation, reading or "strength")
     draw_sweep(right, curves, "strength", reading or preservation)
-    what = DIRECTIONS[reading] if reading else "blend ratio (there is no judge)"
+    what = DIRECTIONS[reading] if reading else f"{TIMES}; there is no judge"
     left.set(title="Strength against preservation", xlabel=f"{label}, higher is better", ylabel=what)
-    right.set(xlabel="blend ratio (1 is as trained)", ylabel=what if reading else label)
+    right.set(xlabel=TIMES, ylabel=what if reading else label)
     right.set_title("Direction similarity by strength" if reading else "Preservation by strength")
     for axes in (left, right):
         _legend_below(axes)

@@ -160,7 +160,8 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     Args:
         config: this run's configuration, changed in place: its pipeline's fields that stand at the method's default.
         saved: the resumed run's config.yml. It is YAML with Python tags, so name only runs that you trust.
-        given: fields that the command line names (`flags_given`): they stay, even at their default.
+        given: fields that the command line names (`flags_given`): they stay, even at their default. With a target text among them an
+            edit is trained, also where the run was one of a base alone.
 
     Returns:
         The configuration of the resumed run's pipeline.
@@ -179,8 +180,10 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     from nerfstudio.configs.method_configs import all_methods
 
     default = all_methods.get(config.method_name, config).pipeline
-    taken = take_where_default(config.pipeline, other, default, given)
     pipeline = cast("Edited", config.pipeline)
+    if getattr(other, "edit_steps", None) == 0 and "target_text" in given:
+        given |= {"edit_steps"}  # only a base was wanted then; now an edit is
+    taken = take_where_default(config.pipeline, other, default, given)
     ours, theirs = cast(Any, pipeline.model), cast(Any, other).model
     ours.base, ours.base_num_images = theirs.base, theirs.base_num_images
     pipeline.base_run = None

@@ -26,13 +26,13 @@ SHOWN_KEYS = 8
 def write_whole(state: Any, path: Path) -> None:
     """Write a checkpoint into a run's model folder, whole or not at all.
 
-    Unfinished it lies in the run's own folder: nerfstudio reads a step off the name of every file among the checkpoints, and
-    would look for one that is not there.
+    Unfinished it lies in the run's own folder, or beside the folder that a link leads to, on whose disk it must be: nerfstudio reads a
+    step off the name of every file among the checkpoints, and would look for one that is not there.
 
     Raises:
         OSError: it cannot be written.
     """
-    with replacing(path, path.parent.parent) as partial:
+    with replacing(path, path.parent.resolve().parent) as partial:
         try:
             torch.save(state, partial)
         except RuntimeError as error:  # torch's of a full disk, which says nothing of a disk

@@ -4,6 +4,7 @@ shows what the viewer showed."""
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,23 @@ def look_said_after(checkpoint: Path, folder: Path) -> bool:
     """Whether a run's look is younger than a checkpoint of its: else the checkpoint knows of it, and of what was moved since."""
     look = folder / FILE
     return look.exists() and look.stat().st_mtime >= checkpoint.stat().st_mtime
+
+
+def look_stamp(folder: Path) -> Optional[int]:
+    """Which look a run's folder holds, by when it was written, in nanoseconds; None: none."""
+    look = folder / FILE
+    return look.stat().st_mtime_ns if look.exists() else None
+
+
+def keep_said_after(folder: Path, known: Optional[int]) -> None:
+    """Let a look that others have written count as said after the checkpoint that a run has just saved, which knows nothing of it.
+
+    Args:
+        folder: the run's.
+        known: the look that the run itself has read or written (`look_stamp`).
+    """
+    if look_stamp(folder) not in (None, known):
+        os.utime(folder / FILE)
 
 
 def inherit_look(old: Path, new: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes
 from blending_nerf_ns.edits.layer import looking_as
+from blending_nerf_ns.training.loss_record import losses_of, replace_losses
 from blending_nerf_ns.training.settling import Watch
 from blending_nerf_ns.training.standing import Words, words_of
 
@@ -34,6 +35,8 @@ class Snapshot(NamedTuple):
     """The words that were asked for; None: those that it was made by."""
     margin: Optional[float] = None
     """That the user or a file had said for regions; None: none."""
+    losses: Tuple[Mapping[str, Any], ...] = ()
+    """What its steps had lost, as recorded (`losses_of`)."""
 
 
 def snapshot_of(pipeline: BlendingPipeline, label: str) -> Snapshot:
@@ -41,7 +44,8 @@ def snapshot_of(pipeline: BlendingPipeline, label: str) -> Snapshot:
     model, work = pipeline.model, pipeline.work
     content, ready = edit_bytes(model.edit, ""), bool(model.edit_ready)
     margin = pipeline.config.region.margin
-    return Snapshot(label, content, work.done, ready, work.settling.watch, work.standing.words, margin)
+    losses = tuple(losses_of(pipeline.config.run_dir, model.edit.info.id))
+    return Snapshot(label, content, work.done, ready, work.settling.watch, work.standing.words, margin, losses)
 
 
 def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
@@ -65,6 +69,7 @@ def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
         config.region.margin = snapshot.margin
     pipeline.take_texts(asked.source_text, asked.target_text)
     work.settling.watch = watch  # other words would let it forget
+    replace_losses(config.run_dir, edit.info.id, snapshot.losses)
 
 
 class History:

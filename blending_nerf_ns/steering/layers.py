@@ -13,7 +13,7 @@ from blending_nerf_ns.edits.file import SUFFIX, load_edit, read_edit_header, sav
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import AS_TRAINED
-from blending_nerf_ns.runs.look import look_of, write_look
+from blending_nerf_ns.runs.look import look_of, look_stamp, write_look
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -32,6 +32,8 @@ class SessionLayers:
         self._session, self._pipeline, self._model = session, pipeline, pipeline.model
         self.fade = False
         """Whether the look that is saved lets camera paths fade the edits in."""
+        self.look_known: Optional[int] = None
+        """The look in the run's folder that this run has read or written (`look_stamp`); another one was said by others, later."""
 
     def all(self) -> List[Edit]:
         """All layers, the lowest first."""
@@ -46,7 +48,7 @@ class SessionLayers:
         """Keep the edit in work as a layer and begin another on top of it."""
 
         def do() -> None:
-            if not bool(self._model.edit_ready):
+            if not self._model.edit_is_made:
                 raise BlendingNerfError("the edit in work is empty: use it, instead of another on top")
             kept = self._model.layers.freeze_copy()
             self._session.running = False
@@ -110,8 +112,14 @@ class SessionLayers:
 
     def _write(self, edit: Edit, path: Optional[Path]) -> None:
         file = path or self._own_file(edit.info)
+        if not file.name.endswith(SUFFIX):
+            raise BlendingNerfError(f"an edit file's name ends with {SUFFIX}, and {file} does not")
+        replaced = _edit_in(file)
+        if replaced is not None and replaced.id != edit.info.id:
+            raise BlendingNerfError(f"{file} holds another edit, {replaced.name!r}: name another file, or none")
         save_edit(edit, self._base, file)
-        self._session.say(f"Saved {file} ({file.stat().st_size / 1e6:.1f} MB).")
+        instead = " in place of what was there" if replaced is not None else ""
+        self._session.say(f"Saved {file}{instead} ({file.stat().st_size / 1e6:.1f} MB).")
 
     def load(self, path: Path, any_base: bool = False) -> None:
         """Put an edit file on as a layer under the edit in work."""
@@ -134,6 +142,7 @@ class SessionLayers:
 
         def do() -> None:
             self._session.say(f"Saved {write_look(look_of(self._model.layers, self.fade), self._folder)}.")
+            self.look_known = look_stamp(self._folder)
 
         self._model.wishes.ask("saving the look", do)
 
@@ -144,7 +153,7 @@ class SessionLayers:
         Raises:
             BlendingNerfError: there is none.
         """
-        filled = [edit for edit in self.all() if edit is not self.in_work or bool(self._model.edit_ready)]
+        filled = [edit for edit in self.all() if edit is not self.in_work or self._model.edit_is_made]
         if not filled:
             raise BlendingNerfError("there is no edit yet")
         return filled[-1]
@@ -153,8 +162,8 @@ class SessionLayers:
         """A file in the run's folder by the layer's name; by its id as well where another layer has taken that."""
         name = re.sub(r"[^\w.,()+-]+", "_", info.name).strip("._") or info.id
         file = self._folder / "edits" / f"{name}{SUFFIX}"
-        taken = file.exists() and LayerInfo.from_dict(read_edit_header(file).description["info"]).id != info.id
-        return file.with_name(f"{name}_{info.id}{SUFFIX}") if taken else file
+        there = _edit_in(file)
+        return file if there is None or there.id == info.id else file.with_name(f"{name}_{info.id}{SUFFIX}")
 
     @property
     def _folder(self) -> Path:
@@ -166,3 +175,8 @@ class SessionLayers:
     @property
     def _base(self) -> str:
         return fingerprint(self._model.base.state_dict())
+
+
+def _edit_in(file: Path) -> Optional[LayerInfo]:
+    """What an edit file holds; None where there is no file."""
+    return LayerInfo.from_dict(read_edit_header(file).description["info"]) if file.exists() else None

@@ -87,7 +87,7 @@ class SessionRegion:
 
     def _take_cut(self, name: str, value: float) -> None:
         """The next region is cut as this one is now; what was refused is not looked for, either."""
-        self._model.cut_region(name, value)
+        self._model.make_room(**{name: value})
         setattr(self.settings, name, value)
 
     def take_crop_box(self, box: Optional[OrientedBox]) -> None:

@@ -116,6 +116,7 @@ class Session:
         self._ask("start or pause", self._begin)
 
     def _begin(self) -> None:
+        self._check_steps()
         self.running = True
         if self._work.is_done:
             self.remember("another round")
@@ -123,6 +124,13 @@ class Session:
         self._work.describe()
         self.region.make_room()
         self._wake()
+
+    def _check_steps(self) -> None:
+        if self._pipeline.config.edit_steps == 0:
+            raise BlendingNerfError(
+                "this run is one of a base alone (--pipeline.edit-steps 0). End it with Ctrl-C, and go on from it: ns-train ... --load-dir "
+                "RUN/nerfstudio_models --pipeline.edit-steps 600"
+            )
 
     def pause(self) -> None:
         """Let the edit stand after the step that is on."""
@@ -133,7 +141,13 @@ class Session:
         self._ask("start or pause", do)
 
     def set_texts(
-        self, source: str, target: str, new_region: bool = False, restart: bool = False, start: bool = False
+        self,
+        source: str,
+        target: str,
+        new_region: bool = False,
+        restart: bool = False,
+        start: bool = False,
+        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
         """Other prompts.
 
@@ -143,9 +157,12 @@ class Session:
             new_region: find the region again by the new source text.
             restart: the field starts again from no edit; else it keeps its weights.
             start: train the edit by them. Where they are refused nothing is started: it would be by those of before.
+            on_taken: called where they are not.
         """
 
         def take() -> None:
+            if start:
+                self._check_steps()
             same = (source, target) == self.texts and not (restart or new_region)
             before = None if same else self.snapshot("prompts")
             with overhearing(self.say):
@@ -159,6 +176,7 @@ class Session:
             elif (restart or new_region) and self.running:
                 self._wake()
             self._keep()
+            on_taken()
 
         self._ask("prompts and start" if start else "prompts", take)
 

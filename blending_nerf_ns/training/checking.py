@@ -126,7 +126,7 @@ def check_texts(source: str, target: str) -> None:
     """
     if not target.strip():
         raise BlendingNerfError('--pipeline.target-text is empty: say what it should become, "a blue chair"')
-    if target.strip() == source.strip():
+    if target.strip().casefold() == source.strip().casefold():
         raise BlendingNerfError(f"source and target text are both {target!r}: there is nothing to edit towards")
 
 

@@ -6,7 +6,7 @@ nerfstudio keeps losses only where it is asked for tensorboard or the like, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -39,8 +39,26 @@ def rewind(folder: Optional[Path], layer: str, step: int) -> None:
     if folder is None or not (folder / FILE).exists():
         return
     kept = [line for line in read_losses(folder) if line["layer"] != layer or line["step"] < step]
-    with replacing(folder / FILE) as partial:
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    _write(folder, kept)
+
+
+def losses_of(folder: Optional[Path], layer: str) -> List[Dict[str, Any]]:
+    """The recorded steps of one layer, to be put back by `replace_losses`; none where there is no folder."""
+    return [] if folder is None else [line for line in read_losses(folder) if line["layer"] == layer]
+
+
+def replace_losses(folder: Optional[Path], layer: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Let a layer's recorded steps be these, whatever the layer was called then.
+
+    Args:
+        folder: of the run; without one, or where it is not there, nothing is written.
+        layer: id of the layer as it is now.
+        lines: of `losses_of`.
+    """
+    if folder is None or not folder.is_dir() or not (lines or (folder / FILE).exists()):
+        return
+    others = [line for line in read_losses(folder) if line["layer"] != layer]
+    _write(folder, [*others, *({**line, "layer": layer} for line in lines)])
 
 
 def inherit(old: Path, new: Path) -> None:
@@ -62,3 +80,8 @@ def read_losses(folder: Path) -> List[Dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             continue
     return steps
+
+
+def _write(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    with replacing(folder / FILE) as partial:
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines))

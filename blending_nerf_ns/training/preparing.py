@@ -87,9 +87,8 @@ class Preparation:
                 f"{found.region.resolution}: make it by `blending-nerf region --resolution {model.edit.region.resolution}`"
             )
         model.edit.region.load_state_dict(found.region.state_dict())
-        room = config.region.room_for(config.operations)
-        if not model.edit.region.has_shape(**room):  # after the search, which is kept for other operations too
-            model.edit.region.reshape(**room)
+        # after the search, which is kept for other operations too
+        model.edit.region.take_shape(**config.region.room_for(config.operations))
         model.edit.fit_field_to_region()
         model.edit_ready.fill_(True)  # last: what is interrupted before is looked for again
         model.version += 1

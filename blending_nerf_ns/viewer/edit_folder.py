@@ -38,6 +38,8 @@ class EditFolder(Folder):
         self._restart = self.put(
             ViewerCheckbox("Start the edit again", False, hint="Else it goes on from where it is.")
         )
+        self._taken = False
+        """Whether the two were taken since they were last switched off: they ask for one search and one beginning, not for each to come."""
         self.put(ViewerButton("Apply texts", cb_hook=lambda _: self._apply()))
         self._operations = {
             name: self.put(
@@ -74,12 +76,17 @@ class EditFolder(Folder):
         again = self._new_region.value
         if again:
             self._before_search()
-        self._session.set_texts(self._source.value, self._target.value, again, self._restart.value, start)
+        texts = self._source.value, self._target.value
+        self._session.set_texts(*texts, again, self._restart.value, start, on_taken=self._note_taken)
+
+    def _note_taken(self) -> None:
+        self._taken = True
 
     def _begin(self) -> None:
         if not self._session.region.is_found:
             self._before_search()
-        if (self._source.value, self._target.value) != self._session.texts:
+        switched = self._new_region.value or self._restart.value
+        if switched or (self._source.value, self._target.value) != self._session.texts:
             self._apply(start=True)
         else:
             self._session.start()
@@ -94,6 +101,11 @@ class EditFolder(Folder):
         self.write(self._source, value=session.texts[0])
         self.write(self._target, value=session.texts[1])
         if self._training:
+            if self._taken:
+                self._taken = False
+                for box in (self._new_region, self._restart):
+                    self.let_go(box)
+                    self.write(box, value=False)
             stage = session.status.stage
             for name, box in self._operations.items():
                 self.write(box, value=name in session.operations)

@@ -1,0 +1,128 @@
+"""What a person keeps of a run and takes back in it: edit files, looks, and the record of an edit's steps."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from open_run import grant, open_pipeline
+
+from blending_nerf_ns.edits.file import load_edit, save_edit
+from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.runs.look import look_of, look_stamp, write_look
+from blending_nerf_ns.training.loss_record import read_losses, record_step
+from blending_nerf_ns.viewer.edit_folder import EditFolder
+
+
+def test_a_file_that_holds_another_edit_is_not_written_over(done: BlendingPipeline, tmp_path: Path) -> None:
+    """One field of the panel names the file that is loaded and the one that is saved."""
+    friend = tmp_path / "hat.edit.safetensors"
+    own = done.model.edit.info
+    done.model.edit.info = replace(own, id="1a2b3c4d", name="a friend's hat")
+    save_edit(done.model.edit, "", friend)
+    done.model.edit.info = own
+    there, layers = friend.read_bytes(), done.session.layers
+    layers.load(friend, any_base=True)
+    layers.save_uppermost(friend)
+    assert 'holds another edit, "a friend\'s hat"' in grant(done) and friend.read_bytes() == there
+    for name in ("config.yml", "step-000000001.ckpt"):
+        (tmp_path / name).write_text("of another kind")
+        layers.save_uppermost(tmp_path / name)
+        assert "an edit file's name ends with .edit.safetensors" in grant(done)
+        assert (tmp_path / name).read_text() == "of another kind"
+    mine = tmp_path / "mine.edit.safetensors"
+    layers.save_uppermost(mine)
+    assert "in place of" not in grant(done)
+    layers.save_uppermost(mine)
+    assert "mine.edit.safetensors in place of what was there" in grant(done), "the same edit, as it is now"
+
+
+def test_an_edit_that_has_not_begun_is_saved_over_none_and_is_no_layer(done: BlendingPipeline, tmp_path: Path) -> None:
+    done.config.run_dir = tmp_path
+    done.session.layers.save_uppermost()
+    assert "Saved" in grant(done)
+    (file,) = (tmp_path / "edits").iterdir()
+    done.session.reset()
+    grant(done)
+    done.session.layers.save_uppermost()
+    assert "there is no edit yet" in grant(done)
+    assert not load_edit(file, "", any_base=True).field.untouched, "the one that was saved"
+    done.session.undo()
+    done.session.layers.new()
+    grant(done)
+    done.work.find_region()
+    done.session.layers.save_uppermost()
+    assert "in place of what was there" in grant(done), "the layer below: on top there is a region and no edit"
+    done.session.layers.new()
+    assert "the edit in work is empty" in grant(done) and len(done.model.layers.all()) == 2
+
+
+def test_an_undo_brings_back_what_the_steps_had_lost(done: BlendingPipeline, tmp_path: Path) -> None:
+    done.config.run_dir = tmp_path
+    for step in range(done.work.done):
+        record_step(tmp_path, done.model.edit.info.id, step, {"blended": 0.5})
+    record_step(tmp_path, "another", 0, {"blended": 0.25})
+    before = read_losses(tmp_path)
+    done.session.start()  # by mistake: another round
+    grant(done)
+    done.work.prepare()
+    record_step(tmp_path, done.model.edit.info.id, 0, {"blended": 9.0})
+    assert [line["blended"] for line in read_losses(tmp_path)] == [0.25, 9.0]
+    done.session.undo()
+    grant(done)
+    order = lambda lines: sorted((line["layer"], line["step"], line["blended"]) for line in lines)  # noqa: E731
+    assert order(read_losses(tmp_path)) == order(before)
+    done.session.redo()
+    grant(done)
+    assert order(read_losses(tmp_path)) == order([before[-1], {**before[0], "blended": 9.0}])
+
+
+def test_nothing_is_begun_where_no_steps_were_asked_for(capture: Path) -> None:
+    """As in a run that was begun for its base alone: its edit would be done before it has begun, at every press."""
+    pipeline = open_pipeline(capture)
+    pipeline.config.edit_steps = 0
+    pipeline.session.start()
+    assert "--pipeline.edit-steps 600" in grant(pipeline)
+    pipeline.session.set_texts("a red ball", "a green ball", start=True)
+    assert "--pipeline.edit-steps 600" in grant(pipeline)
+    assert pipeline.session.history.last is None
+    assert pipeline.session.texts == ("a red ball", "a blue ball"), "nor are other words taken"
+
+
+def test_start_takes_the_switches_beside_it_once(done: BlendingPipeline) -> None:
+    asked: list[str] = []
+    folder = EditFolder(done.session, True, before_search=lambda: asked.append("source"))
+    done.work.prepare()
+    folder._restart.default_value, folder._target.default_value = True, "a red ball"
+    folder._begin()
+    assert "mean the same" in grant(done) and not folder._taken and done.work.is_done, (
+        "what is refused is asked for still"
+    )
+    folder._target.default_value = "a blue ball"
+    folder._begin()
+    grant(done)
+    assert done.model.edit.field.untouched and bool(done.model.edit_ready) and done.session.running and asked == []
+    assert folder._taken, "the panel switches them off"
+    folder._restart.default_value, folder._taken = False, False
+    with torch.no_grad():
+        done.model.edit.field.shape_head.bias.fill_(1.0)
+    folder._begin()
+    grant(done)
+    assert not done.model.edit.field.untouched and not folder._taken, "on from where it stands"
+    folder._new_region.default_value = True
+    folder._begin()
+    grant(done)
+    assert not bool(done.model.edit_ready) and asked == ["source"], "which the training loop finds anew"
+
+
+def test_of_a_look_only_what_others_said_is_later_than_a_checkpoint(done: BlendingPipeline, tmp_path: Path) -> None:
+    done.config.run_dir = tmp_path
+    assert done.session.layers.look_known is None
+    done.session.layers.save_look()
+    grant(done)
+    assert done.session.layers.look_known == look_stamp(tmp_path), "its own"
+    write_look(look_of(done.model.layers), tmp_path)
+    os.utime(tmp_path / "look.json", (1, 1))
+    assert done.session.layers.look_known != look_stamp(tmp_path)
