@@ -21,8 +21,8 @@ from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.reporting import plots
-from blending_nerf_ns.reporting.build import finite
 from blending_nerf_ns.reporting.catalogue import METRICS
+from blending_nerf_ns.reporting.content import finite
 from blending_nerf_ns.reporting.eval_score import EditScore, score_by
 from blending_nerf_ns.reporting.judge import (
     JudgeConfig,

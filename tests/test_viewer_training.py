@@ -81,7 +81,7 @@ def test_a_run_waits_for_its_user_trains_what_was_typed_and_can_be_taken_back(ed
     client.move("Start the edit again", True)
     client.click("Apply texts")
     assert client.listen(lambda: not client.elements["Start the edit again"]["value"]), "it is taken once"
-    assert client.listen(lambda: client.says("Step 0 of")), client.paragraphs
+    assert client.listen(lambda: client.says("The edit is being trained")), client.paragraphs
     client.click("Undo")
     assert client.listen(lambda: client.says(f"Step {STEPS} of {STEPS}"))
     for name in RATIOS:

@@ -13,7 +13,7 @@ from torch import Tensor
 from blending_nerf_ns.comparing.cases import EditCase
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import with_room
-from blending_nerf_ns.reporting.build import figures_content
+from blending_nerf_ns.reporting.content import figures_content
 from blending_nerf_ns.reporting.judge import JudgeConfig, load_judge
 from blending_nerf_ns.reporting.lpips import find_lpips
 from blending_nerf_ns.reporting.measuring import Case, Yardstick, measure
