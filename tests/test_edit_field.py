@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from blending_nerf_ns.edits.activations import NO_EDIT_FOG
 from blending_nerf_ns.edits.age import of_any_age
-from blending_nerf_ns.edits.field import NO_EDIT_FOG, EditField, EditFieldConfig
+from blending_nerf_ns.edits.field import EditField, EditFieldConfig
 from blending_nerf_ns.edits.soft_solid import NO_END, Seed, soft_solid
 from blending_nerf_ns.rendering.blending import EditSamples, blend
 from blending_nerf_ns.rendering.compositing import composite_blend

@@ -207,7 +207,7 @@ def test_edits_of_a_base_want_that_base(tmp_path: Path, monkeypatch: pytest.Monk
     check_edit(config)
     config.base_run, config.edits_of_any_base = None, True
     check_edit(config)
-    monkeypatch.setattr("blending_nerf_ns.edits.field.TCNN_EXISTS", False)
+    monkeypatch.setattr("blending_nerf_ns.encoding.implementation.TCNN_EXISTS", False)
     true = edit.description
     for wrong, message in (
         ({"implementation": "tcnn"}, "^implementation 'tcnn' was asked for"),

@@ -12,31 +12,22 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.field_components.encodings import SHEncoding
 from nerfstudio.field_components.mlp import MLP
-from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from blending_nerf_ns.edits.activations import (
+    ALL_REMOVED,
+    NO_EDIT,
+    NO_EDIT_DENSITY,
+    NO_EDIT_FOG,
+    STRETCH,
+    density_of,
+    is_no_edit,
+    share_removed,
+)
 from blending_nerf_ns.edits.networks import FieldNetworks
 from blending_nerf_ns.edits.soft_solid import NO_END, SHARP, SOFTNESS, Seed, SoftSolid, soft_solid
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
-
-NO_EDIT_DENSITY = -6.0
-NO_EDIT_DENSITY_RATIO = -4.0
-NO_EDIT_COLOR_RATIO = -2.0
-"""Biases before the activations: training starts at the original, and a colour moves first."""
-NO_EDIT = (NO_EDIT_DENSITY, NO_EDIT_DENSITY_RATIO, NO_EDIT_COLOR_RATIO)
-NO_EDIT_FOG = math.log1p(math.exp(NO_EDIT_DENSITY))
-"""Softplus of that density's bias, which is taken off: the room of an addition stood in fog of the addition's colour, two in a
-hundred of what passed through it."""
-FAINTEST = 1e-6
-"""What is left of it, so that a hundred-thousandth of the light is lost across the region's box. Not 0: where the original is empty,
-or taken away, all that is there is the edit's then, and a picture's gradient is that of the edit's colour."""
-STRETCH = 1.1
-"""A removed share is a sigmoid times this, and 1 at most: the upper half of a hard concrete (Louizos et al., ICLR 2018, arXiv
-1712.01312, section 2.2). What is dense is gone only where it is gone altogether: of a ball that a sigmoid had taken away, a
-little of the density came back in training, here and there, and stood there as specks; at three times the strength none was left."""
-ALL_REMOVED = 7.0
-"""Bias from which all is removed, far in the flat part, where no gradient brings a share of it back."""
+from blending_nerf_ns.encoding.implementation import resolve_implementation
 
 
 @dataclass
@@ -304,37 +295,5 @@ class EditField(nn.Module):
     def _activated(self, shape: Tensor, start: Optional[SoftSolid] = None) -> tuple[Tensor, Tensor, Tensor]:
         density, density_ratio, color_ratio = shape.unbind(dim=-1)
         scale = self.config.density_scale / (self.upper - self.lower).max()
-        removed = (self.stretch * torch.sigmoid(density_ratio)).clamp_max(1.0)
-        added = F.softplus(density if start is None else density + start.lift) - self.fog
-        added = _at_least(added if start is None else added * start.room, FAINTEST)
-        return scale * added, removed, torch.sigmoid(color_ratio)
-
-
-def is_no_edit(biases: Float[Tensor, "3"], seed: Float[Tensor, "7"]) -> bool:
-    """Whether a field is as `EditField.reset` leaves it.
-
-    Args:
-        biases: of its `shape_head`.
-        seed: its buffer of that name.
-    """
-    return not bool((seed[3:6] > 0.0).all()) and torch.equal(biases, biases.new_tensor(NO_EDIT))
-
-
-def _at_least(values: Float[Tensor, "*any"], least: float) -> Float[Tensor, "*any"]:
-    """None less than this, with the gradient of all of them: what is not there yet can still grow (a straight-through estimator,
-    Bengio et al. 2013, arXiv 1308.3432)."""
-    return values + (values.clamp_min(least) - values).detach()
-
-
-def resolve_implementation(wanted: str, use_cuda: bool) -> Literal["tcnn", "torch"]:
-    """tinycudann where it imports and a GPU is at hand; nerfstudio would fall back silently."""
-    if wanted == "tcnn" and not TCNN_EXISTS:
-        from blending_nerf_ns.errors import BlendingNerfError
-
-        raise BlendingNerfError(
-            "implementation 'tcnn' was asked for, but tinycudann does not import here; "
-            "install it (see nerfstudio's installation page) or use 'torch'"
-        )
-    if wanted == "auto":
-        return "tcnn" if TCNN_EXISTS and use_cuda else "torch"
-    return "tcnn" if wanted == "tcnn" else "torch"
+        added = density_of(density, self.fog, start)
+        return scale * added, share_removed(density_ratio, self.stretch), torch.sigmoid(color_ratio)

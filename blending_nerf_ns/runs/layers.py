@@ -14,9 +14,9 @@ from torch import Tensor
 
 from blending_nerf_ns.bases.checkpoint import read_content
 from blending_nerf_ns.bases.weights import fingerprint
+from blending_nerf_ns.edits.activations import is_no_edit
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.edit import Edit
-from blending_nerf_ns.edits.field import is_no_edit
 from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo, find_layer, pack, unpack
 from blending_nerf_ns.errors import BlendingNerfError, shortened
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_whole
