@@ -158,10 +158,7 @@ class BlendingPipeline(VanillaPipeline):
     def get_train_loss_dict(self, step: int) -> Tuple[Any, Dict[str, Tensor], Dict[str, Tensor]]:
         """One step of the stage that is on; where there is one: not while it is `idle`."""
         if self.stage == "base":
-            ray_bundle, batch = self.datamanager.next_train(step)
-            outputs = self.model.base(ray_bundle)
-            metrics = self.model.base.get_metrics_dict(outputs, batch)
-            return outputs, self.model.base.get_loss_dict(outputs, batch, metrics), metrics
+            return self.model.train_base(*self.datamanager.next_train(step))
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
         losses, metrics = self.work.step(scale)
         return {}, losses, metrics  # type: ignore[return-value]

@@ -123,9 +123,11 @@ def test_a_fine_tuned_run_trains_its_own_base_and_resumes(tmp_path: Path) -> Non
     runs = tmp_path / "out" / "tiny" / "clip-nerf-finetune-cpu"
     run("ns-train", "clip-nerf-finetune-cpu", *flags, "--timestamp", "half", "--max-num-iterations", 15, cwd=tmp_path)
     assert [line["step"] for line in read_losses(runs / "half")] == [0, 1, 2]
+    assert set(json.loads((runs / "half" / "stages.json").read_text())) == {"base_seconds", "edit_seconds"}
     resumed = ("--timestamp", "whole", "--load-dir", runs / "half" / "nerfstudio_models")
     run("ns-train", "clip-nerf-finetune-cpu", *flags, *resumed, cwd=tmp_path)
     assert [line["step"] for line in read_losses(runs / "whole")] == list(range(6))
+    assert set(json.loads((runs / "whole" / "stages.json").read_text())) == {"edit_seconds"}, "done, as it ends"
     assert {"blended", "direction", "proposal", "similarity"} <= set(read_losses(runs / "whole")[0])
 
     resumed = ("--timestamp", "other", "--load-dir", runs / "whole" / "nerfstudio_models")

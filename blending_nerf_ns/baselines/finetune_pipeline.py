@@ -25,7 +25,7 @@ from blending_nerf_ns.runs.checkpoints import load_whole
 from blending_nerf_ns.runs.config_file import check_capture_of
 from blending_nerf_ns.training.checking import check_finetuning, fetch_guide
 from blending_nerf_ns.training.loss_record import record_step, rewind
-from blending_nerf_ns.training.progress import StageBar, write_stage_times
+from blending_nerf_ns.training.progress import StageClock
 from blending_nerf_ns.training.schedule import exponential, set_rate
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ class FinetunePipeline(VanillaPipeline):
         self.editing: Optional[FinetuneTraining] = None
         self.trainer: Any = None
         self._grad_scaler = grad_scaler
-        self._bar: Optional[StageBar] = None
-        self._times: Dict[str, float] = {}
+        self._clock = StageClock()
 
     @property
     def stage(self) -> Literal["base", "edit", "done"]:
@@ -144,10 +143,7 @@ class FinetunePipeline(VanillaPipeline):
     def get_train_loss_dict(self, step: int) -> Tuple[Any, Dict[str, Tensor], Dict[str, Tensor]]:
         """One step of the stage that is on."""
         if self.stage == "base":
-            ray_bundle, batch = self.datamanager.next_train(step)
-            outputs = self.model.base(ray_bundle)
-            metrics = self.model.base.get_metrics_dict(outputs, batch)
-            return outputs, self.model.base.get_loss_dict(outputs, batch, metrics), metrics
+            return self.model.train_base(*self.datamanager.next_train(step))
         assert self.editing is not None
         scale = float(self._grad_scaler.get_scale()) if self._grad_scaler is not None else 1.0
         with torch.autocast(self.model.device.type, enabled=False):  # gradients of half the network would not add up
@@ -185,7 +181,7 @@ class FinetunePipeline(VanillaPipeline):
         if not base and self.editing is None:
             self._prepare()
         done, steps = int(self.progress[0 if base else 1]), config.base_steps if base else config.edit_steps
-        self._bar = self._bar or StageBar("Base" if base else "Fine-tuning", steps, done)
+        self._clock.begin("Base" if base else "Fine-tuning", steps, done)
         factor = exponential(done, steps, config.base_final_rate if base else config.edit_final_rate)
         for name in optimizers:
             if base != (name in FINETUNED):
@@ -194,18 +190,15 @@ class FinetunePipeline(VanillaPipeline):
     def _after_step(self, step: int) -> None:
         base = self.stage == "base"
         self.progress[0 if base else 1] += 1
-        if self._bar is not None:
+        if self._clock.runs:
             shown: Dict[str, Any] = {} if base else {"similarity": self._shown}
-            self._bar.step(**shown)
+            self._clock.step(**shown)
         if base and int(self.progress[0]) >= self.config.base_steps:
             self._end_stage("base")
             self.model.freeze_base()
 
     def _end_stage(self, name: str) -> None:
-        if self._bar is not None:
-            self._times[f"{'base' if name == 'base' else 'edit'}_seconds"] = self._bar.close()
-            self._bar = None
-        write_stage_times(self.config.run_dir, self._times)
+        self._clock.end("base" if name == "base" else "edit", self.config.run_dir)
 
     def _prepare(self) -> None:
         from blending_nerf_ns.guidance.clip import load_clip

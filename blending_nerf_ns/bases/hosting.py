@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple, Union
 
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.models.base_model import Model
@@ -49,6 +51,19 @@ class BaseHost(Model):
             metadata=self.kwargs.get("metadata"),
             device=str(self.kwargs.get("device", "cpu")),
         )
+
+    def train_base(
+        self, rays: Union[RayBundle, Cameras], batch: Dict[str, Any]
+    ) -> Tuple[Dict[str, Any], Dict[str, Tensor], Dict[str, Tensor]]:
+        """One step of the base's own training: its outputs, losses and metrics, as a pipeline of nerfstudio returns them.
+
+        Args:
+            rays: of the batch.
+            batch: pixels of the photos, as nerfstudio's data manager gives them.
+        """
+        outputs = self.base(rays)
+        metrics = self.base.get_metrics_dict(outputs, batch)
+        return outputs, self.base.get_loss_dict(outputs, batch, metrics), metrics
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
