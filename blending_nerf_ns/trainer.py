@@ -218,7 +218,7 @@ class BlendingTrainer(Trainer):
                 if session.steered:
                     self.save_config()
                 write_training(self, step)
-                keep_said_after(self.config.get_base_dir(), session.layers.look_known)
+                keep_said_after(self.config.get_base_dir(), session.layers.look_known, session.layers.moved_at)
         except OSError as error:
             if not session.waits:
                 raise

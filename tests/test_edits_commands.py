@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -15,11 +15,13 @@ from test_layers import two_layers
 from tiny_run import rays_towards_middle, tiny_model
 
 from blending_nerf_ns.bases.weights import fingerprint
+from blending_nerf_ns.commands import edits
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.runs.holding import held_open
+from blending_nerf_ns.runs.layers import RunLayers
 from blending_nerf_ns.runs.look import look_of, read_look, write_look
 
 
@@ -206,24 +208,35 @@ def test_nothing_is_written_into_a_run_that_is_open(folder: Path, file: Path, co
     assert checkpoint.read_bytes() != before
 
 
-def test_checkpoints_may_lie_behind_a_link(
-    folder: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a larger disk, to which nothing unfinished can be renamed from this one."""
-    far, put = tmp_path / "far" / "checkpoints", os.replace
-    far.parent.mkdir()
-    (folder / "nerfstudio_models").rename(far)
-    (folder / "nerfstudio_models").symlink_to(far)
+def test_what_is_read_is_what_is_written_anew(folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commands at once: the second would put back what the first had read, without the first one's layer."""
+    meeting: list[str] = []
+    read = edits.open_run
 
-    def within_one_disk(old: Path, new: Path) -> None:
-        ours = [far.parent in path.resolve().parents for path in map(Path, (old, new))]
-        if ours[0] != ours[1]:
-            raise OSError(errno.EXDEV, "Invalid cross-device link")
-        put(old, new)
+    def read_and_meet(run: Path) -> RunLayers:
+        found = read(run)
+        if not meeting:
+            meeting.append("")
+            meeting[0] = refused("edits", "apply", folder, file)
+        return found
 
-    monkeypatch.setattr(os, "replace", within_one_disk)
+    monkeypatch.setattr(edits, "open_run", read_and_meet)
     commanded("edits", "apply", folder, file)
-    assert len(loaded(folder).layers.order) == 3 and [path.name for path in far.parent.iterdir()] == ["checkpoints"]
+    assert "is open" in meeting[0] and len(loaded(folder).layers.order) == 3
+
+
+def test_checkpoints_may_lie_on_another_disk(folder: Path, file: Path) -> None:
+    """Behind a link; nothing unfinished can be renamed from one disk to another."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == folder.stat().st_dev:
+        pytest.skip("there is no second disk here: /dev/shm")
+    with TemporaryDirectory(dir=memory) as far:
+        models = Path(far) / "checkpoints"
+        shutil.move(folder / "nerfstudio_models", models)
+        (folder / "nerfstudio_models").symlink_to(models)
+        commanded("edits", "apply", folder, file)
+        assert len(loaded(folder).layers.order) == 3
+        assert [path.name for path in Path(far).rglob("*")] == ["checkpoints", "step-000000017.ckpt"]
 
 
 def test_an_edit_that_has_not_begun_is_not_saved(tmp_path: Path, model: BlendingModel) -> None:

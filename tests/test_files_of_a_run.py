@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from open_run import grant, open_pipeline
+from safetensors.torch import save
 
-from blending_nerf_ns.edits.file import load_edit, save_edit
+from blending_nerf_ns.edits.file import FORMAT, load_edit, save_edit
 from blending_nerf_ns.pipeline import BlendingPipeline
-from blending_nerf_ns.runs.look import look_of, look_stamp, write_look
 from blending_nerf_ns.training.loss_record import read_losses, record_step
 from blending_nerf_ns.viewer.edit_folder import EditFolder
 
@@ -104,8 +103,9 @@ def test_start_takes_the_switches_beside_it_once(done: BlendingPipeline) -> None
     folder._begin()
     grant(done)
     assert done.model.edit.field.untouched and bool(done.model.edit_ready) and done.session.running and asked == []
-    assert folder._taken, "the panel switches them off"
-    folder._restart.default_value, folder._taken = False, False
+    assert list(folder._taken) == [folder._restart], "the panel switches it off"
+    folder._taken.clear()
+    folder._restart.default_value = False
     with torch.no_grad():
         done.model.edit.field.shape_head.bias.fill_(1.0)
     folder._begin()
@@ -117,12 +117,8 @@ def test_start_takes_the_switches_beside_it_once(done: BlendingPipeline) -> None
     assert not bool(done.model.edit_ready) and asked == ["source"], "which the training loop finds anew"
 
 
-def test_of_a_look_only_what_others_said_is_later_than_a_checkpoint(done: BlendingPipeline, tmp_path: Path) -> None:
-    done.config.run_dir = tmp_path
-    assert done.session.layers.look_known is None
-    done.session.layers.save_look()
-    grant(done)
-    assert done.session.layers.look_known == look_stamp(tmp_path), "its own"
-    write_look(look_of(done.model.layers), tmp_path)
-    os.utime(tmp_path / "look.json", (1, 1))
-    assert done.session.layers.look_known != look_stamp(tmp_path)
+def test_a_file_that_is_no_edit_is_said_to_be_none(done: BlendingPipeline, tmp_path: Path) -> None:
+    path = tmp_path / "half.edit.safetensors"
+    path.write_bytes(save({}, metadata={"format": FORMAT, "edit": "{}", "base": ""}))
+    done.session.layers.save_uppermost(path)
+    assert "saving an edit: " in grant(done) and path.stat().st_size < 1000

@@ -82,13 +82,17 @@ def test_a_checkpoint_is_loaded_while_no_picture_is_made(trainer: BlendingTraine
     assert order_of(trainer, "loaded", trainer._load_checkpoint) == ["rendered", "loaded"]
 
 
-def test_a_run_is_resumed_in_its_own_folder(trainer: BlendingTrainer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("linked", [False, True], ids=["", "its checkpoints behind a link"])
+def test_a_run_is_resumed_in_its_own_folder(trainer: BlendingTrainer, tmp_path: Path, linked: bool) -> None:
     """Of the same --timestamp: nerfstudio would write the method's defaults over the config.yml that says what the run was."""
     folder = trainer.base_dir
     trainer.config.pipeline.edit_steps = trainer.config.pipeline.edit_steps + 7  # type: ignore[attr-defined]
     trainer.asked_iterations = trainer.config.max_num_iterations
     trainer.save_config()
     trainer.save_checkpoint(0)
+    if linked:
+        (folder / "nerfstudio_models").rename(tmp_path / "far")
+        (folder / "nerfstudio_models").symlink_to(tmp_path / "far")
     again = set_up(tmp_path / "capture", tmp_path / "out", folder / "nerfstudio_models", trainer.config.timestamp)
     assert again.base_dir == folder
     for config in (again.config, yaml.load((folder / "config.yml").read_text(), Loader=yaml.Loader)):
@@ -211,9 +215,16 @@ def test_a_look_that_a_shell_says_meanwhile_is_later_than_the_checkpoint(trainer
         "its own look: the checkpoint knows of it, and of what was moved since"
     )
     write_look(look_of(pipeline.model.layers, fade=True), folder)
-    os.utime(folder / "look.json", (1, 1))
+    os.utime(folder / "look.json", (time.time() - 60, time.time() - 60))
     trainer.save_checkpoint(0)
     assert look_said_after(checkpoint, folder)
+    trainer.save_checkpoint(0)
+    assert look_said_after(checkpoint, folder), "at every save"
+    layers.change(pipeline.model.edit.info.id, change=0.3)
+    pipeline.model.wishes.grant()
+    os.utime(folder / "look.json", (1, 1))
+    trainer.save_checkpoint(0)
+    assert not look_said_after(checkpoint, folder), "until something is moved in the panel, later"
 
 
 def test_a_run_is_held_for_as_long_as_it_may_save(trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch) -> None:

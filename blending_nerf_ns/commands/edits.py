@@ -18,6 +18,7 @@ from blending_nerf_ns.edits.file import FORMAT, SUFFIX, load_edit, read_edit_hea
 from blending_nerf_ns.edits.layer import LayerInfo, unpack
 from blending_nerf_ns.edits.layers import new_id
 from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.runs.holding import held_alone
 from blending_nerf_ns.runs.layers import (
     RunLayers,
     drop_layer,
@@ -25,6 +26,7 @@ from blending_nerf_ns.runs.layers import (
     moved_hint,
     open_run,
     put_layer,
+    run_folder,
     strengths_text,
 )
 from blending_nerf_ns.runs.look import Look, write_look
@@ -104,6 +106,12 @@ def apply_file(
         file: NAME.edit.safetensors.
         any_base: also where it was made on another base than the run's; its region may lie elsewhere.
     """
+    with held_alone(run_folder(run)):
+        said = _apply(run, file, any_base)
+    _report(run, said)
+
+
+def _apply(run: Path, file: Path, any_base: bool) -> str:
     found = open_run(run)
     edit = load_edit(file, found.base, any_base)
     taken, own = {info.id for info in found.trained}, edit.info.id
@@ -117,7 +125,7 @@ def apply_file(
         shown.insert([info.id for info in shown].index(found.in_work), edit.info)
         write_look(Look(tuple(shown), found.fades), found.folder)
     twice = f" It was already: what is on acts twice, until {shlex.join(['blending-nerf', 'edits', 'remove', str(run), id])}."
-    _report(run, f"{_called(edit.info)} is on it now.{twice if own in taken else ''}")
+    return f"{_called(edit.info)} is on it now.{twice if own in taken else ''}"
 
 
 def remove_layer(run: Run, name: Annotated[str, tyro.conf.Positional]) -> None:
@@ -129,6 +137,12 @@ def remove_layer(run: Run, name: Annotated[str, tyro.conf.Positional]) -> None:
         run: config.yml of a run of blending-nerf, or its folder.
         name: the layer's name or id.
     """
+    with held_alone(run_folder(run)):
+        said = _remove(run, name)
+    _report(run, said)
+
+
+def _remove(run: Path, name: str) -> str:
     found = open_run(run)
     info = found.find(name)
     if info.id == found.in_work:
@@ -138,7 +152,7 @@ def remove_layer(run: Run, name: Annotated[str, tyro.conf.Positional]) -> None:
     drop_layer(found, info.id)
     if found.look is not None:
         write_look(Look(tuple(other for other in found.shown if other.id != info.id), found.fades), found.folder)
-    _report(run, f"{_called(info)} is gone.")
+    return f"{_called(info)} is gone."
 
 
 COMMANDS = {

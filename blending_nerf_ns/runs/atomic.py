@@ -18,19 +18,19 @@ def take_over(old: Path, new: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, folder: Optional[Path] = None) -> Iterator[Path]:
+def replacing(path: Path, unfinished: Optional[Path] = None) -> Iterator[Path]:
     """A name beside a file to write to; at the end it takes the file's place, unless there was an error.
 
     Args:
         path: the file; its folder is made.
-        folder: where the unfinished file lies, on the same disk; beside the file if none is named.
+        unfinished: the other name, on the same disk; beside the file, with ".partial", if none is given.
 
     Example:
         >>> with replacing(Path("look.json")) as partial:
         ...     partial.write_text("{}")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = (folder or path.parent) / f"{path.name}.partial"
+    partial = unfinished or path.with_name(f"{path.name}.partial")
     try:
         yield partial
         os.replace(partial, path)

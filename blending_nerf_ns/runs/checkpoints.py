@@ -26,17 +26,26 @@ SHOWN_KEYS = 8
 def write_whole(state: Any, path: Path) -> None:
     """Write a checkpoint into a run's model folder, whole or not at all.
 
-    Unfinished it lies in the run's own folder, or beside the folder that a link leads to, on whose disk it must be: nerfstudio reads a
-    step off the name of every file among the checkpoints, and would look for one that is not there.
+    Unfinished it lies in the run's own folder: nerfstudio reads a step off the name of every file among the checkpoints, and would
+    look for one that is not there.
 
     Raises:
         OSError: it cannot be written.
     """
-    with replacing(path, path.parent.resolve().parent) as partial:
+    with replacing(path, _unfinished(path)) as partial:
         try:
             torch.save(state, partial)
         except RuntimeError as error:  # torch's of a full disk, which says nothing of a disk
             raise OSError(errno.ENOSPC, f"{path} cannot be written; is the disk full? ({error})") from error
+
+
+def _unfinished(path: Path) -> Path:
+    """Where a checkpoint lies until it is whole: on the disk where it will be, also where the run's model folder is a link to another."""
+    run = path.parent.parent
+    if not path.parent.exists() or path.parent.stat().st_dev == run.stat().st_dev:
+        return run / f"{path.name}.partial"
+    far = path.parent.resolve()
+    return far.with_name(f"{far.name}.{path.name}.partial")  # other runs' folders may lie beside it
 
 
 def write_training(trainer: Trainer, step: int) -> None:

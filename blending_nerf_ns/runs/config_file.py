@@ -89,9 +89,9 @@ class RunConfig(TrainerConfig):
         """nerfstudio's; a resume that names no capture goes on beside the run that it goes on from, and not as "unnamed"."""
         resumed = self.resumes
         if self.experiment_name is None and cast(Any, self.pipeline).datamanager.data is None and resumed is not None:
-            above = resumed.resolve().parents  # EXPERIMENT/METHOD/TIMESTAMP/nerfstudio_models
-            if len(above) > 2 and (above[0] / "config.yml").is_file():
-                self.experiment_name = above[2].name
+            run = resumed.parent.resolve()  # EXPERIMENT/METHOD/TIMESTAMP; in it nerfstudio_models, which may be a link
+            if len(run.parents) > 1 and (run / "config.yml").is_file():
+                self.experiment_name = run.parents[1].name
         super().set_experiment_name()
 
     @property
@@ -103,7 +103,7 @@ class RunConfig(TrainerConfig):
         """nerfstudio's, whole or not at all, and not before a resume has read what it goes on from: with the same `--timestamp` it
         goes on in that run's own folder, whose config.yml nerfstudio would replace by the method's defaults first."""
         path = self.get_base_dir() / "config.yml"
-        in_place = self.resumes is not None and self.resumes.resolve().parent == path.parent.resolve()
+        in_place = self.resumes is not None and self.resumes.parent.resolve() == path.parent.resolve()
         if in_place and path.exists() and not cast(Any, self.pipeline).resumed:
             return
         content = yaml.dump(self)

@@ -20,7 +20,6 @@ from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo, find_layer, pack, unpack
 from blending_nerf_ns.errors import BlendingNerfError, shortened
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_whole
-from blending_nerf_ns.runs.holding import held_alone
 from blending_nerf_ns.runs.look import Look, read_look, shown_by
 
 MODELS = "nerfstudio_models"
@@ -141,9 +140,6 @@ def put_layer(run: RunLayers, edit: Edit, place: int) -> None:
         run: as it is.
         edit: the layer, with an id that no other has.
         place: how many of the checkpoint's layers lie under it.
-
-    Raises:
-        BlendingNerfError: the run is open.
     """
     order = [info.id for info in run.trained]
     order.insert(place, edit.info.id)
@@ -152,7 +148,7 @@ def put_layer(run: RunLayers, edit: Edit, place: int) -> None:
 
 
 def drop_layer(run: RunLayers, id: str) -> None:
-    """Rewrite the checkpoint without a frozen layer; raises BlendingNerfError where the run is open."""
+    """Rewrite the checkpoint without a frozen layer."""
     start = _prefix(id, run.in_work)
     state = {name: value for name, value in run.state.items() if not name.startswith(start)}
     _rewrite(run, state, [info.id for info in run.trained if info.id != id])
@@ -241,8 +237,7 @@ def _read_layers(state: Mapping[str, Tensor], checkpoint: Path) -> Tuple[Tuple[L
 
 def _rewrite(run: RunLayers, state: Mapping[str, Tensor], order: Sequence[str]) -> None:
     layers = pack({"order": list(order), "in_work": run.in_work})
-    with held_alone(run.folder):
-        write_whole({**run.content, "pipeline": {**state, LAYERS: layers}}, run.checkpoint)
+    write_whole({**run.content, "pipeline": {**state, LAYERS: layers}}, run.checkpoint)
 
 
 def _prefix(id: str, in_work: str) -> str:

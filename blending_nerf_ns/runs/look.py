@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -90,15 +91,18 @@ def look_stamp(folder: Path) -> Optional[int]:
     return look.stat().st_mtime_ns if look.exists() else None
 
 
-def keep_said_after(folder: Path, known: Optional[int]) -> None:
+def keep_said_after(folder: Path, known: Optional[int], moved: int) -> None:
     """Let a look that others have written count as said after the checkpoint that a run has just saved, which knows nothing of it.
 
     Args:
         folder: the run's.
         known: the look that the run itself has read or written (`look_stamp`).
+        moved: when layers were last moved, switched or renamed in the run, in nanoseconds: what is said before that does not count.
     """
-    if look_stamp(folder) not in (None, known):
-        os.utime(folder / FILE)
+    said = look_stamp(folder)
+    if said is not None and said != known and said > moved:
+        with suppress(OSError):  # of another user's file, perhaps: the checkpoint is written all the same
+            os.utime(folder / FILE)
 
 
 def inherit_look(old: Path, new: Path) -> None:

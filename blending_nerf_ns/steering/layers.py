@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
@@ -34,6 +35,8 @@ class SessionLayers:
         """Whether the look that is saved lets camera paths fade the edits in."""
         self.look_known: Optional[int] = None
         """The look in the run's folder that this run has read or written (`look_stamp`); another one was said by others, later."""
+        self.moved_at = 0
+        """When a layer was last moved, switched or renamed here, in nanoseconds."""
 
     def all(self) -> List[Edit]:
         """All layers, the lowest first."""
@@ -69,6 +72,7 @@ class SessionLayers:
             strengths = {name: float(value) for name, value in changes.items() if name not in said}  # type: ignore[arg-type]
             edit.info = replace(edit.info, **said).with_strengths(**strengths)  # type: ignore[arg-type]
             self._model.version += edit is not self._model.edit
+            self.moved_at = time.time_ns()
 
         self._model.wishes.ask(f"layer {id} {'/'.join(changes)}", do)
 
@@ -78,6 +82,7 @@ class SessionLayers:
         def do() -> None:
             self._model.layers.move(id, by)
             self._model.version += 1
+            self.moved_at = time.time_ns()
 
         self._session.ask_each("order of layers", do)
 
@@ -179,4 +184,4 @@ class SessionLayers:
 
 def _edit_in(file: Path) -> Optional[LayerInfo]:
     """What an edit file holds; None where there is no file."""
-    return LayerInfo.from_dict(read_edit_header(file).description["info"]) if file.exists() else None
+    return LayerInfo.from_dict(read_edit_header(file).description.get("info")) if file.exists() else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Dict
 
 from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerCheckbox, ViewerSlider, ViewerText
 
@@ -38,8 +40,9 @@ class EditFolder(Folder):
         self._restart = self.put(
             ViewerCheckbox("Start the edit again", False, hint="Else it goes on from where it is.")
         )
-        self._taken = False
-        """Whether the two were taken since they were last switched off: they ask for one search and one beginning, not for each to come."""
+        self._taken: Dict[ViewerCheckbox, float] = {}
+        """Those of the two that were taken, and when they were pressed for: they ask for one search and one beginning, not for each to
+        come."""
         self.put(ViewerButton("Apply texts", cb_hook=lambda _: self._apply()))
         self._operations = {
             name: self.put(
@@ -77,10 +80,8 @@ class EditFolder(Folder):
         if again:
             self._before_search()
         texts = self._source.value, self._target.value
-        self._session.set_texts(*texts, again, self._restart.value, start, on_taken=self._note_taken)
-
-    def _note_taken(self) -> None:
-        self._taken = True
+        pressed = {box: time.monotonic() for box in (self._new_region, self._restart) if box.value}
+        self._session.set_texts(*texts, again, self._restart.value, start, on_taken=lambda: self._taken.update(pressed))
 
     def _begin(self) -> None:
         if not self._session.region.is_found:
@@ -101,11 +102,8 @@ class EditFolder(Folder):
         self.write(self._source, value=session.texts[0])
         self.write(self._target, value=session.texts[1])
         if self._training:
-            if self._taken:
-                self._taken = False
-                for box in (self._new_region, self._restart):
-                    self.let_go(box)
-                    self.write(box, value=False)
+            while self._taken:
+                self.switch_off(*self._taken.popitem())
             stage = session.status.stage
             for name, box in self._operations.items():
                 self.write(box, value=name in session.operations)

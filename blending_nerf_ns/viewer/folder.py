@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Dict, List, Tuple, TypeVar
 
-from nerfstudio.viewer.viewer_elements import ViewerElement, ViewerText
+from nerfstudio.viewer.viewer_elements import ViewerCheckbox, ViewerElement, ViewerText
 from torch import nn
 from viser import ViserServer
 
@@ -48,6 +48,17 @@ class Folder(nn.Module):
         """Give up what the user typed and did not apply: it was meant for something that is not shown any more."""
         self._in_hand.pop(id(element), None)
         self._written.pop((id(element), "value"), None)
+
+    def switch_off(self, box: ViewerCheckbox, pressed: float) -> None:
+        """What was ticked is done; unless it was ticked for the next time since then.
+
+        Args:
+            box: one of this folder's.
+            pressed: when it was asked for, on `time.monotonic`.
+        """
+        if self._in_hand.get(id(box), pressed) <= pressed:
+            self.let_go(box)
+            self.write(box, value=False)
 
     def write(self, element: ViewerElement, **properties: Any) -> None:
         """Set properties of an element's handle (value, disabled, content, options) where they differ from what was written.
