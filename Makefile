@@ -56,6 +56,7 @@ install: $(STAMP)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'No Python 3.10-3.12 with venv and ensurepip found (Debian: apt-get install python3-venv).' \
+		'Where python3 is newer: uv python install 3.12, then PYTHON="$$(uv python find 3.12)".' \
 		'Name one: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
 

@@ -26,6 +26,7 @@ from blending_nerf_ns.runs.config_file import (
     RunConfig,
     check_capture,
     check_checkpoint,
+    check_training_device,
     leaving_nothing,
 )
 from blending_nerf_ns.runs.holding import held_open
@@ -64,6 +65,7 @@ class BlendingTrainer(Trainer):
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         with leaving_nothing(self.base_dir):
+            check_training_device(self.config)
             check_capture(self.config)
             self._set_up(test_mode)
 

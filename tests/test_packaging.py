@@ -84,7 +84,8 @@ def run_isolated(code: str) -> str:
 
 def test_every_package_is_listed():
     found = {"blending_nerf_ns.method_configs"}
-    for file in (ROOT / "blending_nerf_ns").rglob("*.py"):
+    shipped = ("*.py", "*.safetensors")  # setuptools takes a folder of data for a package, too
+    for file in (file for kind in shipped for file in (ROOT / "blending_nerf_ns").rglob(kind)):
         found.add(".".join(file.parent.relative_to(ROOT).parts))
     listed = set(PYPROJECT["tool"]["setuptools"]["packages"])
     assert listed == found, "keep [tool.setuptools] packages in pyproject.toml in step with the folders"

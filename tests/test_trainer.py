@@ -23,7 +23,8 @@ from blending_nerf_ns.runs.checkpoints import ResumedScaler
 from blending_nerf_ns.runs.holding import held_alone
 from blending_nerf_ns.runs.look import look_of, look_said_after, write_look
 from blending_nerf_ns.trainer import BlendingTrainer
-from method_configs.blending_nerf import blending_nerf_cpu
+from method_configs.baselines import clip_nerf_finetune
+from method_configs.blending_nerf import blending_nerf, blending_nerf_cpu
 
 
 def set_up(
@@ -131,6 +132,22 @@ def test_a_resume_without_its_capture_lies_beside_what_it_goes_on_from(tmp_path:
     assert base_dir(load_dir=models, experiment_name="mine") == Path("mine/blending-nerf-cpu/second")
     assert base_dir(load_dir=models, data=tmp_path / "table") == Path("table/blending-nerf-cpu/second")
     assert base_dir() == Path("unnamed/blending-nerf-cpu/second")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, which can be used")
+@pytest.mark.parametrize("method", [blending_nerf, clip_nerf_finetune], ids=["ours", "fine-tuned"])
+def test_without_a_gpu_its_methods_say_so_before_they_fetch_anything(method: Any, tmp_path: Path) -> None:
+    config: Any = deepcopy(method.config)
+    assert config.machine.device_type == "cuda"
+    config.data = config.pipeline.datamanager.data = tmp_path  # no capture either
+    config.output_dir, config.vis = tmp_path / "out", "tensorboard"
+    config.pipeline.source_text, config.pipeline.target_text = "a red ball", "a blue ball"
+    config.set_timestamp()
+    config.save_config()
+    said = r"--machine.device-type cuda cannot be used \(.+\); without a GPU train blending-nerf-cpu"
+    with pytest.raises(SystemExit, match=said):
+        config.setup(local_rank=0, world_size=1).setup()
+    assert not list((tmp_path / "out").rglob("*")), "nothing is left of it"
 
 
 def test_a_part_of_a_configuration_is_not_resumed(trainer: BlendingTrainer, tmp_path: Path) -> None:

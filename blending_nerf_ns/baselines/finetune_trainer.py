@@ -18,7 +18,13 @@ from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept
 from blending_nerf_ns.runs.checkpoints import ResumedScaler, newest_whole_step, write_training
-from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_checkpoint, leaving_nothing
+from blending_nerf_ns.runs.config_file import (
+    RunConfig,
+    check_capture,
+    check_checkpoint,
+    check_training_device,
+    leaving_nothing,
+)
 from blending_nerf_ns.training.loss_record import inherit
 
 allow_nerfstudio_checkpoints()
@@ -45,6 +51,7 @@ class FinetuneTrainer(Trainer):
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
         with leaving_nothing(self.base_dir):
+            check_training_device(self.config)
             check_capture(self.config)
             self._set_up(test_mode)
 

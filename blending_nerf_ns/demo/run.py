@@ -106,12 +106,16 @@ def run_demo(demo: Demo) -> dict[str, object]:
         The report, which is also in `report.json`.
 
     Raises:
-        BlendingNerfError: the source text names no object of the scene, or a command failed.
+        BlendingNerfError: the source text names no object of the scene, the target says nothing else, or a command failed.
     """
+    from blending_nerf_ns.training.checking import check_texts  # imports much of nerfstudio, as below
+
     started = time.perf_counter()
     scene = demo_capture_scene()
     subject = find_subject(scene, demo.source)
     distractor = pick_distractor(scene, subject)
+    check_texts(demo.source, demo.target)  # what ns-train would refuse does not cost the demo before it
+    program("ns-train")
     start_afresh(demo.output)
     write_capture(demo.capture, scene, subject, demo.shape)
     seconds = {"data": time.perf_counter() - started}

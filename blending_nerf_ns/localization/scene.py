@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-import torch
-
+from blending_nerf_ns.bases.devices import check_device
 from blending_nerf_ns.bases.loading import check_same_capture, load_base, read_base_run
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.views import FrozenScene
@@ -26,13 +25,7 @@ def open_scene(run: Path, data: Optional[Path], device: str) -> Tuple[FrozenScen
     Raises:
         BlendingNerfError: no run, no capture, another capture than the run's, or no such device.
     """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # the latter of a torch that was built without CUDA
-        reason = str(error).partition("\n")[0]
-        raise BlendingNerfError(
-            f"--device {device} cannot be used ({reason}); choose cpu, cuda, cuda:1, ..."
-        ) from error
+    check_device(device, "--device", "choose cpu, cuda, cuda:1, ...")
     found = read_base_run(run)
     config = found.dataparser_config
     if data is not None:

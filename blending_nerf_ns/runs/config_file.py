@@ -13,6 +13,7 @@ import yaml
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from blending_nerf_ns.bases.devices import check_device
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
 
@@ -42,6 +43,16 @@ def check_capture_of(manager: Any) -> None:
             f"the run's capture {capture} is not there; say where it is with --data, or, for a command that has no --data, put a "
             f"link to it there: ln -s THE/CAPTURE {capture}"
         )
+
+
+def check_training_device(config: TrainerConfig) -> None:
+    """Say that a run cannot train where it is to, before it fetches models of gigabytes for that.
+
+    Raises:
+        BlendingNerfError: there is no such device, or torch cannot use it.
+    """
+    wanted = "without a GPU train blending-nerf-cpu, or say --machine.device-type cpu; a GPU may want a newer driver for this torch"
+    check_device(config.machine.device_type, "--machine.device-type", wanted)
 
 
 def check_checkpoint(path: Path) -> None:
