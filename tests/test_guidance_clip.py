@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_clip import write_tiny_clip
 
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
-from blending_nerf_ns.guidance import open_clip_source, templates, weights
+from blending_nerf_ns.guidance import open_clip_names, templates, weights
 from blending_nerf_ns.guidance.clip import ClipGuide, check_prompts_differ, load_clip
 from blending_nerf_ns.guidance.crops import crop, sample_boxes
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
@@ -83,7 +83,7 @@ def test_full_size_path(tmp_path: Path):
 )
 def test_weights_of_a_tag_are_read_by_the_activation_that_they_were_trained_with(tag: str | None, quick: bool):
     """open_clip 2.32 reads OpenAI's under this name by another, and only warns."""
-    assert open_clip_source._trained_with_quick_gelu("ViT-B-16", tag) == quick
+    assert open_clip_names.trained_with_quick_gelu("ViT-B-16", tag) == quick
 
 
 def test_same_features_as_open_clip_gives(tiny: Path):
@@ -163,7 +163,7 @@ def test_long_texts_warn(tiny: Path):
 
 
 def test_importing_the_guidance_loads_no_network_library():
-    modules = "clip crops losses open_clip_source preprocess templates views weights"
+    modules = "clip crops losses open_clip_names open_clip_source preprocess templates views weights"
     imports = "; ".join(f"import blending_nerf_ns.guidance.{name}" for name in modules.split())
     heavy = "('open_clip', 'transformers', 'huggingface_hub', 'viser', 'nerfstudio', 'torchvision')"
     code = (
@@ -232,8 +232,32 @@ def test_unusable_files(tiny: Path, tmp_path: Path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "archive.pt"))
     with pytest.raises(BlendingNerfError, match="TorchScript archive"):
         load_clip("tiny", str(tmp_path / "archive.pt"))
-    with pytest.raises(BlendingNerfError, match=r"has no open_clip_config\.json"):
+    with pytest.raises(BlendingNerfError, match=r"has no open_clip_config\.json; give the weights file"):
         load_clip("tiny", str(tmp_path))
+
+
+def test_a_state_dict_of_openais_archive_is_read(tiny: Path, tmp_path: Path):
+    """As our own advice lets one save it: numbers lie beside the weights there."""
+    wanted = load_clip("tiny", str(tiny / "trained.pt")).encode_text(["a red ball"])
+    state = load_file(tiny / "open_clip_model.safetensors")
+    numbers = {"input_resolution": 32, "context_length": 20, "vocab_size": 49408}
+    state |= {name: torch.tensor(value) for name, value in numbers.items()}
+    torch.save(state, tmp_path / "saved.pt")
+    save_file(state, tmp_path / "saved.safetensors")
+    for name in ("saved.pt", "saved.safetensors"):
+        assert torch.equal(load_clip("tiny", str(tmp_path / name)).encode_text(["a red ball"]), wanted)
+    with pytest.raises(BlendingNerfError, match="belong to another architecture"):
+        load_clip("RN50", str(tmp_path / "saved.pt"))
+
+
+def test_weights_in_the_format_of_transformers_are_called_so(tiny: Path, tmp_path: Path):
+    from transformers import CLIPConfig, CLIPModel
+
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    CLIPModel(CLIPConfig(text_config=small, vision_config={**small, "image_size": 32})).save_pretrained(tmp_path)
+    for place in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(BlendingNerfError, match=r"weights in transformers' format.* the tag 'openai'"):
+            load_clip("tiny", str(place))
 
 
 class Trap:

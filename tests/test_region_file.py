@@ -29,7 +29,7 @@ from blending_nerf_ns.localization.file import (
     other_operations_hint,
     save_region,
 )
-from blending_nerf_ns.localization.keeping import Search, keep_region
+from blending_nerf_ns.localization.keeping import Search, _files, keep_region
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.training.preparing import Preparation
 from blending_nerf_ns.training.team import present_team
@@ -171,3 +171,9 @@ def test_a_region_that_was_found_on_another_base_is_told(tmp_path: Path) -> None
     save_region(region, path, {FOUND_ON: "0123"})
     assert other_base_hint(path, "0123") is None
     assert "was found on another base" in (other_base_hint(path, "4567") or "")
+
+
+def test_a_model_at_home_is_told_from_another_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "guide.pt").write_bytes(b"weights")
+    assert _files("~/guide.pt") == _files(str(tmp_path / "guide.pt")) != []

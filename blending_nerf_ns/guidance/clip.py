@@ -177,9 +177,9 @@ def check_names(model: str, pretrained: Optional[str]) -> None:
         BlendingNerfError: open_clip has no such model, or it has no such weights.
     """
     if model not in (EMBEDDED, EMBEDDED_JUDGE):
-        from blending_nerf_ns.guidance import open_clip_source
+        from blending_nerf_ns.guidance import open_clip_names
 
-        open_clip_source.check_names(model, pretrained)
+        open_clip_names.check_names(model, pretrained)
 
 
 def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, torch.device] = "cpu") -> ClipGuide:
@@ -189,7 +189,8 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
         model: an open_clip name ("ViT-B-16", "hf-hub:owner/name"), a local folder with an open_clip_config.json, or
             "embedded", the small model of this package, or "embedded-judge", a second one.
         pretrained: a pretrained tag of that name ("openai"), or a path to weights (.safetensors, or a PyTorch state
-            dict, read without executing pickled code). OpenAI's own weights by path want the name with "-quickgelu".
+            dict, read without executing pickled code). By path, OpenAI's, MetaCLIP's and DFN's weights,
+            and LAION-400M's of ViT-B-32, want the name with "-quickgelu".
             Not used with a folder, an hf-hub name or "embedded".
         device: where the model goes.
 
@@ -198,7 +199,7 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
     """
     if model in (EMBEDDED, EMBEDDED_JUDGE):
         return _load_embedded(model).to(device)
-    from blending_nerf_ns.guidance import open_clip_source
+    from blending_nerf_ns.guidance import open_clip_names, open_clip_source
     from blending_nerf_ns.guidance.templates import PHOTO
 
     network, tokenizer = open_clip_source.load(model, pretrained)
@@ -206,7 +207,7 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
     def tokenize(texts: List[str], length: int) -> LongTensor:
         return tokenizer(texts, context_length=length)
 
-    name = open_clip_source.said(model, pretrained)
+    name = open_clip_names.said(model, pretrained)
     # a text tower of the hub's says how many positions it has, which may be none (mT5), and not how long the texts were
     length = getattr(tokenizer, "context_length", None)
     return ClipGuide(network, tokenize, name, PHOTO, context_length=length).to(device)

@@ -101,7 +101,7 @@ def keep_region(config: RegionConfig, search: Search, find: Callable[[], FoundRe
 
 def _files(name: str) -> List[Any]:
     """What tells a model on this disk from another of its name."""
-    place = Path(embedded.__file__).parent if name == "embedded" else Path(name)
+    place = Path(embedded.__file__).parent if name == "embedded" else Path(name).expanduser()
     files = [place] if place.is_file() else place.rglob("*") if place.is_dir() else []
     return _stamps(file for file in files if file.is_file() and file.suffix != ".pyc")
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
-from blending_nerf_ns.guidance.open_clip_source import HUB_PREFIX, hub_repository, named_folder
+from blending_nerf_ns.guidance.open_clip_names import HUB_PREFIX, hub_repository, named_folder
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
