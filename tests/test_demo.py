@@ -281,12 +281,12 @@ def test_a_program_whose_python_has_gone_is_said(tmp_path):
         run([str(program)], {})
 
 
-@pytest.mark.parametrize("target", ["A red ball", " "])
-def test_words_that_ns_train_would_refuse_do_not_cost_the_demo_before(tmp_path, target):
+@pytest.mark.parametrize(("target", "said"), [("A red ball", "are both"), (" ", "^--target is empty")])
+def test_words_that_ns_train_would_refuse_do_not_cost_the_demo_before(tmp_path, target, said):
     start_afresh(tmp_path / "demo")
     film = tmp_path / "demo" / "before_after.mp4"
     film.write_bytes(b"of yesterday")
-    with pytest.raises(BlendingNerfError, match="target"):
+    with pytest.raises(BlendingNerfError, match=said):
         run_demo(Demo(source="a red ball", target=target, output=tmp_path / "demo"))
     assert film.read_bytes() == b"of yesterday"
 

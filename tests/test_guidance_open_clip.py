@@ -54,6 +54,9 @@ def test_a_file_that_is_called_like_weights_of_another_activation_is_warned_of(t
         open_clip_names.warn_of_activation("ViT-B-32-quickgelu", str(tmp_path / "MetaCLIP_b32.pt"))
         open_clip_names.warn_of_activation("ViT-B-32", str(tmp_path / "ViT-B-32.pt"))
         open_clip_names.warn_of_activation("ViT-B-32", "openai")
+    (tmp_path / "weights.pt").write_bytes(b"")
+    with pytest.warns(GuidanceWarning, match="holds OpenAI's numbers.* give ViT-B-32-quickgelu for ViT-B-32"):
+        open_clip_names.warn_of_activation("ViT-B-32", str(tmp_path / "weights.pt"), "holds OpenAI's numbers")
 
 
 def test_a_tower_of_timm_on_the_hub_is_refused_before_its_weights_are_fetched(

@@ -174,6 +174,7 @@ def test_a_region_that_was_found_on_another_base_is_told(tmp_path: Path) -> None
 
 
 def test_a_model_at_home_is_told_from_another_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     (tmp_path / "guide.pt").write_bytes(b"weights")
     assert _files("~/guide.pt") == _files(str(tmp_path / "guide.pt")) != []

@@ -201,6 +201,23 @@ def test_what_is_typed_and_not_applied_stands_until_it_is(monkeypatch) -> None:
     assert handle.value == "a blue ball"
 
 
+def test_what_is_ticked_again_stays_ticked() -> None:
+    from types import SimpleNamespace
+
+    from nerfstudio.viewer.viewer_elements import ViewerCheckbox
+
+    from blending_nerf_ns.viewer.folder import Folder
+
+    panel = Folder()
+    box = panel.put(ViewerCheckbox("Find the region again", False))
+    box.gui_handle = SimpleNamespace(value=True)  # type: ignore[assignment]
+    panel._in_hand[id(box)] = 20.0
+    panel.switch_off(box, pressed=10.0)
+    assert box.gui_handle.value, "it was ticked for the next time, after the press that was taken"
+    panel.switch_off(box, pressed=30.0)
+    assert not box.gui_handle.value
+
+
 def test_what_the_panel_writes_is_nobodys_wish() -> None:
     """Through a real server, since viser calls an element's callbacks for what Python writes as well."""
     from types import SimpleNamespace

@@ -27,7 +27,7 @@ from blending_nerf_ns.demo.report import (
     picture_figures,
     read_held_out,
 )
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, naming_flags_as
 from blending_nerf_ns.procedural.words import ARTICLES, COLOUR_NAMES, without_synonyms
 
 QUICK_BASE = (
@@ -114,7 +114,8 @@ def run_demo(demo: Demo) -> dict[str, object]:
     scene = demo_capture_scene()
     subject = find_subject(scene, demo.source)
     distractor = pick_distractor(scene, subject)
-    check_texts(demo.source, demo.target)  # what ns-train would refuse does not cost the demo before it
+    with naming_flags_as("--target", "--pipeline.target-text"):
+        check_texts(demo.source, demo.target)  # what ns-train would refuse does not cost the demo before it
     program("ns-train")
     start_afresh(demo.output)
     write_capture(demo.capture, scene, subject, demo.shape)

@@ -189,8 +189,8 @@ def load_clip(model: str, pretrained: Optional[str] = None, device: Union[str, t
         model: an open_clip name ("ViT-B-16", "hf-hub:owner/name"), a local folder with an open_clip_config.json, or
             "embedded", the small model of this package, or "embedded-judge", a second one.
         pretrained: a pretrained tag of that name ("openai"), or a path to weights (.safetensors, or a PyTorch state
-            dict, read without executing pickled code). By path, OpenAI's, MetaCLIP's and DFN's weights,
-            and LAION-400M's of ViT-B-32, want the name with "-quickgelu".
+            dict, read without executing pickled code). By path OpenAI's weights, and others
+            of that activation (docs/configs.md), want the name with "-quickgelu".
             Not used with a folder, an hf-hub name or "embedded".
         device: where the model goes.
 

@@ -13,8 +13,8 @@ class GuidanceConfig:
     """open_clip model name ("ViT-B-16", "hf-hub:owner/name"), a local folder of open_clip, or "embedded" for the small one that ships
     with the package."""
     pretrained: Optional[str] = None
-    """open_clip pretrained tag ("laion2b_s34b_b88k") or a local path of weights; By path OpenAI's, MetaCLIP's and DFN's, and LAION-400M's of
-    ViT-B-32, want the model's name with "-quickgelu"."""
+    """open_clip pretrained tag ("laion2b_s34b_b88k") or a local path of weights. By path OpenAI's, and others of that activation (docs/configs.md),
+    want the model's name with "-quickgelu"."""
     mixed_precision: bool = False
     """Let it read pictures in bfloat16, where the device has it and loss and gradient are checked to be those of float32."""
     image_size: int = 64

@@ -150,15 +150,22 @@ def warn_of_preprocessing(model: str, pretrained: Optional[str]) -> None:
         )
 
 
-def warn_of_activation(model: str, pretrained: Optional[str]) -> None:
-    """Of a file nobody knows by which activation it was trained, but for what it is called."""
+def warn_of_activation(model: str, pretrained: Optional[str], sign: str = "") -> None:
+    """Of a file nobody knows by which activation it was trained, but for what it is called and what lies beside its weights.
+
+    Args:
+        model: open_clip's name.
+        pretrained: a file, or anything else, of which nothing is said.
+        sign: of QuickGELU, where the file shows one beside its name.
+    """
     file, suffix = Path(pretrained or ""), "-quickgelu"
     other = f"{model}{suffix}"
     if not file.is_file() or model.endswith(suffix) or other not in import_open_clip().list_models():
         return
-    if any(name in file.name.lower() for name in QUICK_GELU):
+    sign = sign or ("is called so" if any(name in file.name.lower() for name in QUICK_GELU) else "")
+    if sign:
         warnings.warn(
-            f"The file {file} is called like weights that were trained with QuickGELU; if they were, give {other} for {model}.",
+            f"The file {file} {sign}, as weights do that were trained with QuickGELU; if they were, give {other} for {model}.",
             GuidanceWarning,
             stacklevel=2,
         )

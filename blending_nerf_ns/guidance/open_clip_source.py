@@ -68,10 +68,11 @@ def _create(model: str, pretrained: Optional[str], settings: Dict[str, Any]) -> 
     try:
         return open_clip.create_model(model, pretrained=pretrained or None, **options)
     except RuntimeError as error:
-        if NO_WEIGHTS[0] not in str(error):
+        if NO_WEIGHTS[0] not in str(error) or not Path(pretrained or "").is_file():
             raise
     from open_clip.factory import load_state_dict
 
+    warn_of_activation(model, pretrained, "holds OpenAI's numbers beside its weights")
     state: Any = load_state_dict(str(pretrained))
     weights = {name: value for name, value in state.items() if name not in NO_WEIGHTS}
     with tempfile.TemporaryDirectory() as temporary:

@@ -40,12 +40,11 @@ def write_whole(state: Any, path: Path) -> None:
 
 
 def _unfinished(path: Path) -> Path:
-    """Where a checkpoint lies until it is whole: on the disk where it will be, also where the run's model folder is a link to another."""
-    run = path.parent.parent
-    if not path.parent.exists() or path.parent.stat().st_dev == run.stat().st_dev:
-        return run / f"{path.name}.partial"
-    far = path.parent.resolve()
-    return far.with_name(f"{far.name}.{path.name}.partial")  # other runs' folders may lie beside it
+    """Where a checkpoint lies until it is whole: beside the folder where it will be, or in it where that is on another disk."""
+    models, name = path.parent, f"{path.name}.partial"
+    if not models.exists() or models.stat().st_dev == models.parent.stat().st_dev:
+        return models.parent / name
+    return models / f"step-000000000.{name}"  # as nerfstudio reads it, of no step that could be the newest
 
 
 def write_training(trainer: Trainer, step: int) -> None:

@@ -51,7 +51,10 @@ def check_training_device(config: TrainerConfig) -> None:
     Raises:
         BlendingNerfError: there is no such device, or torch cannot use it.
     """
-    wanted = "without a GPU train blending-nerf-cpu, or say --machine.device-type cpu; a GPU may want a newer driver for this torch"
+    wanted = (
+        "without a GPU train a method whose name ends with -cpu, or say --machine.device-type cpu; a GPU may want a newer driver for "
+        "this torch"
+    )
     check_device(config.machine.device_type, "--machine.device-type", wanted)
 
 

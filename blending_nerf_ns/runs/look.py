@@ -87,8 +87,10 @@ def look_said_after(checkpoint: Path, folder: Path) -> bool:
 
 def look_stamp(folder: Path) -> Optional[int]:
     """Which look a run's folder holds, by when it was written, in nanoseconds; None: none."""
-    look = folder / FILE
-    return look.stat().st_mtime_ns if look.exists() else None
+    try:
+        return (folder / FILE).stat().st_mtime_ns
+    except FileNotFoundError:  # none, or reset just now
+        return None
 
 
 def keep_said_after(folder: Path, known: Optional[int], moved: int) -> None:
