@@ -14,7 +14,7 @@ from typing_extensions import Annotated
 
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.edit import build_edit
-from blending_nerf_ns.edits.file import FORMAT, SUFFIX, load_edit, read_edit_header, save_edit
+from blending_nerf_ns.edits.file import FORMAT, check_name, load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layer import LayerInfo, unpack
 from blending_nerf_ns.edits.layers import new_id
 from blending_nerf_ns.errors import BlendingNerfError
@@ -77,8 +77,7 @@ def save_layer(run: Run, name: Annotated[str, tyro.conf.Positional], output: Pat
         name: the layer's name or id.
         output: NAME.edit.safetensors.
     """
-    if not output.name.endswith(SUFFIX):
-        raise BlendingNerfError(f"an edit file's name ends with {SUFFIX}, and {output} does not")
+    check_name(output)
     found = open_run(run)
     info, base = found.find(name), found.base
     if info.id == found.in_work and found.work_is_empty:
@@ -118,9 +117,8 @@ def _apply(run: Path, file: Path, any_base: bool) -> str:
     id = edit.info.id if edit.info.id.isalnum() and edit.info.id not in taken else new_id()
     edit.info = replace(edit.info, id=id)
     put_layer(found, edit, [info.id for info in found.trained].index(found.in_work))
-    if found.look is not None and id not in [
-        info.id for info in found.look.layers
-    ]:  # else it says already how this one is shown
+    # a look that knows it says already how it is shown
+    if found.look is not None and all(info.id != id for info in found.look.layers):
         shown = list(found.shown)
         shown.insert([info.id for info in shown].index(found.in_work), edit.info)
         write_look(Look(tuple(shown), found.fades), found.folder)

@@ -48,6 +48,16 @@ class EditFile(NamedTuple):
     """Fingerprint of the base that it was made on."""
 
 
+def check_name(path: Path) -> None:
+    """Say that a file which a person names for an edit is not called like one: another file may have that name.
+
+    Raises:
+        BlendingNerfError: with the name.
+    """
+    if not path.name.endswith(SUFFIX):
+        raise BlendingNerfError(f"an edit file's name ends with {SUFFIX}, and {path} does not")
+
+
 def save_edit(edit: Edit, base: str, path: Path) -> None:
     """Write an edit; a file of that name is replaced at once or, if this is interrupted, not at all.
 

@@ -47,7 +47,7 @@ def held_alone(folder: Path) -> Iterator[None]:
                 f"the run in {folder} is open, and its next save would be without this: end it first, or use its viewer"
             ) from None
         except OSError:
-            pass  # likewise
+            pass  # without locks it is written to all the same
         yield
 
 

@@ -68,10 +68,8 @@ class RunLayers:
     @property
     def work_is_empty(self) -> bool:
         """Whether the edit in work has no region yet, or has not begun."""
-        edit = of_any_age(self.tensors(self.in_work))
-        return not bool(self.state["_model.edit_ready"]) or is_no_edit(
-            edit["field.shape_head.bias"].float(), edit["field.seed"]
-        )
+        edit, ready = of_any_age(self.tensors(self.in_work)), bool(self.state["_model.edit_ready"])
+        return not ready or is_no_edit(edit["field.shape_head.bias"], edit["field.seed"])
 
     @property
     def base(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.edits.edit import Edit
-from blending_nerf_ns.edits.file import SUFFIX, load_edit, read_edit_header, save_edit
+from blending_nerf_ns.edits.file import SUFFIX, check_name, load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import AS_TRAINED
@@ -117,8 +117,7 @@ class SessionLayers:
 
     def _write(self, edit: Edit, path: Optional[Path]) -> None:
         file = path or self._own_file(edit.info)
-        if not file.name.endswith(SUFFIX):
-            raise BlendingNerfError(f"an edit file's name ends with {SUFFIX}, and {file} does not")
+        check_name(file)
         replaced = _edit_in(file)
         if replaced is not None and replaced.id != edit.info.id:
             raise BlendingNerfError(f"{file} holds another edit, {replaced.name!r}: name another file, or none")

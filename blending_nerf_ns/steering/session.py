@@ -232,6 +232,11 @@ class Session:
         restore(self._pipeline, snapshot)
 
     def restart(self, keep_region: bool) -> None:
+        """Begin the edit in work anew, from no edit.
+
+        Args:
+            keep_region: in the region that it has, with the room that the operations of now can use; else it is found again.
+        """
         model = self._model
         region = {name: value.clone() for name, value in model.edit.region.state_dict().items()}
         clear(model.edit)
