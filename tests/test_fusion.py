@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from blending_nerf_ns.edits.contraction import contract
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, HIDDEN, SEEN, RegionShape
 from blending_nerf_ns.edits.solids import voxel_positions
+from blending_nerf_ns.encoding.contraction import contract
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization import fusion
 from blending_nerf_ns.localization.evidence import gather_evidence, join_evidence

@@ -17,9 +17,9 @@ from test_fusion import (
     view,
 )
 
-from blending_nerf_ns.edits.contraction import contract
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.shape import SEEN
+from blending_nerf_ns.encoding.contraction import contract
 from blending_nerf_ns.rendering.blending import EditSamples, blend
 from blending_nerf_ns.rendering.compositing import render_weights
 

@@ -10,9 +10,10 @@ from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.field_components.spatial_distortions import SceneContraction
 from tiny_run import region_from_box, tiny_model
 
-from blending_nerf_ns.edits.contraction import contract, uncontract
+from blending_nerf_ns.edits.contraction import uncontract
 from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.edits.solids import inside_box, rotation_matrix, sphere, voxel_positions
+from blending_nerf_ns.encoding.contraction import contract
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.sources import Placed
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple
+from typing import List, NamedTuple
 
-import torch
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.field_components.field_heads import FieldHeadNames
@@ -12,7 +11,7 @@ from nerfstudio.model_components.losses import interlevel_loss
 from torch import Tensor
 
 from blending_nerf_ns.bases.base import BaseSamples, Proposal
-from blending_nerf_ns.bases.nerfacto import MAX_DENSITY, NerfactoBase
+from blending_nerf_ns.bases.nerfacto import NerfactoBase, edges_of, recorded, samples_of
 
 
 class Traced(NamedTuple):
@@ -34,26 +33,17 @@ class Traced(NamedTuple):
 
 def trace(nerfacto: NerfactoBase, ray_bundle: RayBundle) -> Traced:
     """Sample a model in eval mode: without jitter, so that the same rays give the same pixels twice."""
-    if nerfacto.collider is not None:
-        ray_bundle = nerfacto.collider(ray_bundle)
-    densities: List[Tensor] = []
-
-    def last(positions: Tensor) -> Tensor:
-        densities.append(nerfacto.density_fns[-1](positions))
-        return densities[-1]
-
+    ray_bundle = nerfacto.bound(ray_bundle)
+    last, densities = recorded(nerfacto.density_fns[-1])
     samples, weights, levels = nerfacto.proposal_sampler(ray_bundle, density_fns=[*nerfacto.density_fns[:-1], last])
     outputs = nerfacto.field.forward(samples)
-    coarse: Any = levels[-1]
-    background = outputs[FieldHeadNames.RGB][..., -1:, :]
     proposal = Proposal(
-        spacing=torch.cat([coarse.spacing_starts[..., 0], coarse.spacing_ends[..., -1:, 0]], dim=-1),
+        spacing=edges_of(levels[-1].spacing_starts, levels[-1].spacing_ends),
         density=densities[-1][..., 0].detach(),
-        background=nerfacto.renderer_rgb(rgb=background, weights=torch.zeros_like(background[..., :1])).detach(),
+        background=nerfacto.background_of(outputs[FieldHeadNames.RGB]).detach(),
     )
-    edges = torch.cat([samples.frustums.starts[..., 0], samples.frustums.ends[..., -1:, 0]], dim=-1)
     own = samples.get_weights(outputs[FieldHeadNames.DENSITY])
-    return Traced(as_samples(outputs, edges, proposal.background), proposal, [*weights, own], [*levels, samples])
+    return Traced(samples_of(samples, outputs, proposal.background), proposal, [*weights, own], [*levels, samples])
 
 
 def sample_between(
@@ -71,12 +61,4 @@ def sample_between(
         background: the colour behind the rays, which other samples do not change.
     """
     samples = ray_bundle.get_ray_samples(bin_starts=edges[..., :-1, None], bin_ends=edges[..., 1:, None])
-    return as_samples(nerfacto.field.forward(samples), edges, background)
-
-
-def as_samples(
-    outputs: Dict[FieldHeadNames, Tensor], edges: Float[Tensor, "R S+1"], background: Float[Tensor, "R 3"]
-) -> BaseSamples:
-    """What a field said, in the form in which edits take it."""
-    density = torch.nan_to_num(outputs[FieldHeadNames.DENSITY][..., 0]).clamp(max=MAX_DENSITY)
-    return BaseSamples(edges, density, torch.nan_to_num(outputs[FieldHeadNames.RGB]), background)
+    return samples_of(samples, nerfacto.field.forward(samples), background)

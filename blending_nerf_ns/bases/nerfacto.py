@@ -136,7 +136,7 @@ class NerfactoBase(NerfactoModel):
         if self.training:
             raise RuntimeError("render() needs the base in eval mode: call freeze() (or eval()) first.")
         ray_bundle = self.bound(ray_bundle)
-        last_density_fn, last_densities = _recorded(self.density_fns[-1])
+        last_density_fn, last_densities = recorded(self.density_fns[-1])
         # nerfstudio 1.1.5 counts a picture as the proposals' turn: where a viewer looks after each step they would never train
         turn = self.proposal_sampler._steps_since_update
         ray_samples, _, ray_samples_list = self.proposal_sampler(
@@ -150,13 +150,13 @@ class NerfactoBase(NerfactoModel):
             "accumulation": self.renderer_accumulation(weights=weights),
             "depth": self.renderer_depth(weights=weights, ray_samples=ray_samples),
         }
-        background = self._background(field_outputs[FieldHeadNames.RGB])
+        background = self.background_of(field_outputs[FieldHeadNames.RGB])
         proposal = Proposal(
-            spacing=_edges(ray_samples_list[-1].spacing_starts, ray_samples_list[-1].spacing_ends),
-            density=last_densities[-1][..., 0].detach(),
+            spacing=edges_of(ray_samples_list[-1].spacing_starts, ray_samples_list[-1].spacing_ends),
+            density=last_densities[-1][..., 0],
             background=background,
         )
-        return BaseRender(_samples(ray_samples, field_outputs, background), outputs, proposal)
+        return BaseRender(samples_of(ray_samples, field_outputs, background), outputs, proposal)
 
     def slice_proposal(self, proposal: Proposal, rays: Bool[Tensor, "R"] | Int[Tensor, "N"] | slice) -> Proposal:
         """The part of a proposal that belongs to some of its rays, by mask, index or slice."""
@@ -188,7 +188,7 @@ class NerfactoBase(NerfactoModel):
         samples = self.proposal_sampler.pdf_sampler(
             ray_bundle, coarse, weights, num_samples=self.config.num_nerf_samples_per_ray
         )
-        return _samples(samples, self.field.forward(samples), proposal.background)
+        return samples_of(samples, self.field.forward(samples), proposal.background)
 
     def _on_spacing(self, ray_bundle: RayBundle, spacing: Float[Tensor, "R P+1"]) -> RaySamples:
         """The intervals between given edges, in the spacing that the first sampler uses between near and far."""
@@ -207,31 +207,31 @@ class NerfactoBase(NerfactoModel):
             spacing_to_euclidean_fn=to_euclidean,
         )
 
-    def _background(self, rgb: Float[Tensor, "R S 3"]) -> Float[Tensor, "R 3"]:
+    def background_of(self, rgb: Float[Tensor, "R S 3"]) -> Float[Tensor, "R 3"]:
         """The renderer's own answer for a ray that meets nothing: its overrides (ns-render, viewer) hold too."""
         last = rgb[..., -1:, :]
         return self.renderer_rgb(rgb=last, weights=torch.zeros_like(last[..., :1]))
 
 
-def _samples(
+def samples_of(
     ray_samples: RaySamples, field_outputs: Dict[FieldHeadNames, Tensor], background: Float[Tensor, "R 3"]
 ) -> BaseSamples:
-    density = field_outputs[FieldHeadNames.DENSITY][..., 0]
+    """What a field said of its samples, in the form in which edits take it; with gradients where there are any."""
     return BaseSamples(
-        edges=_edges(ray_samples.frustums.starts, ray_samples.frustums.ends),
-        density=torch.nan_to_num(density).clamp(max=MAX_DENSITY).detach(),
-        rgb=torch.nan_to_num(field_outputs[FieldHeadNames.RGB]).detach(),  # as the renderer does in eval mode
+        edges=edges_of(ray_samples.frustums.starts, ray_samples.frustums.ends),
+        density=torch.nan_to_num(field_outputs[FieldHeadNames.DENSITY][..., 0]).clamp(max=MAX_DENSITY),
+        rgb=torch.nan_to_num(field_outputs[FieldHeadNames.RGB]),  # as the renderer does in eval mode
         background=background,
     )
 
 
-def _edges(starts: Float[Tensor, "R S 1"] | None, ends: Float[Tensor, "R S 1"] | None) -> Float[Tensor, "R S+1"]:
+def edges_of(starts: Float[Tensor, "R S 1"] | None, ends: Float[Tensor, "R S 1"] | None) -> Float[Tensor, "R S+1"]:
     """Contiguous intervals as their edges (nerfstudio's samplers cut one line of edges into starts and ends)."""
     assert starts is not None and ends is not None
     return torch.cat([starts[..., 0], ends[..., -1:, 0]], dim=-1)
 
 
-def _recorded(density_fn: Callable[[Tensor], Tensor]) -> Tuple[Callable[[Tensor], Tensor], List[Tensor]]:
+def recorded(density_fn: Callable[[Tensor], Tensor]) -> Tuple[Callable[[Tensor], Tensor], List[Tensor]]:
     """The same function, and the list that collects what it returns."""
     densities: List[Tensor] = []
 

@@ -1,8 +1,4 @@
-"""Between scene and grid coordinates: the L-inf contraction of unbounded scenes, and its inverse.
-
-Contraction of Mip-NeRF 360 (arXiv 2111.12077, equation 10) in the L-inf norm, as nerfacto uses it: the identity inside
-[-1, 1]^3, everything else in the shell up to [-2, 2]^3.
-"""
+"""From grid coordinates back to those of an unbounded scene: the inverse of `encoding.contraction.contract`, for points, rays and boxes."""
 
 from __future__ import annotations
 
@@ -14,12 +10,6 @@ Box = tuple[Float[Tensor, "3"], Float[Tensor, "3"]]
 """(lower, upper) in grid coordinates."""
 INFINITY_STARTS = 2.0 - 1e-6
 """Contracted coordinates beyond this one are taken for it: 2 itself stands for infinity."""
-
-
-def contract(points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
-    """Scene coordinates to contracted ones, the same numbers as nerfstudio's `SceneContraction(order=inf)`."""
-    size = points.abs().amax(dim=-1, keepdim=True)
-    return torch.where(size < 1, points, (2 - 1 / size) * (points / size))
 
 
 def uncontract(points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:

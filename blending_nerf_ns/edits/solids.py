@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from blending_nerf_ns.edits.contraction import Box, contract, uncontract
+from blending_nerf_ns.edits.contraction import Box, uncontract
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.shape import DEFAULT_SHAPE, FREE, SEEN, RegionShape
+from blending_nerf_ns.encoding.contraction import contract
 from blending_nerf_ns.errors import BlendingNerfError
 
 SURFACE_POINTS = 33

@@ -1,4 +1,4 @@
-"""Contraction of unbounded space into a cube (Mip-NeRF 360, arXiv 2111.12077, with the maximum norm)."""
+"""Contraction of unbounded space into a cube: Mip-NeRF 360 (arXiv 2111.12077, equation 10) in the L-inf norm, as nerfacto uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 def contract(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """Points with max|x| >= 1 to (2 - 1/max|x|) x / max|x|, others to themselves; into [-2, 2]^3.
 
-    torch's norm over a last dimension of three takes ten times as long as this maximum.
+    The same numbers as nerfstudio's `SceneContraction(order=inf)`. torch's norm over a last dimension of three takes ten times as long as this maximum.
     """
     size = points.abs().amax(-1, keepdim=True)
     return torch.where(size < 1, points, (2 - 1 / size) * (points / size))
