@@ -29,6 +29,11 @@ from blending_nerf_ns.edits.soft_solid import NO_END, SHARP, SOFTNESS, Seed, Sof
 from blending_nerf_ns.encoding.hash_grid import FastHashEncoding
 from blending_nerf_ns.encoding.implementation import resolve_implementation
 
+FIRST_COLORS = (0.05, 0.95)
+"""Between these a field starts: beyond, its colours come out of a sigmoid that is too flat there to learn another."""
+QUIET = 0.1
+"""What is left of the drawn weights behind ratios and density, which begin nearly the same everywhere."""
+
 
 @dataclass
 class EditFieldConfig(InstantiateConfig):
@@ -148,7 +153,7 @@ class EditField(nn.Module):
         self.seed.zero_()
         self.light.zero_()
         self._forget()
-        self.shape_head.weight.mul_(0.1)
+        self.shape_head.weight.mul_(QUIET)
         self.shape_head.bias.copy_(torch.tensor(NO_EDIT))
 
     @property
@@ -173,7 +178,7 @@ class EditField(nn.Module):
     @torch.no_grad()
     def start_from_color(self, color: Float[Tensor, "3"], ratio: float) -> None:
         """Let the field start as a plain colour that replaces this share of the original's, in (0, 1)."""
-        self.first_color.copy_(color.clamp(0.05, 0.95))
+        self.first_color.copy_(color.clamp(*FIRST_COLORS))
         self.shape_head.bias[2] = math.log(ratio / (1.0 - ratio))
 
     @torch.no_grad()
@@ -189,7 +194,7 @@ class EditField(nn.Module):
         self.seed_reach.fill_(NO_END if in_place else min(self.config.seed_reach, NO_END))
         self.softness.fill_(SHARP if in_place else SOFTNESS)
         self._forget()
-        self.first_color.copy_(color.clamp(0.05, 0.95))
+        self.first_color.copy_(color.clamp(*FIRST_COLORS))
 
     @torch.no_grad()
     def start_from_removal(self) -> None:

@@ -23,6 +23,8 @@ EMBEDDED = "embedded"
 """Name of the small model that ships with the package."""
 EMBEDDED_JUDGE = "embedded-judge"
 """Name of a second one, of another architecture and from other random weights, that judges what the first one guided."""
+SAME_MEANING = 1e-3
+"""Features of length 1 that are nearer to each other than this give an edit no direction but that of rounding."""
 
 Tokenize = Callable[[List[str], int], LongTensor]
 """From texts and a context length to token ids [B, length]."""
@@ -163,7 +165,7 @@ def check_prompts_differ(
     Raises:
         BlendingNerfError: both prompts have the same feature.
     """
-    if (source_feature - target_feature).norm() < 1e-3:
+    if (source_feature - target_feature).norm() < SAME_MEANING:
         raise BlendingNerfError(
             f"The source text {source!r} and the target text {target!r} mean the same to the guide, so there is "
             "nothing to edit. Describe in the target what shall be different, in words that the guide knows."

@@ -14,6 +14,8 @@ from blending_nerf_ns.training.view_pool import GuidanceView
 
 POINTS = 1024
 """That are compared in each step."""
+NEAR = 0.2
+"""How far from each other two of them are at most, in longest sides of the field's box."""
 AROUND = 1.1
 """How far around a solid its stains are looked for, in radii."""
 
@@ -36,7 +38,7 @@ def roughness(
     points = view.points_in_region(chosen.to(view.reached.device, non_blocking=True))
     drawn = torch.rand(POINTS, 1, generator=generator), torch.randn(POINTS, 3, generator=generator)
     far, step = (one.to(points, non_blocking=True) for one in drawn)
-    near = points + (field.upper - field.lower).max() * 0.2 * far * step
+    near = points + (field.upper - field.lower).max() * NEAR * far * step
     views = _views(field, generator)
     here, there = field(points, views), field(near, views)
     pairs = [(here.rgb, there.rgb), (here.color_ratio, there.color_ratio)]

@@ -22,6 +22,8 @@ from blending_nerf_ns.steering.session import Session
 from blending_nerf_ns.viewer.folder import HAND_SECONDS, Folder
 
 SHOWN = {"add": "density that the edit grew", "remove": "density it took away", "change": "colour it replaced"}
+STRONGEST = 1.5
+"""Where the sliders of blend ratios end, as the report's sweep does."""
 
 
 class Drag(NamedTuple):
@@ -73,7 +75,7 @@ class StackFolder(Folder):
 
     def _ratio(self, operation: str, chosen: Edit) -> ViewerSlider:
         hint = f"How much of the {SHOWN[operation]} is shown: 0 off, 1 as trained."
-        value = min(1.5, getattr(chosen.info.strengths, operation))
+        value = min(STRONGEST, getattr(chosen.info.strengths, operation))
         unused = operation not in chosen.info.operations
 
         def moved(element: ViewerSlider) -> None:
@@ -81,7 +83,7 @@ class StackFolder(Folder):
                 self._session.layers.change(self._here.layer, **{operation: float(element.value)})
 
         return ViewerSlider(
-            f"Blend ratio: {operation}", value, 0.0, 1.5, step=0.05, cb_hook=moved, disabled=unused, hint=hint
+            f"Blend ratio: {operation}", value, 0.0, STRONGEST, step=0.05, cb_hook=moved, disabled=unused, hint=hint
         )
 
     def moved(self, element: ViewerElement, client: int = 0) -> None:
@@ -140,6 +142,6 @@ class StackFolder(Folder):
         self.write(self._on, value=info.visible)
         self.write(self._name, value=info.name)
         for name, slider in self._ratios.items():
-            self.write(slider, value=min(1.5, getattr(info.strengths, name)), disabled=name not in info.operations)
+            self.write(slider, value=min(STRONGEST, getattr(info.strengths, name)), disabled=name not in info.operations)
         if self._training:
             self.write(self._new, disabled=self._session.status.stage in ("starting", "base", "region"))
