@@ -142,6 +142,8 @@ class StackFolder(Folder):
         self.write(self._on, value=info.visible)
         self.write(self._name, value=info.name)
         for name, slider in self._ratios.items():
-            self.write(slider, value=min(STRONGEST, getattr(info.strengths, name)), disabled=name not in info.operations)
+            self.write(
+                slider, value=min(STRONGEST, getattr(info.strengths, name)), disabled=name not in info.operations
+            )
         if self._training:
             self.write(self._new, disabled=self._session.status.stage in ("starting", "base", "region"))
