@@ -7,7 +7,7 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Optional
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """It is full, read-only, or somebody else's."""
@@ -22,20 +22,22 @@ def in_one_line() -> Iterator[None]:
     """What the user can put right ends a command with one line and status 1, and not with a traceback."""
     try:
         yield
-    except BlendingNerfError as error:
-        if multiprocessing.parent_process() is not None:  # one of several of a run: the first hands the error on
+    except (BlendingNerfError, OSError) as error:
+        said = line_of(error)
+        if (
+            said is None or multiprocessing.parent_process() is not None
+        ):  # of several of a run the first hands the error on
             raise
-        sys.exit(f"blending-nerf: {error}")
-    except FileNotFoundError as error:
-        if multiprocessing.parent_process() is not None or error.filename is None:
-            raise
-        sys.exit(
-            f"blending-nerf: there is no {error.filename}; if it is the capture's, see that --data is whole and where it was"
-        )
-    except OSError as error:
-        if multiprocessing.parent_process() is not None or error.errno not in OF_THE_DISK:
-            raise
-        sys.exit(f"blending-nerf: {error}")
+        sys.exit(said)
+
+
+def line_of(error: BlendingNerfError | OSError) -> Optional[str]:
+    """What a command says of an error as it ends; None of one that the user cannot put right."""
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"blending-nerf: there is no {error.filename}; if it is the capture's, see that --data is whole and where it was"
+    if isinstance(error, OSError) and error.errno not in OF_THE_DISK:
+        return None
+    return f"blending-nerf: {error}"
 
 
 @contextmanager

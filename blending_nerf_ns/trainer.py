@@ -21,14 +21,8 @@ from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
-from blending_nerf_ns.runs.checkpoints import ResumedScaler, newest_whole_step, write_training
-from blending_nerf_ns.runs.config_file import (
-    RunConfig,
-    check_capture,
-    check_checkpoint,
-    check_training_device,
-    leaving_nothing,
-)
+from blending_nerf_ns.runs.checkpoints import ResumedScaler, write_training
+from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_training_device, leaving_nothing
 from blending_nerf_ns.runs.holding import held_open
 from blending_nerf_ns.runs.look import inherit_fade, inherit_look, keep_said_after, look_said_after, look_stamp
 from blending_nerf_ns.training.loss_record import inherit
@@ -80,13 +74,7 @@ class BlendingTrainer(Trainer):
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         pipeline_config.steered = self.config.is_viewer_enabled() and alone
         pipeline_config.interactive = pipeline_config.steered and not self.config.viewer.quit_on_train_completion
-        if self.config.load_dir and self.config.load_step is None:
-            self.config.load_step = newest_whole_step(Path(self.config.load_dir))
-        checkpoint = self.config.load_checkpoint
-        if self.config.load_dir:
-            checkpoint = Path(self.config.load_dir) / f"step-{self.config.load_step:09d}.ckpt"
-        if checkpoint is not None:
-            check_checkpoint(checkpoint)
+        if (checkpoint := self.config.find_checkpoint()) is not None:
             # its look counts where it was said later: this run then has it, too
             later = look_said_after(checkpoint, checkpoint.parent.parent)
             pipeline_config.resumed_look = checkpoint.parent.parent if later else None

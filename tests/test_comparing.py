@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib
 import json
 import runpy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
+from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion
 from tiny_run import ring
 from tiny_table import BASELINE, EDIT, OURS, SCENE, result_of, workplace
 
 from blending_nerf_ns.cli import main
 from blending_nerf_ns.comparing import running
-from blending_nerf_ns.comparing.asking import edit_flags
+from blending_nerf_ns.comparing.asking import edit_flags, join_flags
+from blending_nerf_ns.comparing.beforehand import check_trainings
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
@@ -25,6 +29,7 @@ from blending_nerf_ns.comparing.table import COLUMNS, markdown, rows_of, spread_
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import unknown_words
 
+(BUDGETLESS,) = choose_methods(["no-budgets"])
 SCENES = Path(__file__).resolve().parent.parent / "examples" / "scenes"
 
 
@@ -162,22 +167,58 @@ def test_what_is_there_is_not_run_again_and_a_failure_does_not_stop_the_others(p
         run_cells(cells, replace(place, evaluate_flags=("--num-views", "4")))
 
 
-def test_a_full_disk_or_a_spoilt_file_stops_its_own_run_alone(place, monkeypatch) -> None:
+@pytest.mark.parametrize("error", [PermissionError("disk says no"), RuntimeError("CUDA error")])
+def test_a_full_disk_or_a_spoilt_file_stops_its_own_run_alone(place, monkeypatch, error: Exception) -> None:
     cells = table_cells([SCENE], [], [OURS, BASELINE], [0])
 
     def run_cell(cell: Cell, place: Workplace) -> dict[str, Any]:
         if cell.key == cells[0].key:
-            raise PermissionError("disk says no")
+            raise error
         return result_of(cell, place, psnr_outside=30.0)
 
     monkeypatch.setattr(running, "run_cell", run_cell)
     results, failures = run_cells(cells, place)
-    assert len(results) == 3 and failures == {cells[0].key: "PermissionError('disk says no')"}
+    assert len(results) == 3 and failures == {cells[0].key: repr(error)}
     place.results.mkdir(exist_ok=True)
-    for content in ("<<<<<<< HEAD", "{}", "[]"):
+    half = json.dumps({"settings": result_of(cells[1], place)["settings"]})
+    for content in ("<<<<<<< HEAD", "{}", "[]", '{"settings": null}', half):
         (place.results / f"{cells[1].key}.json").write_text(content)
         with pytest.raises(BlendingNerfError, match=rf"{cells[1].key}\.json is no result, or not all of one"):
             run_cells(cells, place)
+
+
+def test_a_base_that_fails_is_trained_once_and_other_scenes_go_on(place, monkeypatch) -> None:
+    cells = table_cells([replace(SCENE, capture=place.work)], [], [OURS, BASELINE], [0, 1])
+    other = table_cells([replace(SCENE, name="other", capture=place.work)], [], [OURS], [0])
+    commands = []
+
+    def diverges(command: list[str], log: Path, env: dict[str, str]) -> None:
+        commands.append(command)
+        raise BlendingNerfError("it diverged after an hour")
+
+    monkeypatch.setattr(running, "run_logged", diverges)
+    place.work.mkdir()
+    results, failures = run_cells([*cells, *other], place)
+    assert len(commands) == 2 and results == [] and set(failures) == {cell.key for cell in [*cells, *other]}
+    assert failures[cells[-1].key] == "tiny has no base: it diverged after an hour"
+
+
+def test_flags_of_a_dataparser_come_last_whoever_gives_them(place, tmp_path: Path, monkeypatch) -> None:
+    """Behind its name ns-train reads no other flags."""
+    scaled = ("nerfstudio-data", "--downscale-factor", "2")
+    (cell,) = table_cells([replace(SCENE, train_flags=scaled, capture=tmp_path)], ["again"], [BUDGETLESS], [0])
+    asked = replace(place, train_flags=("--pipeline.edit-steps", "7"), base_flags=("--pipeline.base-steps", "9"))
+    check_trainings([cell], asked)
+    commands = []
+    monkeypatch.setattr(running, "run_logged", lambda command, log, env: commands.append(command))
+    running.train_base(cell.scene, tmp_path, asked, {})
+    told = tyro.cli(AnnotatedBaseConfigUnion, args=commands[0][1:])
+    assert told.pipeline.datamanager.dataparser.downscale_factor == 2
+    assert (told.pipeline.base_steps, told.pipeline.edit_steps) == (9, 0), "a base alone, whatever is said of edits"
+    twice = join_flags(scaled, ["--pipeline.seed", "1"], ["nerfstudio-data", "--center-method", "none"])
+    assert twice == ["--pipeline.seed", "1", *scaled, "--center-method", "none"]
+    with pytest.raises(BlendingNerfError, match=r"tiny, its base: .*does not know --pipeline.base-stepps 9"):
+        check_trainings([cell], replace(place, base_flags=("--pipeline.base-stepps", "9")))
 
 
 @pytest.mark.parametrize(
@@ -199,6 +240,13 @@ def test_what_an_evaluation_would_refuse_is_refused_before_hours_are_spent(
     cells = table_cells([replace(SCENE, masks=masks)], [], [OURS], [0])
     with pytest.raises(BlendingNerfError, match=message):
         run_cells(cells, replace(place, evaluate_flags=flags))
+
+
+def test_masks_are_those_that_are_asked_for(place, monkeypatch) -> None:
+    monkeypatch.setattr(running, "run_cell", lambda cell, place: result_of(cell, place))
+    cells = table_cells([replace(SCENE, masks=("alpha",))], [], [OURS], [0])
+    _, failures = run_cells(cells, replace(place, evaluate_flags=("--views", "novel", "--masks", "none")))
+    assert failures == {}
 
 
 def own_scene(folder: Path, **edit: Any) -> list[Cell]:
@@ -319,6 +367,9 @@ def test_a_half_finished_run_goes_on_and_a_finished_one_is_taken(tmp_path: Path,
     assert resumed == [None, None, second, second], "the newest attempt that saved something"
     assert commands[0][-1] == "--flag" and str(tmp_path / "runs") in commands[0] and "experiment" in commands[0]
     assert attempt() == attempts / "seed0.3" and len(commands) == 4
+    shutil.rmtree(attempts / "seed0.3")  # gigabytes
+    shutil.rmtree(attempts / "seed0.0")
+    assert attempt() == attempts / "seed0.3" and len(commands) == 5, "what is gone is made again, over nothing else"
 
 
 # -- the table ------------------------------------------------------------------------------------------------------
@@ -331,6 +382,15 @@ def test_means_and_deviations_are_those_of_a_sample() -> None:
     assert spread_of([None, None]) is None
 
 
+def test_pictures_of_several_sizes_are_told_apart(place: Workplace) -> None:
+    cells = table_cells([SCENE], ["again"], [OURS, BASELINE], [0])
+    results = [result_of(cell, place, psnr_outside=30.0) for cell in cells]
+    assert "Views: 2 test of 8 x 6." in markdown(results) and "several" not in markdown(results)
+    results[1]["views"] = results[1]["views"] | {"width": 16, "height": 12}
+    told = "tiny was seen in several ways, 2 test of 8 x 6; 2 test of 16 x 12: compare figures within one of them."
+    assert told in markdown(results)
+
+
 def test_the_table_has_a_line_for_each_method_of_each_edit(place: Workplace) -> None:
     scene = replace(SCENE, development=True)
     cells = table_cells([scene], ["recolour"], [OURS, BASELINE], [0, 1])
@@ -341,7 +401,7 @@ def test_the_table_has_a_line_for_each_method_of_each_edit(place: Workplace) -> 
     text = markdown(results, {"clip_direction_similarity": COLUMNS["clip_direction_similarity"]})
     assert "| tiny (development) | recolour | ours | 0.500 ± 0.354 | 5 | 2 |" in text
     assert "| tiny (development) | recolour | clip-nerf-finetune | 0.500 (1 of 2) | 5 | 2 |" in text
-    assert "Judge: judge; guide: guide. Views: 2 test. Masks grown by 5 pixels." in text
+    assert "Judge: judge; guide: guide. Views: 2 test of 8 x 6. Masks grown by 5 pixels." in text
     assert markdown([]) == "There are no results yet."
 
 

@@ -31,6 +31,7 @@ from blending_nerf_ns.comparing.table import figure_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
 from blending_nerf_ns.reporting import judge
+from blending_nerf_ns.reporting.judge import JudgeConfig
 
 
 @pytest.fixture
@@ -76,6 +77,16 @@ def test_weights_are_told_by_what_is_in_them_however_they_are_named(
         (flag,) = settings(cell, own)["train_flags"]
         assert str(tmp_path) not in flag and flag.startswith(said.format("tuned.pt "))
     assert prints[0] != prints[1]
+
+
+def test_a_judge_on_this_disk_is_told_by_its_name_alone(tmp_path: Path) -> None:
+    """Results and their table are made to be passed on."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "open_clip_config.json").touch()
+    (tmp_path / "tuned.pt").touch()
+    assert JudgeConfig(str(tmp_path / "mine")).name == "mine"
+    assert JudgeConfig("ViT-L-14", str(tmp_path / "tuned.pt")).name == "ViT-L-14 (tuned.pt)"
+    assert JudgeConfig("ViT-L-14", "openai").name == "ViT-L-14 (openai)"
 
 
 def test_a_word_that_is_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

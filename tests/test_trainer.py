@@ -14,6 +14,7 @@ from typing import Any, Optional, cast
 import pytest
 import torch
 import yaml
+from nerfstudio.plugins.types import MethodSpecification
 from tiny_run import write_tiny_capture
 
 from blending_nerf_ns.errors import BlendingNerfError
@@ -23,15 +24,19 @@ from blending_nerf_ns.runs.checkpoints import ResumedScaler
 from blending_nerf_ns.runs.holding import fcntl, held_alone
 from blending_nerf_ns.runs.look import look_of, look_said_after, write_look
 from blending_nerf_ns.trainer import BlendingTrainer
-from method_configs.baselines import clip_nerf_finetune
+from method_configs.baselines import clip_nerf_finetune, clip_nerf_finetune_cpu
 from method_configs.blending_nerf import blending_nerf, blending_nerf_cpu
 
 
 def set_up(
-    capture: Path, output: Path, load_dir: Optional[Path] = None, timestamp: Optional[str] = None
+    capture: Path,
+    output: Path,
+    load_dir: Optional[Path] = None,
+    timestamp: Optional[str] = None,
+    method: MethodSpecification = blending_nerf_cpu,
 ) -> BlendingTrainer:
     """Set up, and not run."""
-    config: Any = deepcopy(blending_nerf_cpu.config)
+    config: Any = deepcopy(method.config)
     config.data = config.pipeline.datamanager.data = capture
     config.output_dir, config.vis, config.machine.device_type = output, "tensorboard", "cpu"
     config.load_dir = load_dir
@@ -258,9 +263,11 @@ def test_a_run_is_held_for_as_long_as_it_may_save(trainer: BlendingTrainer, monk
         pass
 
 
+@pytest.mark.parametrize("method", [blending_nerf_cpu, clip_nerf_finetune_cpu], ids=["ours", "the baseline"])
 def test_what_was_trained_before_an_interrupt_is_kept_without_a_viewer_as_well(
-    trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch
+    method: MethodSpecification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    trainer = set_up(write_tiny_capture(tmp_path / "capture"), tmp_path / "out", method=method)
     train = trainer.pipeline.get_train_loss_dict
 
     def interrupted(step: int) -> Any:

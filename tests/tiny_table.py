@@ -32,7 +32,7 @@ def result_of(cell: Cell, place: Workplace, **metrics: float | None) -> dict[str
     return {
         "settings": settings(cell, place),
         "metrics": metrics,
-        "views": {"kind": "test", "names": ["a", "b"]},
+        "views": {"kind": "test", "names": ["a", "b"], "height": 6, "width": 8},
         "judge": "judge",
         "guide": "guide",
         "mask_dilation": 5,

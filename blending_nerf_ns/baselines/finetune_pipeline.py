@@ -124,6 +124,8 @@ class FinetunePipeline(VanillaPipeline):
             CONSOLE.print(said, markup=False)
         self.editing: Optional[FinetuneTraining] = None
         self.trainer: Any = None
+        self.has_trained = False
+        """Whether a step was taken since this run began, or went on."""
         self._grad_scaler = grad_scaler
         self._clock = StageClock()
 
@@ -188,7 +190,7 @@ class FinetunePipeline(VanillaPipeline):
                 set_rate(optimizers[name], factor)
 
     def _after_step(self, step: int) -> None:
-        base = self.stage == "base"
+        base, self.has_trained = self.stage == "base", True
         self.progress[0 if base else 1] += 1
         if self._clock.runs:
             shown: Dict[str, Any] = {} if base else {"similarity": self._shown}

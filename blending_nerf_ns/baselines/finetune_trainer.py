@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Type, cast
 
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
@@ -17,14 +16,8 @@ from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept
-from blending_nerf_ns.runs.checkpoints import ResumedScaler, newest_whole_step, write_training
-from blending_nerf_ns.runs.config_file import (
-    RunConfig,
-    check_capture,
-    check_checkpoint,
-    check_training_device,
-    leaving_nothing,
-)
+from blending_nerf_ns.runs.checkpoints import ResumedScaler, write_training
+from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_training_device, leaving_nothing
 from blending_nerf_ns.training.loss_record import inherit
 
 allow_nerfstudio_checkpoints()
@@ -57,18 +50,14 @@ class FinetuneTrainer(Trainer):
 
     def _set_up(self, test_mode: Literal["test", "val", "inference"]) -> None:
         pipeline_config = cast(FinetunePipelineConfig, self.config.pipeline)
-        resumed, checkpoint = self.config.resumes, self.config.load_checkpoint
+        resumed = self.config.resumes
         pipeline_config.resumed = resumed is not None
         if resumed is not None:
             other = adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
             pipeline_config.resumed_texts = other.source_text, other.target_text
             for line in rates_kept(sys.argv[1:]):
                 CONSOLE.print(line, style="yellow", markup=False)
-            if self.config.load_dir is not None:
-                if self.config.load_step is None:
-                    self.config.load_step = newest_whole_step(resumed)
-                checkpoint = resumed / f"step-{self.config.load_step:09d}.ckpt"
-            check_checkpoint(cast(Path, checkpoint))
+        self.config.find_checkpoint()
         self.grad_scaler = ResumedScaler(enabled=self.use_grad_scaler)
         super().setup(test_mode)
         if resumed is not None:
@@ -81,11 +70,17 @@ class FinetuneTrainer(Trainer):
 
     @in_one_line()
     def train(self) -> None:
-        """Train until the stages are done: nerfstudio would run `max_num_iterations` MORE steps after a resume."""
+        """Train until the stages are done: nerfstudio would run `max_num_iterations` MORE steps after a resume. What Ctrl-C ends is
+        saved."""
         pipeline = cast(FinetunePipeline, self.pipeline)
         self.config.max_num_iterations = min(self.config.max_num_iterations, pipeline.steps_left)
         self.step = max(self._start_step - 1, 0)
-        super().train()
+        try:
+            super().train()
+        except KeyboardInterrupt:
+            if pipeline.has_trained:
+                self.save_checkpoint(self.step)
+            raise
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import tyro
 
-from blending_nerf_ns.comparing.asking import HELD_OUT, edit_flags
-from blending_nerf_ns.comparing.cases import Cell, SceneCase, Workplace
+from blending_nerf_ns.comparing.asking import BASE_ALONE, base_flags, edit_flags, how_to_evaluate, join_flags
+from blending_nerf_ns.comparing.cases import DRAWN, Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.places import ANYWHERE, fill_flags
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
@@ -26,10 +26,10 @@ def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
         BlendingNerfError: flags, masks, prompts or a judge that are not understood, or not there.
     """
     options = parse_options(place.evaluate_flags)
-    views = parse_options([*HELD_OUT, *place.evaluate_flags]).views
     read_prompts(options.prompts_file)
-    for scene in {cell.scene.name: cell.scene for cell in cells}.values():
-        kind, path = parse_masks(scene.masks, views)
+    for scene, cell in {cell.scene.name: (cell.scene, cell) for cell in cells}.values():
+        asked = parse_options(how_to_evaluate(cell, place))
+        kind, path = parse_masks(asked.masks, asked.views)
         if kind == "polygons" and path is not None:
             _check_outlined(scene, path)
         elif kind == "images" and path is not None and scene.drawing is None and not path.is_dir():
@@ -61,6 +61,11 @@ def check_trainings(cells: Sequence[Cell], place: Workplace) -> None:
         BlendingNerfError: flags that it does not understand, prompts or a region that no edit can be made with, models that there are
             not, or that cannot be fetched; with the edit and the method.
     """
+    for scene in {cell.scene.name: cell.scene for cell in cells if cell.method.name != DRAWN}.values():
+        try:
+            _read_flags(place.base_config, join_flags(*base_flags(scene, place), BASE_ALONE))
+        except BlendingNerfError as error:
+            raise BlendingNerfError(f"{scene.name}, its base: {error}") from error
     fetched = set()
     one_of_each = {cell.experiment: cell for cell in cells if cell.method.trained}  # a seed is as good as another
     for cell in one_of_each.values():
@@ -83,19 +88,23 @@ def told_to_train(cell: Cell, place: Workplace) -> Any:
     Raises:
         BlendingNerfError: a flag that there is not, or a value that is none of its.
     """
+    own = fill_flags(cell.method.flags, ANYWHERE)
+    return _read_flags(cell.method.config, join_flags(edit_flags(cell), cell.scene.train_flags, place.train_flags, own))
+
+
+def _read_flags(method: str, flags: List[str]) -> Any:
+    """As ns-train reads them."""
     from nerfstudio.configs.method_configs import all_methods
 
-    usual = deepcopy(all_methods[cell.method.config])
-    own = fill_flags(cell.method.flags, ANYWHERE)
-    flags = [*edit_flags(cell), *cell.scene.train_flags, *place.train_flags, *own]
+    usual = deepcopy(all_methods[method])
     try:
         config, unknown = tyro.cli(
             type(usual), default=usual, args=flags, console_outputs=False, return_unknown_args=True
         )
     except SystemExit as error:
-        raise BlendingNerfError(f"ns-train {cell.method.config} does not understand {' '.join(flags)}") from error
+        raise BlendingNerfError(f"ns-train {method} does not understand {' '.join(flags)}") from error
     if unknown:
-        raise BlendingNerfError(f"ns-train {cell.method.config} does not know {' '.join(unknown)}")
+        raise BlendingNerfError(f"ns-train {method} does not know {' '.join(unknown)}")
     return config
 
 

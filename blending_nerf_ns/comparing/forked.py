@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Dict, Optional
 
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, line_of
 
 IMPORTED = "blending_nerf_ns.comparing.imported"
 """Imports everything; once, before the first fork."""
@@ -115,4 +115,9 @@ def _become(command: Sequence[str], log: Path, env: Dict[str, str]) -> None:
     if not found:
         raise BlendingNerfError(f"{command[0]} is no command of this environment: install its package here")
     sys.argv = list(command)
-    sys.exit(found[0].load()())
+    try:
+        sys.exit(found[0].load()())
+    except (BlendingNerfError, OSError) as error:  # `in_one_line` takes this process for one of several of a run
+        if (said := line_of(error)) is None:
+            raise
+        sys.exit(said)

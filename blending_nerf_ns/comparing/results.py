@@ -39,7 +39,7 @@ def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
         return None
     try:
         result = json.loads(path.read_text())
-        was = result["settings"]
+        was, _ = dict(result["settings"]), dict(result["metrics"])
     except (ValueError, KeyError, TypeError) as error:
         raise BlendingNerfError(f"{path} is no result, or not all of one ({error!r}); move it away") from error
     wanted = settings(cell, place)

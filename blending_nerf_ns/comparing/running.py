@@ -12,7 +12,7 @@ from typing import Dict, List, Tuple
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from blending_nerf_ns.comparing.asking import edit_flags, how_to_evaluate
+from blending_nerf_ns.comparing.asking import BASE_ALONE, base_flags, edit_flags, how_to_evaluate, join_flags
 from blending_nerf_ns.comparing.beforehand import check_measures, check_trainings
 from blending_nerf_ns.comparing.cases import DRAWN, RETOUCHED, Cell, SceneCase, Workplace
 from blending_nerf_ns.comparing.forked import run_logged
@@ -40,6 +40,10 @@ FOREVER = -1.0
 """How long to wait for another process."""
 
 
+class BaseFailed(BlendingNerfError):
+    """The base of a scene could not be trained: none of its cells can be."""
+
+
 def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Dict[str, str]]:
     """Run what is not there yet. Several processes may share a work folder: each takes the next cell that no other is at.
 
@@ -60,6 +64,7 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
         )
     found = {cell.key: read_result(cell, place) for cell in cells}
     failures: Dict[str, str] = {}
+    baseless: Dict[str, str] = {}
     todo = [cell for cell in cells if found[cell.key] is None]
     check_measures(todo, place)
     check_trainings(todo, place)
@@ -68,13 +73,21 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
         for cell in [cell for cell in todo if found[cell.key] is None and cell.key not in failures]:
             bar.set_postfix_str(cell.key)
             try:
+                if (
+                    cell.scene.name in baseless and cell.method.name != DRAWN
+                ):  # hours would be spent on the same failure
+                    raise BlendingNerfError(f"{cell.scene.name} has no base: {baseless[cell.scene.name]}")
                 with only_here(place, cell.key, patience):
                     found[cell.key] = read_result(cell, place) or run_cell(cell, place)
             except Timeout:
                 continue
+            except BaseFailed as error:
+                failures[cell.key] = baseless[cell.scene.name] = str(error)
             except BlendingNerfError as error:
                 failures[cell.key] = str(error)
-            except (OSError, ValueError, KeyError) as error:  # of a disk, or of a file that somebody changed
+            except (
+                Exception
+            ) as error:  # of a disk, a device, a library, a file that somebody changed: others may fare better
                 failures[cell.key] = repr(error)
             if cell.key in failures:  # hours before the last one is done
                 tqdm.write(f"{cell.key}: {failures[cell.key]}", file=sys.stderr)
@@ -107,7 +120,10 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
     env = environment(place.work / "bin")
     capture = find_capture(cell.scene, place)
     with only_here(place, f"{cell.scene.name}__base"):
-        base = train_base(cell.scene, capture, place, env)
+        try:
+            base = train_base(cell.scene, capture, place, env)
+        except BlendingNerfError as error:
+            raise BaseFailed(str(error)) from error
     if cell.method.name == RETOUCHED:
         return write_result(cell, place, made_with, retouch(cell, base, capture, place, log), {}, 1)
     attempts = place.work / "runs" / cell.experiment / cell.method.config
@@ -122,7 +138,7 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
         capture,
         attempts,
         f"seed{cell.seed}-{training_fingerprint(cell, place)}",
-        [*cell.scene.train_flags, *place.train_flags, *fill_for_scene(cell.method.flags, base, capture)],
+        join_flags(cell.scene.train_flags, place.train_flags, fill_for_scene(cell.method.flags, base, capture)),
         log,
         env,
     )
@@ -148,14 +164,15 @@ def find_capture(scene: SceneCase, place: Workplace) -> Path:
 def train_base(scene: SceneCase, capture: Path, place: Workplace, env: Dict[str, str]) -> Path:
     """The base that all runs of a scene share."""
     attempts = place.work / "bases" / scene.name / place.base_config
-    flags = [*scene.train_flags, *place.train_flags, *place.base_flags]
+    said = base_flags(scene, place)
+    flags = [word for part in said for word in part]
     log = place.work / "logs" / f"{scene.name}__base.log"
     return train(
         [place.base_config],
         capture,
         attempts,
         f"base-{fingerprint([*flags, scene.drawing.fingerprint() if scene.drawing else capture_fingerprint(capture)])}",
-        [*flags, "--pipeline.edit-steps", "0"],
+        join_flags(*said, BASE_ALONE),
         log,
         env,
     )
@@ -192,10 +209,12 @@ def train(
     """
     done = attempts / f"{name}-{DONE}"
     if done.exists():
-        return attempts / json.loads(done.read_text())["folder"]
+        run = attempts / json.loads(done.read_text())["folder"]
+        if run.is_dir():  # a run takes gigabytes, and may be gone
+            return run
     earlier = sorted(attempts.glob(f"{name}.*"), key=lambda folder: int(folder.suffix[1:]))
     whole = [folder for folder in earlier if any((folder / MODELS).glob("step-*.ckpt"))]
-    attempt = f"{name}.{len(earlier)}"
+    attempt = f"{name}.{int(earlier[-1].suffix[1:]) + 1 if earlier else 0}"
     where = ["--output-dir", str(attempts.parent.parent), "--experiment-name", attempts.parent.name]
     resumed = ["--load-dir", str(whole[-1] / MODELS)] if whole else []
     quiet = ["--vis", "tensorboard", "--viewer.quit-on-train-completion", "True"]
@@ -211,13 +230,8 @@ def retouch(cell: Cell, base: Path, capture: Path, place: Workplace, log: Path) 
     options = parse_options([word.replace("{capture}", str(capture)) for word in how_to_evaluate(cell, place)])
     log.parent.mkdir(parents=True, exist_ok=True)
     sheet = place.work / RETOUCHED / f"{cell.key}.png"
-    try:
-        with log.open("a") as said, redirect_stdout(said), redirect_stderr(said):
-            return score_retouched(base, capture, cell.edit, cell.seed, options, sheet)
-    except BlendingNerfError:
-        raise
-    except Exception as error:  # of a base, a device or a library; other cells may fare better
-        raise BlendingNerfError(f"{cell.key} was not painted: {error!r}") from error
+    with log.open("a") as said, redirect_stdout(said), redirect_stderr(said):
+        return score_retouched(base, capture, cell.edit, cell.seed, options, sheet)
 
 
 def evaluate(cell: Cell, run: Path, capture: Path, place: Workplace, log: Path, env: Dict[str, str]) -> Result:

@@ -136,7 +136,7 @@ def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
     def all_of(values: Iterable[str]) -> str:
         return ", ".join(dict.fromkeys(values))
 
-    views = all_of(f"{len(r['views']['names'])} {r['views']['kind']}" for r in results)
+    views = all_of(_views_of(r) for r in results)
     made = {r["settings"]["method"] for r in results}
     pools: Dict[str, List[str]] = {}
     for scene, edit, size in dict.fromkeys((*row_of(r)[:2], len(r["prompt_pool"])) for r in results):
@@ -151,8 +151,17 @@ def notes(results: Sequence[Mapping[str, Any]]) -> List[str]:
         *([PERFECT] if DRAWN in made else []),
         *([PAINTED] if RETOUCHED in made else []),
     ]
+    for scene in dict.fromkeys(row_of(r)[0] for r in results):
+        seen = dict.fromkeys(_views_of(r) for r in results if row_of(r)[0] == scene)
+        if len(seen) > 1:
+            said.append(f"{scene} was seen in several ways, {'; '.join(seen)}: compare figures within one of them.")
     warned = all_of(warning for result in results for warning in result["warnings"])
     return [*said, *([f"Warnings: {warned}"] if warned else [])]
+
+
+def _views_of(result: Mapping[str, Any]) -> str:
+    views = result["views"]
+    return f"{len(views['names'])} {views['kind']} of {views['width']} x {views['height']}"
 
 
 def _line(cells: Sequence[str]) -> str:

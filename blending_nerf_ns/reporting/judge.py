@@ -38,10 +38,13 @@ class JudgeConfig:
 
     @property
     def name(self) -> str:
-        """Model and weights, for people."""
+        """Model and weights, for people: of what lies on a disk its name alone, for it stands in what is passed on."""
         if self.folder is not None:
-            return str(self.folder)
-        return f"{self.model} ({self.pretrained})" if self.pretrained and not self.has_own_weights else self.model
+            return self.folder.resolve().name
+        if not self.pretrained or self.has_own_weights:
+            return self.model
+        file = Path(self.pretrained).expanduser()
+        return f"{self.model} ({file.name if file.exists() else self.pretrained})"
 
     @property
     def has_own_weights(self) -> bool:

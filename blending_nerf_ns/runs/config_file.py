@@ -16,6 +16,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from blending_nerf_ns.bases.devices import check_device
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
+from blending_nerf_ns.runs.checkpoints import newest_whole_step
 
 
 def check_capture(config: TrainerConfig) -> None:
@@ -112,6 +113,21 @@ class RunConfig(TrainerConfig):
     def resumes(self) -> Optional[Path]:
         """The folder of checkpoints that this run goes on from."""
         return self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
+
+    def find_checkpoint(self) -> Optional[Path]:
+        """The file that this run goes on from; of a folder the newest whole one, unless a step is named.
+
+        Raises:
+            BlendingNerfError: it is not there, or not whole.
+        """
+        checkpoint = self.load_checkpoint
+        if self.load_dir is not None:
+            if self.load_step is None:
+                self.load_step = newest_whole_step(self.load_dir)
+            checkpoint = self.load_dir / f"step-{self.load_step:09d}.ckpt"
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
+        return checkpoint
 
     def save_config(self) -> None:
         """nerfstudio's, whole or not at all, and not before a resume has read what it goes on from: with the same `--timestamp` it
