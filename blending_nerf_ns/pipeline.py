@@ -88,7 +88,7 @@ class BlendingPipeline(VanillaPipeline):
         if test_mode != "val":
             self.model.show_learned_cameras()
         photos = cast(InputDataset, self.datamanager.train_dataset)
-        self.clock = StageClock(self.team.leads)
+        self.clock = StageClock(self.team.leads, config.run_dir if config.resumed else None)
         self.work = EditInWork(config, self.model, photos, self.team, self.clock, self.progress)
         self.settling = self.work.settling  # a module: it travels with the checkpoints
         self.standing = self.work.standing  # likewise
@@ -306,11 +306,16 @@ class BlendingPipeline(VanillaPipeline):
         self.work.restart(at)
         if bool(self.model.base_frozen):
             self.clock.drop()
+        if at == 0:
+            self.clock.forget("edit")
         self.model.version += 1
         if self.trainer is not None:
-            optimizers = self.trainer.optimizers.optimizers
-            for name in OF_THE_EDIT & optimizers.keys():
-                optimizers[name].state.clear()
+            self.begin_optimizers_anew(self.trainer.optimizers.optimizers)
+
+    def begin_optimizers_anew(self, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
+        """Those of the edit forget the steps that they took: these led elsewhere."""
+        for name in OF_THE_EDIT & optimizers.keys():
+            optimizers[name].state.clear()
 
     def get_average_eval_image_metrics(
         self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False

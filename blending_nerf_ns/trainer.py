@@ -71,6 +71,7 @@ class BlendingTrainer(Trainer):
         pipeline_config.resumed = bool(resumed)
         if resumed:
             adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
+        self.asked_iterations = self.config.max_num_iterations
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         pipeline_config.steered = self.config.is_viewer_enabled() and alone
         pipeline_config.interactive = pipeline_config.steered and not self.config.viewer.quit_on_train_completion
@@ -109,8 +110,11 @@ class BlendingTrainer(Trainer):
 
     def _load_checkpoint(self) -> None:
         """nerfstudio's; a viewer that is up already shows nothing that is half loaded."""
+        pipeline = cast(BlendingPipeline, self.pipeline)
         with self.train_lock:
             super()._load_checkpoint()
+            if pipeline.work.is_another_round:
+                pipeline.begin_optimizers_anew(self.optimizers.optimizers)
 
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's, of all processes together."""
@@ -125,7 +129,6 @@ class BlendingTrainer(Trainer):
         with its edit, it sleeps while that is paused.
         """
         pipeline = cast(BlendingPipeline, self.pipeline)
-        self.asked_iterations = self.config.max_num_iterations
         if pipeline.session.waits:
             self.config.max_num_iterations = ENDLESS
             self.training_state = "paused" if pipeline.stage == "done" or self.config.start_paused else "training"

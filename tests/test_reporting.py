@@ -357,6 +357,10 @@ def test_a_sweep_goes_by_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("clip_direction_similarity", "close_up_direction_similarity"):
         curve = [{**dict.fromkeys(plots.DIRECTIONS), name: point["strength"], **point} for point in points]
         plots.sweep_plot({"all": curve}, "psnr_outside", "PSNR")
+    late = [{**points[0], **dict.fromkeys(plots.DIRECTIONS)}, {**dict.fromkeys(plots.DIRECTIONS), **points[1]}]
+    plots.sweep_plot(
+        {"all": late}, "psnr_outside", "PSNR"
+    )  # one whose texts a judge cannot tell apart has some or none
     no_judge = [{**point, **dict.fromkeys(plots.DIRECTIONS)} for point in points]
     plots.sweep_plot({"all": no_judge}, "psnr_outside", "PSNR")
     labels = [label for drawing in drawn for axes in drawing.axes for label in (axes.get_xlabel(), axes.get_ylabel())]

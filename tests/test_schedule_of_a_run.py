@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +13,9 @@ from open_run import STEPS, open_pipeline
 from tiny_run import write_tiny_capture
 
 from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.training import progress
 from blending_nerf_ns.training.editing import METRICS
+from blending_nerf_ns.training.progress import StageClock
 
 
 @pytest.fixture
@@ -91,4 +94,25 @@ def test_an_edit_settles_by_how_much_nearer_the_target_it_is_than_the_original(
     pipeline.progress[1] = STEPS // 4
     losses, _ = pipeline.work.step(8.0)
     assert asked == [(STEPS // 4, pytest.approx(0.25), 8.0)] and set(losses) == {"blended", "nothing"}
+    assert followed == [], "before the optimiser has stepped"
+    pipeline.work.count()
     assert followed == [(STEPS // 4 + 1, STEPS, pytest.approx(0.5))]
+
+
+def test_seconds_of_a_stage_are_all_of_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 3.0, 10.0, 14.0, 20.0, 21.0])  # each part's begin and end
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
+
+    def train(clock: StageClock) -> float:
+        clock.begin("Edit", 9, 0)
+        clock.end("edit", tmp_path)
+        return json.loads((tmp_path / "stages.json").read_text())["edit_seconds"]
+
+    clock = StageClock()
+    assert [train(clock), train(clock)] == [3.0, 7.0], "it was paused once"
+    resumed = StageClock(resumed=tmp_path)
+    assert train(resumed) == 8.0, "in its own folder"
+    resumed.forget("edit")
+    assert resumed.times == {} and StageClock().times == {}
+    (tmp_path / "stages.json").write_text("{")
+    assert StageClock(resumed=tmp_path).times == {}

@@ -14,6 +14,7 @@ from open_run import grant, open_pipeline
 
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.trainer import BlendingTrainer
+from blending_nerf_ns.training.loss_record import read_losses
 from method_configs.blending_nerf import blending_nerf_cpu
 
 
@@ -63,9 +64,10 @@ def trainer_of(pipeline: BlendingPipeline, scaler: torch.amp.GradScaler) -> Any:
     return trainer
 
 
-def test_a_gpu_that_is_full_in_the_optimizer_leaves_no_gradient_scaled(capture: Path) -> None:
+def test_a_gpu_that_is_full_in_the_optimizer_leaves_no_gradient_scaled(capture: Path, tmp_path: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.work.find_region()
+    pipeline.config.run_dir = tmp_path
     pipeline.work.prepare()
     scaler = pipeline._grad_scaler = torch.amp.GradScaler("cpu")
     trainer = trainer_of(pipeline, scaler)
@@ -79,11 +81,15 @@ def test_a_gpu_that_is_full_in_the_optimizer_leaves_no_gradient_scaled(capture: 
     adam.step = full
     trainer.train_iteration(0)
     assert "Press Start to go on" in pipeline.session.status.message and not adam.state
+    assert read_losses(tmp_path) == [] and pipeline.work.settling.watch.seen == 0, "a step that nobody took"
     pipeline.session.start()
     grant(pipeline)
     trainer.train_iteration(1)
     squares = [float(state["exp_avg_sq"].max()) for state in adam.state.values()]
     assert squares and 0.0 < max(squares) < 1.0, "65536 times as large, they would hold the edit still"
+    pipeline.work.count()
+    assert [line["step"] for line in read_losses(tmp_path)] == [0]
+    assert pipeline.work.settling.watch.seen == pipeline.work.done == 1
 
 
 def test_a_step_that_fails_stops_the_edit_and_loses_nothing(capture: Path, tmp_path: Path) -> None:

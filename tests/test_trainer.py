@@ -14,9 +14,11 @@ from typing import Any, Optional, cast
 import pytest
 import torch
 import yaml
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.plugins.types import MethodSpecification
 from tiny_run import write_tiny_capture
 
+from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.runs.adopting import adopt_resumed_run
@@ -34,6 +36,7 @@ def set_up(
     load_dir: Optional[Path] = None,
     timestamp: Optional[str] = None,
     method: MethodSpecification = blending_nerf_cpu,
+    target: str = "a blue ball",
 ) -> BlendingTrainer:
     """Set up, and not run."""
     config: Any = deepcopy(method.config)
@@ -42,7 +45,7 @@ def set_up(
     config.load_dir = load_dir
     config.set_timestamp()
     config.timestamp = timestamp or config.timestamp
-    config.pipeline.source_text, config.pipeline.target_text = "a red ball", "a blue ball"
+    config.pipeline.source_text, config.pipeline.target_text = "a red ball", target
     config.save_config()  # as ns-train does before it sets anything up
     trainer = cast(BlendingTrainer, config.setup(local_rank=0, world_size=1))
     trainer.setup()
@@ -93,7 +96,6 @@ def test_a_run_is_resumed_in_its_own_folder(trainer: BlendingTrainer, tmp_path: 
     """Of the same --timestamp: nerfstudio would write the method's defaults over the config.yml that says what the run was."""
     folder = trainer.base_dir
     trainer.config.pipeline.edit_steps = trainer.config.pipeline.edit_steps + 7  # type: ignore[attr-defined]
-    trainer.asked_iterations = trainer.config.max_num_iterations
     trainer.save_config()
     trainer.save_checkpoint(0)
     if linked:
@@ -103,6 +105,34 @@ def test_a_run_is_resumed_in_its_own_folder(trainer: BlendingTrainer, tmp_path: 
     assert again.base_dir == folder
     for config in (again.config, yaml.load((folder / "config.yml").read_text(), Loader=yaml.Loader)):
         assert config.pipeline.edit_steps == trainer.config.pipeline.edit_steps  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("target", "kept"), [("a blue ball", True), ("a green ball", False)])
+def test_another_round_begins_with_a_fresh_optimizer_as_start_in_the_panel_does(
+    target: str, kept: bool, trainer: BlendingTrainer, tmp_path: Path
+) -> None:
+    pipeline, adam = cast(BlendingPipeline, trainer.pipeline), trainer.optimizers.optimizers["edit_field"]
+    for parameter in pipeline.model.edit.field.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    adam.step()
+    pipeline.model.freeze_base()
+    box = OrientedBox.from_params((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.6, 0.6, 0.6))
+    pipeline.model.take_crop_box(box, RegionShape())
+    pipeline.progress[1] = pipeline.config.edit_steps
+    trainer.save_checkpoint(9)
+    again = set_up(tmp_path / "capture", tmp_path / "again", trainer.checkpoint_dir, target=target)
+    assert bool(again.optimizers.optimizers["edit_field"].state) == kept
+    assert cast(BlendingPipeline, again.pipeline).work.is_done == kept
+
+
+def test_what_is_pressed_before_the_training_begins_is_done(trainer: BlendingTrainer) -> None:
+    """A page that is open connects by itself, and its pictures grant what was asked."""
+    pipeline = cast(BlendingPipeline, trainer.pipeline)
+    pipeline.session.set_texts("a red ball", "a green ball")
+    pipeline.session.layers.change(pipeline.model.edit.info.id, change=0.5)
+    pipeline.model.wishes.grant()
+    assert pipeline.model.edit.info.strengths.change == 0.5
+    assert "target_text: a green ball\n" in (trainer.base_dir / "config.yml").read_text()
 
 
 def test_a_run_that_scaled_no_gradients_can_be_resumed_by_one_that_does(trainer: BlendingTrainer) -> None:
@@ -176,7 +206,7 @@ def test_an_edit_on_a_run_of_a_base_alone_has_steps(
 ) -> None:
     path, config = trainer.base_dir / "config.yml", deepcopy(blending_nerf_cpu.config)
     saved = cast(Any, trainer.config.pipeline)
-    saved.edit_steps, trainer.asked_iterations = 0, 1
+    saved.edit_steps = 0
     trainer.save_config()
     assert "edit_steps: 0\n" in path.read_text()
     pipeline = cast(Any, config.pipeline)
@@ -187,7 +217,7 @@ def test_an_edit_on_a_run_of_a_base_alone_has_steps(
 
 def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: BlendingTrainer) -> None:
     pipeline = cast(BlendingPipeline, trainer.pipeline)
-    pipeline.trainer, trainer.step, trainer.asked_iterations = trainer, 0, 1
+    pipeline.trainer, trainer.step = trainer, 0
     (trainer.base_dir / "step-000000000.ckpt.partial").mkdir()
     with pytest.raises(OSError, match="cannot be written"):
         pipeline.save()
@@ -199,7 +229,7 @@ def test_what_cannot_be_saved_is_said_and_a_run_that_waits_goes_on(trainer: Blen
 
 def test_what_was_moved_in_the_panel_is_kept_beside_every_checkpoint(trainer: BlendingTrainer) -> None:
     pipeline = cast(BlendingPipeline, trainer.pipeline)
-    trainer.asked_iterations, file = 1, trainer.base_dir / "config.yml"
+    file = trainer.base_dir / "config.yml"
     before = file.read_text()
     pipeline.config.region.margin = 0.2
     trainer.save_checkpoint(0)
@@ -216,7 +246,7 @@ def test_config_and_checkpoint_are_written_while_no_picture_is_made(
     trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A picture that grants a wish may write config.yml as well."""
-    cast(BlendingPipeline, trainer.pipeline).session.steered, trainer.asked_iterations = True, 1
+    cast(BlendingPipeline, trainer.pipeline).session.steered = True
     written: list[int] = []
     monkeypatch.setattr(trainer, "save_config", lambda: written.append(time.monotonic_ns()))
     rendered: list[int] = []
@@ -310,7 +340,7 @@ def test_a_run_with_a_viewer_begins_as_it_was_asked_to(
 ) -> None:
     pipeline = cast(BlendingPipeline, trainer.pipeline)
     trainer.config.start_paused, pipeline.session.waits = paused, True
-    trainer.config.max_num_iterations = 200
+    trainer.config.max_num_iterations = trainer.asked_iterations = 200
     seen = []
 
     def wait_for(what: Callable[[], bool], most: float) -> None:

@@ -57,7 +57,7 @@ def sweep_plot(curves: Curves, preservation: str, label: str) -> bytes:
         label: what it is called.
     """
     drawing, (left, right) = _panels()
-    reading = next((name for name in DIRECTIONS if curves["all"][0][name] is not None), None)
+    reading = next((name for name in DIRECTIONS if any(point[name] is not None for point in curves["all"])), None)
     draw_sweep(left, curves, preservation, reading or "strength")
     draw_sweep(right, curves, "strength", reading or preservation)
     what = DIRECTIONS[reading] if reading else f"{TIMES}; there is no judge"
@@ -81,6 +81,7 @@ def draw_sweep(axes: Any, curves: Curves, across: str, up: str) -> None:
         together = name == "all"  # the operations' own curves may lie on it
         colour, title = COLOURS.get(name, "#777777"), "all together" if together else f"{name} alone"
         look: Dict[str, Any] = {"linewidth": 4.5, "alpha": 0.3} if together else {"linewidth": 1.5}
+        points = [point for point in points if point[across] is not None and point[up] is not None]
         xs, ys = ([point[figure] for point in points] for figure in (across, up))
         axes.plot(xs, ys, "o-", label=title, color=colour, markersize=3.5, **look)
         if together and across != "strength":

@@ -278,6 +278,7 @@ class Session:
     def stop_for(self, error: Exception) -> None:
         """The edit stands where a step of it failed, until its user starts it again."""
         self.running = False
+        self._work.take_back()
         self.say(f"The edit stands after {self._work.done} steps: {error}. Press Start to go on.")
 
     def attempt(self, do: Callable[[], None], asked: bool = False) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 import torch
@@ -10,7 +11,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from torch import Tensor
 
 from blending_nerf_ns.training.editing import EditTraining
-from blending_nerf_ns.training.loss_record import record_step
+from blending_nerf_ns.training.loss_record import record_step, rewind
 from blending_nerf_ns.training.preparing import Preparation
 from blending_nerf_ns.training.profiling import Profile
 from blending_nerf_ns.training.progress import StageClock
@@ -46,12 +47,15 @@ class EditInWork:
     ) -> None:
         self._config, self._model, self._team, self._clock, self._progress = config, model, team, clock, progress
         self._preparation = Preparation(config, model, photos, team, model.device)
+        self._gain, self._recorded = 0.0, False
         self.training: Optional[EditTraining] = None
         """What takes its steps; None until it is prepared."""
         self.settling = Settling(config.guidance)
         """Says when it is done; a module of the pipeline, for its checkpoints."""
         self.standing = Standing(config)
         """Says whether it may train; likewise."""
+        self.is_another_round = False
+        """Whether a resume was given other words for an edit that was done: its optimiser begins anew, too."""
         self.profile: Optional[Profile] = None
         """Where the time of its steps is noted, if it is."""
 
@@ -117,6 +121,8 @@ class EditInWork:
             return False
         if self.is_done:
             self._progress[1] = 0
+            self.is_another_round = True
+            self._clock.forget("edit")
             self._team.say("The edit was done, by other words: it is trained another round, in the region that it has.")
         self.settling.restart()
         return True
@@ -151,21 +157,30 @@ class EditInWork:
             losses, means of all processes; and what the progress bar shows.
         """
         assert self.training is not None, "it is prepared first"
+        self._recorded = False
         with torch.autocast(self._model.device.type, enabled=False):  # gradients of half the network would not add up
             losses, metrics = self.training.step(self.done, self.share, scale)
         moved = losses.pop("nothing")
         gain = torch.tensor(metrics["similarity"] - metrics["similarity_before"], device=self._model.device)
         losses = self._team.mean({**losses, "gain": gain})
-        steps = self._config.edit_steps
-        if self.settling.follow(self.done + 1, steps, float(losses.pop("gain"))):
-            self._team.say(f"The similarity has settled: the edit ends after {self.end} of {steps} steps.")
+        self._gain = float(losses.pop("gain"))
         if self._team.leads:
             record_step(self._config.run_dir, self._model.edit.info.id, self.done, {**losses, **metrics})
+            self._recorded = True
         return {**losses, "nothing": moved}, metrics
 
     def count(self) -> None:
         """One step more is behind."""
+        steps = self._config.edit_steps
+        if self.settling.follow(self.done + 1, steps, self._gain):
+            self._team.say(f"The similarity has settled: the edit ends after {self.end} of {steps} steps.")
         self._progress[1] += 1
+
+    def take_back(self) -> None:
+        """The step that is on failed before it could be counted: it is recorded when it is made again."""
+        if self._recorded:
+            with suppress(OSError):  # of a disk that is full by now
+                rewind(self._config.run_dir, self._model.edit.info.id, self.done)
 
     def restart(self, at: int = 0) -> None:
         """It stands at this step of its stage, and is prepared again before the next."""

@@ -46,10 +46,11 @@ class StageClock:
 
     Args:
         leads: whether this is the process that shows bars and writes times.
+        resumed: folder of the run, where it goes on in its own: what it took before counts.
     """
 
-    def __init__(self, leads: bool = True) -> None:
-        self.times: Dict[str, float] = {}
+    def __init__(self, leads: bool = True, resumed: Optional[Path] = None) -> None:
+        self.times: Dict[str, float] = _read_stage_times(resumed)
         """What `stages.json` holds, by name."""
         self._leads = leads
         self._bar: Optional[StageBar] = None
@@ -76,7 +77,8 @@ class StageClock:
     def end(self, name: str, folder: Optional[Path]) -> None:
         """Book the stage that is on, and write all times to a run's folder."""
         if self._bar is not None:
-            self.times[f"{name}_seconds"] = self._bar.close()
+            before = self.times.get(f"{name}_seconds", 0.0)  # it was paused, or resumed
+            self.times[f"{name}_seconds"] = before + self._bar.close()
             self._bar = None
         if self._leads:
             write_stage_times(folder, self.times)
@@ -87,9 +89,21 @@ class StageClock:
             self._bar.close()
             self._bar = None
 
+    def forget(self, name: str) -> None:
+        """A stage begins anew: what it took before was for nothing."""
+        self.times.pop(f"{name}_seconds", None)
+
 
 def write_stage_times(folder: Optional[Path], times: Dict[str, float]) -> None:
     """Write `stages.json` beside config.yml, where there is one."""
     if folder is not None and folder.is_dir():
         with suppress(OSError):  # of a full disk what matters more will tell: the checkpoint, which is written next
             (folder / "stages.json").write_text(json.dumps(times, indent=2) + "\n")
+
+
+def _read_stage_times(folder: Optional[Path]) -> Dict[str, float]:
+    try:
+        said = {} if folder is None else json.loads((folder / "stages.json").read_text())
+        return {str(name): float(value) for name, value in said.items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # there is none, or it is not whole
+        return {}
