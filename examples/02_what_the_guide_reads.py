@@ -5,12 +5,14 @@ python examples/02_what_the_guide_reads.py photo.jpg --model ViT-B-16 --pretrain
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Optional, Tuple
 
 import torch
 import tyro
 from torchvision.io import ImageReadMode, read_image
 
+from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.guidance.clip import load_clip
 
 
@@ -28,9 +30,12 @@ class Question:
     """open_clip tag or a path of weights."""
 
 
+@in_one_line()
 def main(question: Question) -> None:
     """Print the cosine of the picture with each prompt, best first."""
     guide = load_clip(question.model, question.pretrained)
+    if not Path(question.image).is_file():
+        raise BlendingNerfError(f"there is no picture {question.image}")
     picture = read_image(question.image, ImageReadMode.RGB).float() / 255.0
     with torch.no_grad():
         seen = guide.encode_images(picture[None])[0]

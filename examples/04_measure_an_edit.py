@@ -2,8 +2,9 @@
 
     python examples/04_measure_an_edit.py RUN/config.yml --target "a green toy" --output sheet.png
 
-The hue is measured in the region's core (the object alone, without any room around it) as the original shows it; everything else
-outside the grown region. The region is our own, so these figures say what happened inside it, not whether it was the right one.
+The hue is measured in the region's core (the object alone, without any room around it) as the original shows it, and outside of it;
+PSNR outside the grown region and outside the core. The region is our own, that of the uppermost layer, so these figures say what
+happened inside it, not whether it was the right one.
 """
 
 import json
@@ -13,13 +14,12 @@ from typing import Annotated, cast
 
 import numpy as np
 import tyro
-from nerfstudio.utils.eval_utils import eval_setup
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from tqdm import tqdm
 
-from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.demo.measure import hue_fraction, hue_of_text, mean_psnr, psnr_outside
-from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.errors import BlendingNerfError, in_one_line
+from blending_nerf_ns.reporting.opening import open_finished
 from blending_nerf_ns.reporting.sheet import contact_sheet
 
 
@@ -37,14 +37,11 @@ class Measurement:
     """Held-out views, spread over all of them."""
 
 
+@in_one_line()
 def main(measurement: Measurement) -> None:
     """Render, measure, write the sheet, print the figures as JSON."""
-    allow_nerfstudio_checkpoints()
-    _, pipeline, _, _ = eval_setup(
-        measurement.config / "config.yml" if measurement.config.is_dir() else measurement.config, test_mode="test"
-    )
-    model, data = cast(BlendingModel, pipeline.model), pipeline.datamanager.eval_dataset
-    assert data is not None
+    run = open_finished(measurement.config, None)
+    model, data = run.blended, cast(InputDataset, run.pipeline.datamanager.eval_dataset)
     chosen = np.linspace(0, len(data) - 1, min(measurement.views, len(data))).round().astype(int)
     shown: dict[str, list[np.ndarray]] = {
         name: [] for name in ("photo", "original", "edited", "overlay", "added", "removed", "changed", "core", "grown")

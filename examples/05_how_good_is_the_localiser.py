@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from localiser.measure import Score, flat_iou, solve
 from localiser.scenes import Puzzle, make_puzzle
 
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.localization.clipseg import load_clipseg
 from blending_nerf_ns.method_configs.blending_nerf import blending_nerf_cpu  # pyright: ignore[reportMissingImports]
@@ -101,6 +102,7 @@ def plot(tables: Dict[str, Dict[str, Dict[str, float]]], flat: float, path: Path
     figure.savefig(path, dpi=120)
 
 
+@in_one_line()
 def main(settings: Settings) -> None:
     """Measure, print, write."""
     warnings.filterwarnings(

@@ -19,6 +19,7 @@ import tyro
 from nerfstudio.cameras.camera_paths import get_interpolated_camera_path
 
 from blending_nerf_ns.commands.look import look
+from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.localization.scene import open_scene
 
 
@@ -46,6 +47,10 @@ class Fade:
 
 def along_cameras(fade: Fade) -> Dict[str, Any]:
     """A path in nerfstudio's format, from one training camera to the next."""
+    if fade.stops < 2:
+        raise BlendingNerfError(
+            f"--stops {fade.stops}: a path leads from one training camera to another, so it takes two"
+        )
     cameras = open_scene(fade.config, fade.data, "cpu")[0].cameras
     stops = np.linspace(0, len(cameras) - 1, fade.stops).round().astype(int)
     steps = math.ceil(fade.frames / (fade.stops - 1))
@@ -67,6 +72,7 @@ def along_cameras(fade: Fade) -> Dict[str, Any]:
     }
 
 
+@in_one_line()
 def main(fade: Fade) -> None:
     """Write the path, turn the look's fade on, print the command."""
     path = along_cameras(fade) if fade.path is None else json.loads(fade.path.read_text())

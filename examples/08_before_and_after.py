@@ -8,15 +8,15 @@ The README's picture of what edits do is made so, from the first seeds of the de
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Tuple, cast
+from typing import Annotated, Tuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import tyro
-from nerfstudio.utils.eval_utils import eval_setup
 
-from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
-from blending_nerf_ns.model import BlendingModel
+from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.errors import BlendingNerfError, in_one_line
+from blending_nerf_ns.reporting.opening import open_finished
 
 INCHES = 2.0
 """Width of one of the pictures."""
@@ -36,22 +36,26 @@ class BeforeAndAfter:
 
 def before_and_after(config: Path, view: int | None) -> tuple[np.ndarray, np.ndarray, str]:
     """The original and the edited picture of a held-out view, [height, width, 3] in [0, 1], and what the edit is called."""
-    _, pipeline, _, _ = eval_setup(config / "config.yml" if config.is_dir() else config, test_mode="test")
-    model, data = cast(BlendingModel, pipeline.model), pipeline.datamanager.eval_dataset
-    assert data is not None
-    view = len(data) // 2 if view is None else view
-    outputs = model.get_outputs_for_camera(data.cameras[view : view + 1].to(model.device))
-    info = model.edit.info
-    words = f'"{info.source_text}" → "{info.target_text}"  ({", ".join(info.operations)})'
+    run = open_finished(config, None)
+    cameras, _ = run.photos("test")
+    view = len(cameras) // 2 if view is None else view
+    if not 0 <= view < len(cameras):
+        raise BlendingNerfError(f"--views {view}: {config} has {len(cameras)} held-out views, from 0")
+    outputs = run.blended.get_outputs_for_camera(cameras[view : view + 1].to(run.model.device))
+    source, target = run.texts("", "")
+    allowed = {operation for edit in run.layers for operation in edit.info.operations}
+    words = f'"{source}" → "{target}"  ({", ".join(name for name in OPERATIONS if name in allowed)})'
     return outputs["original"].cpu().numpy(), outputs["rgb"].cpu().numpy(), words
 
 
+@in_one_line()
 def main(wanted: BeforeAndAfter) -> None:
     """Render and draw."""
-    allow_nerfstudio_checkpoints()
     views = wanted.views or (None,) * len(wanted.configs)
     if len(views) != len(wanted.configs):
-        raise SystemExit(f"{len(views)} views are named for {len(wanted.configs)} runs: name one for each, or none")
+        raise BlendingNerfError(
+            f"{len(views)} views are named for {len(wanted.configs)} runs: name one for each, or none"
+        )
     pairs = [before_and_after(*one) for one in zip(wanted.configs, views)]
     figure = plt.figure(figsize=(2 * INCHES * len(pairs), 1.15 * INCHES), layout="constrained")
     parts = figure.subfigures(1, len(pairs), squeeze=False)

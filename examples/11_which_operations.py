@@ -11,19 +11,20 @@ from pathlib import Path
 import tyro
 
 sys.path.insert(0, str(Path(__file__).parent))
-from open_questions.asking import Asking, ask, draw_bars
+from open_questions.asking import DIRECTION_AND_PRESERVATION, Asking, ask, draw_bars
 
 from blending_nerf_ns.comparing.cases import EditCase, table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.errors import in_one_line
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(OPERATIONS, size)]
 RESHAPE = EditCase("reshape", "a red ball", "a red cube")
 PROMPTS = [RESHAPE, *(edit for edit in DEMO_EDITS if edit.name != "replace")]
-FIGURES = {"close_up_direction_similarity": "direction, close-ups", "psnr_outside": "PSNR outside (dB)"}
 
 
+@in_one_line()
 def main(asking: Asking) -> None:
     """Run, print, draw."""
     edits = [
@@ -37,7 +38,7 @@ def main(asking: Asking) -> None:
         prompt, _, subset = result["settings"]["edit"]["name"].partition("-")
         return prompt, subset.replace("-", " + ")
 
-    draw_bars(results, label, FIGURES, asking.output / "operations.png")
+    draw_bars(results, label, DIRECTION_AND_PRESERVATION, asking.output / "operations.png")
 
 
 if __name__ == "__main__":

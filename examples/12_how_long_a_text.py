@@ -9,11 +9,12 @@ from pathlib import Path
 import tyro
 
 sys.path.insert(0, str(Path(__file__).parent))
-from open_questions.asking import Asking, ask, draw_bars
+from open_questions.asking import DIRECTION_AND_PRESERVATION, Asking, ask, draw_bars
 
 from blending_nerf_ns.comparing.cases import EditCase, table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import demo_case
+from blending_nerf_ns.errors import in_one_line
 
 TARGETS = {
     "attributes-1": "a blue ball",
@@ -25,14 +26,19 @@ TARGETS = {
     "words-13": "a close up photo of a single blue ball lying on the floor there",
 }
 """The source is "a red ball" for all; those of "words" say no more than the first."""
-FIGURES = {"close_up_direction_similarity": "direction, close-ups", "psnr_outside": "PSNR outside (dB)"}
 
 
+@in_one_line()
 def main(asking: Asking) -> None:
     """Run, print, draw."""
     edits = [EditCase(name, "a red ball", target) for name, target in TARGETS.items()]
     results = ask(asking, "text", table_cells([demo_case(edits)], [], choose_methods(["ours"]), asking.seeds))
-    draw_bars(results, lambda result: (result["settings"]["edit"]["name"], "ours"), FIGURES, asking.output / "text.png")
+    draw_bars(
+        results,
+        lambda result: (result["settings"]["edit"]["name"], "ours"),
+        DIRECTION_AND_PRESERVATION,
+        asking.output / "text.png",
+    )
 
 
 if __name__ == "__main__":

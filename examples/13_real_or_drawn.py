@@ -10,15 +10,15 @@ from pathlib import Path
 import tyro
 
 sys.path.insert(0, str(Path(__file__).parent))
-from open_questions.asking import Captures, ask, draw_bars
+from open_questions.asking import DIRECTION_AND_PRESERVATION, Captures, ask, draw_bars
 
 from blending_nerf_ns.comparing.cases import table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import DEMO, read_scenes
+from blending_nerf_ns.errors import in_one_line
 
-FIGURES = {"close_up_direction_similarity": "direction, close-ups", "psnr_outside": "PSNR outside (dB)"}
 
-
+@in_one_line()
 def main(asking: Captures) -> None:
     """Run, print, draw."""
     scenes = read_scenes([DEMO, *asking.scenes], asking.data)
@@ -30,7 +30,7 @@ def main(asking: Captures) -> None:
         scene = f"{said['scene']} (development)" if said["development"] else said["scene"]
         return f"{scene}, {said['edit']['name']}", said["method"]
 
-    draw_bars(results, label, FIGURES, asking.output / "real.png")
+    draw_bars(results, label, DIRECTION_AND_PRESERVATION, asking.output / "real.png")
 
 
 if __name__ == "__main__":

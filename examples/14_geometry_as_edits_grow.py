@@ -15,6 +15,7 @@ from blending_nerf_ns.comparing.cases import EditCase, table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import demo_case
 from blending_nerf_ns.comparing.table import COLUMNS
+from blending_nerf_ns.errors import in_one_line
 
 TARGETS = {
     "colour": "a blue ball",
@@ -30,6 +31,7 @@ SHAPES = {
 }
 
 
+@in_one_line()
 def main(asking: Asking) -> None:
     """Run, print, draw."""
     edits = [EditCase(name, "a red ball", target) for name, target in TARGETS.items()]

@@ -10,18 +10,18 @@ from pathlib import Path
 import tyro
 
 sys.path.insert(0, str(Path(__file__).parent))
-from open_questions.asking import Asking, ask, draw_bars
+from open_questions.asking import DIRECTION_AND_PRESERVATION, Asking, ask, draw_bars
 
 from blending_nerf_ns.comparing.cases import EditCase, table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, drawn_case
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.procedural.scene import primitive
 
 ROD = primitive("cylinder", "red", (0.85, 0.10, 0.10), (0.75, 0.65, 0.60), (0.06, 0.06, 0.60))
 THIN = CaptureShape(smallest_share=0.004)
 """A rod covers little of a photo, from wherever it is seen."""
-FIGURES = {"close_up_direction_similarity": "direction, close-ups", "psnr_outside": "PSNR outside (dB)"}
 
 
 def edits(shape: str) -> list[EditCase]:
@@ -32,6 +32,7 @@ def edits(shape: str) -> list[EditCase]:
     ]
 
 
+@in_one_line()
 def main(asking: Asking) -> None:
     """Run, print, draw."""
     plain = demo_capture_scene()
@@ -49,7 +50,7 @@ def main(asking: Asking) -> None:
     def label(result):
         return result["settings"]["scene"], result["settings"]["edit"]["name"]
 
-    draw_bars(results, label, FIGURES, asking.output / "unusual.png")
+    draw_bars(results, label, DIRECTION_AND_PRESERVATION, asking.output / "unusual.png")
 
 
 if __name__ == "__main__":

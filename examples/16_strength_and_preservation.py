@@ -19,6 +19,7 @@ from open_questions.asking import Asking, Result, ask
 from blending_nerf_ns.comparing.cases import table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import demo_case
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.reporting.plots import draw_sweep
 
 SWEPT = "--sweep-views 6"
@@ -58,6 +59,7 @@ def draw(results: list[Result], path: Path) -> None:
     print(f"Written: {path}")
 
 
+@in_one_line()
 def main(asking: Asking) -> None:
     """Run, print, draw."""
     asking = replace(asking, evaluate_flags=f"{SWEPT} {asking.evaluate_flags}".strip())

@@ -17,6 +17,7 @@ from open_questions.asking import Captures, ask, draw_bars
 from blending_nerf_ns.comparing.cases import table_cells
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.scenes import DEMO, read_scenes
+from blending_nerf_ns.errors import in_one_line
 
 FIGURES = {"close_up_direction_similarity": "direction, close-ups", "shading_correlation": "light and shade"}
 COLUMNS = {
@@ -27,6 +28,7 @@ COLUMNS = {
 }
 
 
+@in_one_line()
 def main(asking: Captures) -> None:
     """Run, print, draw."""
     scenes = read_scenes([DEMO, *asking.scenes], asking.data)

@@ -25,7 +25,7 @@ from blending_nerf_ns.comparing.methods import FINETUNED, OURS, choose_methods
 from blending_nerf_ns.comparing.results import read_result
 from blending_nerf_ns.comparing.scenes import DEMO, read_scenes
 from blending_nerf_ns.comparing.table import figure_of, row_of, spread_of
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 
 DIRECTIONS = {"close_up_direction_similarity": "close-ups", "clip_direction_similarity": "whole pictures"}
 TRAINED = (OURS, FINETUNED)
@@ -111,6 +111,7 @@ def of_the_table(asking: Right, scenes: Sequence[SceneCase]) -> List[Result]:
     return [found for found in known if found is not None]
 
 
+@in_one_line()
 def main(asking: Right) -> None:
     """Paint, score, print, draw."""
     scenes = read_scenes([DEMO, *asking.scenes], asking.data)

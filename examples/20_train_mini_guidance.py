@@ -29,6 +29,7 @@ from mini_guidance.queries import draw_queries, query_masks
 from mini_guidance.scores import clip_scores, clipseg_scores
 from mini_guidance.students import Seen, Students, finished
 
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.procedural.batches import Batch, Painter
 
 
@@ -111,6 +112,7 @@ def report(run: training.Run, average: training.Average, held_out: Painter, sett
     print(f"held out at step {run.step}: { ({k: round(v, 3) for k, v in scores.items()}) }", flush=True)
 
 
+@in_one_line()
 def main(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)

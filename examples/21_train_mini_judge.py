@@ -25,6 +25,7 @@ from mini_guidance import judge, models, training
 from mini_guidance.lessons import clip_losses, edit_losses
 from mini_guidance.scores import clip_scores, edit_scores
 
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.procedural.edited import EditPainter, joined
 
 
@@ -83,6 +84,7 @@ def prepare(settings: Settings) -> None:
         training.prepare_edits(settings.data, name, scenes, seed)
 
 
+@in_one_line()
 def main(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)

@@ -29,6 +29,7 @@ from mini_guidance import models, training
 from mini_guidance.judge import IMAGE_SIZE as JUDGE_SIZE
 from mini_guidance.scores import caption_scores, clip_scores, clipseg_scores, edit_scores, encode
 
+from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.guidance.embedded import (
     EMBEDDED_DIR,
     MINI_CLIP_NAME,
@@ -110,6 +111,7 @@ def overlays(clipseg, processor, photos: list, query: str, path: Path) -> Dict[s
     return {"marked_share": float(np.mean(marked)), "photos_with_a_mark": float(np.mean([m > 0.005 for m in marked]))}
 
 
+@in_one_line()
 def main(settings: Settings) -> None:
     """Run everything."""
     from transformers import AutoProcessor, CLIPSegForImageSegmentation

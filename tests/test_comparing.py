@@ -447,7 +447,7 @@ def test_a_question_with_runs_that_failed_says_so_and_draws_nothing(tmp_path, mo
         return done, {cells[0].key: "No space left on device"}
 
     monkeypatch.setattr(asking, "run_cells", answer)
-    with pytest.raises(BlendingNerfError, match=r"1 of \d+ runs failed(.|\n)*No space left"):
+    with pytest.raises(SystemExit, match=r"blending-nerf: 1 of \d+ runs failed(.|\n)*No space left"):
         runpy.run_path(str(SCENES.parent / "17_light_and_shade.py"))["main"](asking.Captures(output=tmp_path))
     (told,) = tmp_path.glob("*.md")
     assert "No space left on device" in told.read_text() and "| drawn-anew |" in told.read_text()

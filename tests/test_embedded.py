@@ -40,7 +40,7 @@ def _picture(colour: str, shape: str, angle: float, side: int):
     )
     eye = (3 * np.cos(angle), 3 * np.sin(angle), 1.9)
     focal, middle = 1.4 * side, side / 2
-    rgb, ids = render(scene, look_at(eye, (0, 0, 0.45)), focal, focal, middle, middle, side, side, supersampling=2)
+    rgb, ids = render(scene, look_at(eye, (0, 0, 0.45)), focal, focal, middle, middle, side, side, supersampling=3)
     return torch.from_numpy(rgb).permute(2, 0, 1), torch.from_numpy(ids == 0)
 
 

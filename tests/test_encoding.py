@@ -107,6 +107,15 @@ def test_the_second_levels_rows_follow_the_firsts() -> None:
     torch.testing.assert_close(found.weights.sum(-1), torch.ones(2, 50))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize("learns", [True, False])
+def test_points_of_other_precision_are_taken_as_nerfstudio_takes_them(dtype: torch.dtype, learns: bool) -> None:
+    theirs, ours = grids()
+    points = torch.rand(9, 3).to(dtype)
+    with torch.set_grad_enabled(learns):
+        torch.testing.assert_close(ours(points).double(), theirs(points).double(), rtol=1e-2, atol=2e-2)
+
+
 def test_the_contraction_is_nerfstudios_bit_for_bit() -> None:
     points = torch.cat([torch.randn(500, 3) * scale for scale in (0.1, 1.0, 10.0, 1e4)])
     points[0] = 0.0

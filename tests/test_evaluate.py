@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import runpy
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -357,3 +358,63 @@ def test_ns_eval_scores_the_edit_by_its_judge(folder: Path) -> None:
     assert "same model" not in said
 
     assert "Judge and guide are the same model" in judged_by("embedded")[1]
+
+
+def example(name: str) -> dict[str, Any]:
+    """What a numbered script of examples/ defines."""
+    (script,) = (Path(__file__).parent.parent / "examples").glob(f"{name}_*.py")
+    return runpy.run_path(str(script))
+
+
+@pytest.mark.slow
+def test_examples_read_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two layers: at strength 0 nothing is left of either."""
+    monkeypatch.chdir(folder)
+    stack = tmp_path / "stack"
+    shutil.copytree(run_of(folder, "whole"), stack)
+    file = tmp_path / "blue.edit.safetensors"
+    main(["edits", "save", str(stack), "a blue ball", "--output", str(file)])
+    main(["edits", "apply", str(stack), str(file)])
+    sweep = example("03")
+    sweep["main"](sweep["Sweep"](stack, tmp_path / "sweep.png", view=0, strengths=(0.0, 1.0)))
+    at_zero, at_one = np.split(np.asarray(Image.open(tmp_path / "sweep.png"), dtype=float), 2, axis=1)
+    compare = example("08")
+    original, edited, words = compare["before_and_after"](stack, 0)
+    inside = tuple(slice(2, 2 + size) for size in original.shape[:2])  # of the line around a picture
+    assert np.abs(at_zero[inside] - 255.0 * original).max() <= 1.0, "as before any edit"
+    assert np.abs(at_one[:, : at_zero.shape[1]] - at_zero).max() > 1.0 and "a blue ball" in words
+    measure = example("04")
+    with pytest.raises(
+        SystemExit, match="blending-nerf: the mask is empty"
+    ):  # a base of some steps is fog: no core is seen
+        measure["main"](measure["Measurement"](stack, "a blue ball", tmp_path / "sheet.png", views=2))
+    fade = example("06")
+    fade["main"](fade["Fade"](stack, tmp_path / "fade.json", frames=5, stops=2, size=32))
+    assert Image.open(tmp_path / "sheet.png").width > 100
+    assert [frame["render_time"] for frame in json.loads((tmp_path / "fade.json").read_text())["camera_path"]] == [
+        0.0,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("02", lambda it: it["Question"]("nowhere.jpg"), "there is no picture nowhere.jpg"),
+        ("03", lambda it: it["Sweep"](Path("nowhere")), "nowhere"),
+        ("04", lambda it: it["Measurement"](Path("nowhere"), "a blue ball"), "nowhere"),
+        ("06", lambda it: it["Fade"](Path("nowhere")), "nowhere"),
+        ("06", lambda it: it["Fade"](Path("nowhere"), stops=1), "--stops 1"),
+        ("08", lambda it: it["BeforeAndAfter"]((Path("nowhere"),)), "nowhere"),
+    ],
+)
+def test_examples_say_in_one_line_what_they_cannot_use(
+    name: str, asked: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = example(name)
+    with pytest.raises(SystemExit, match=f"blending-nerf: .*{message}"):
+        script["main"](asked(script))

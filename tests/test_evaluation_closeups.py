@@ -41,3 +41,10 @@ def test_close_ups_show_that_part_alone() -> None:
 def test_masks_that_show_nothing_are_refused() -> None:
     with pytest.raises(BlendingNerfError, match="the mask is empty"):
         close_ups(torch.zeros(1, 12, 12, 3), mask_of((0, 0, 0, 0)), dilation=1, size=4)
+    seen, gray = mask_of((2, 6, 2, 6)), torch.full((1, 12, 12, 3), 0.5)
+    with pytest.raises(BlendingNerfError, match="wanted a floating-point torch tensor"):
+        close_ups((255 * gray).to(torch.uint8), seen, dilation=1, size=4)
+    with pytest.raises(BlendingNerfError, match="pictures"):
+        close_ups(gray * torch.nan, seen, dilation=1, size=4)
+    with pytest.raises(BlendingNerfError, match="dilation is -1"):
+        close_ups(gray, seen, dilation=-1, size=4)

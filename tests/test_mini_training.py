@@ -42,6 +42,22 @@ def test_a_training_goes_on_from_its_own_checkpoint_and_from_no_other(training: 
         a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), weights="shipped", seed=0)
 
 
+def test_a_checkpoint_within_a_step_knows_what_it_has_learned(training: Any, tmp_path: Path) -> None:
+    run = a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0)
+    learned = []
+    for step in run.steps(training.Team()):
+        if step == 2:  # as where the gates are set
+            run.parts["average"] = training.Average(run.parts["model"])
+        run.parts["average"].update(run.parts["model"])
+        learned.append(step)
+        if step == 5:
+            run.save()
+            break
+    again = a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0)
+    assert learned == [0, 1, 2, 3, 4, 5] and next(again.steps(training.Team())) == 6
+    assert again.parts["average"].steps == run.parts["average"].steps == 4
+
+
 def test_a_training_that_is_over_ships_nothing_anew(training: Any, tmp_path: Path, capsys: Any) -> None:
     first = a_run(training, tmp_path / "judge.pt", 10.0, nn.Linear(2, 2), seed=0)
     first.spent = 600.0

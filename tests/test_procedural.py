@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,6 +189,25 @@ def test_captions_made_for_a_scene_are_true_of_it():
     scenes = [random_scene(rng) for _ in range(60)]
     facts = captions.facts_of(scenes)
     assert all(is_true(captions.true_phrase(facts, b, rng), scene) for b, scene in enumerate(scenes))
+
+
+def test_what_stands_on_a_third_object_is_said_to_be_beside_nothing():
+    low = primitive("cube", "blue", (0.1, 0.1, 0.8), (0, 0, 0.4), (0.4, 0.4, 0.4))
+    high = replace(primitive("ball", "red", (0.8, 0.1, 0.1), (0, 0, 1.1), (0.3, 0.3, 0.3)), on_top_of=0)
+    apart = primitive("cone", "green", (0.1, 0.7, 0.1), (1.5, 0, 0.4), (0.4, 0.4, 0.4))
+    facts, rng = captions.facts_of([Scene((low, high, apart))]), np.random.default_rng(0)
+    phrases = [captions.true_phrase(facts, 0, rng) for _ in range(300)]
+    assert captions.holds(facts, phrases).eq(1).all() and {"on", "beside", "both"} <= {
+        phrase.kind for phrase in phrases
+    }
+
+
+def test_a_pixels_object_is_the_one_that_its_centre_sees():
+    pose = look_at((4, 1, 2.5), (0, 0, 0.3))
+    one, three = (render(demo_scene(), pose, 60, 60, 24, 24, 48, 48, supersampling=k)[1] for k in (1, 3))
+    assert (one == three).all() and len(set(one.flat)) > 2
+    with pytest.raises(ValueError, match="supersampling 2 is even"):
+        render(demo_scene(), pose, 60, 60, 24, 24, 48, 48, supersampling=2)
 
 
 def test_figures_are_mostly_one_colour():

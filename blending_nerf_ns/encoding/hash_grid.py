@@ -163,10 +163,10 @@ class FastHashEncoding(HashEncoding):
         if self.scalings.device != in_tensor.device:  # no buffer: it stays behind when the module moves
             self.scalings = self.scalings.to(in_tensor.device)
         points = in_tensor if self.of_points else in_tensor.detach()
-        flat, learns = points.reshape(-1, 3), torch.is_grad_enabled()
+        flat, learns = points.reshape(-1, 3).float(), torch.is_grad_enabled()
         fused = fused_kernel(flat.device)
         if fused is not None:
-            found = fused(self.hash_table, flat.float(), self.scalings)
+            found = fused(self.hash_table, flat, self.scalings)
             return found.view(*in_tensor.shape[:-1], self.get_out_dim())
         if learns and flat.requires_grad:
             found = interpolate(self.hash_table, corners(flat, self.scalings, self.hash_table_size))

@@ -7,8 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.evaluation.inputs import as_mask
+from blending_nerf_ns.evaluation.inputs import as_mask, as_pictures
 from blending_nerf_ns.evaluation.masks import grow
 
 ROOM = 1.5
@@ -63,11 +62,10 @@ def close_ups(
         size: side of the results, in pixels.
 
     Raises:
-        BlendingNerfError: no view sees the subject.
+        BlendingNerfError: no view sees the subject; or pictures, mask or dilation are none.
     """
+    pictures = as_pictures("pictures", pictures)
     boxes = close_up_boxes(as_mask(mask, pictures), dilation)
-    if not boxes:
-        raise BlendingNerfError(f"none of {len(pictures)} views sees the subject: its masks are empty")
     cut = []
     for view, top, left, side in boxes:
         piece = pictures[view, top : top + side, left : left + side].permute(2, 0, 1)[None].float()

@@ -33,6 +33,8 @@ def grow(mask: Bool[Tensor, "views height width"], dilation: int) -> Bool[Tensor
         >>> grow(mask, 1)[0].int().tolist()
         [[1, 1, 1, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 0, 0]]
     """
+    if isinstance(dilation, bool) or not isinstance(dilation, int) or dilation < 0:
+        raise BlendingNerfError(f"the mask's dilation is {dilation!r}, wanted a whole number of pixels, 0 or more.")
     window = 2 * dilation + 1
     along_rows = functional.max_pool2d(mask[:, None].float(), (1, window), stride=1, padding=(0, dilation))
     return functional.max_pool2d(along_rows, (window, 1), stride=1, padding=(dilation, 0))[:, 0] > 0
@@ -80,8 +82,6 @@ def split_by_mask(mask: Bool[Tensor, "views height width"], pixels: Tensor, dila
         pixels: what will be measured, [views, height, width, ...].
         dilation: pixels around the mask that count as inside: renders blur an outline, additions need room.
     """
-    if isinstance(dilation, bool) or not isinstance(dilation, int) or dilation < 0:
-        raise BlendingNerfError(f"the mask's dilation is {dilation!r}, wanted a whole number of pixels, 0 or more.")
     inside = grow(as_mask(mask, pixels), dilation)
     if inside.all():
         raise BlendingNerfError(

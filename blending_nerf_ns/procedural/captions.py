@@ -204,5 +204,6 @@ def true_phrase(facts: Facts, picture: int, rng: np.random.Generator) -> Phrase:
         if facts.on[picture, a] == b or facts.on[picture, b] == a:
             a, b = (a, b) if facts.on[picture, a] == b else (b, a)
             return Phrase((describe(a), describe(b)), "on" if rng.random() < 0.7 else "both")
-        return Phrase((describe(a), describe(b)), "beside" if rng.random() < 0.25 else "both")
+        apart = facts.on[picture, a] == facts.on[picture, b] == -1  # what stands on a third object is beside nothing
+        return Phrase((describe(a), describe(b)), "beside" if rng.random() < 0.25 and apart else "both")
     return Phrase((describe(int(rng.choice(seen))),))

@@ -6,6 +6,7 @@ false answer there.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Optional, Sequence
 
@@ -30,12 +31,12 @@ class EditPhrase:
     @property
     def adds(self) -> bool:
         """The target says more than the source, of which it takes nothing back."""
-        return self.source.kind == "empty" or set(self.source.items) < set(self.target.items)
+        return self.source.kind == "empty" or Counter(self.source.items) < Counter(self.target.items)
 
     @property
     def removes(self) -> bool:
         """The target says less."""
-        return self.target.kind == "empty" or set(self.target.items) < set(self.source.items)
+        return self.target.kind == "empty" or Counter(self.target.items) < Counter(self.source.items)
 
 
 def edit_holds(before: Facts, after: Facts, edits: Sequence[EditPhrase]) -> Int[Tensor, "B T"]:
@@ -83,7 +84,8 @@ def _not(truth: Tensor) -> Tensor:
 def draw_edit(
     before: Facts, after: Facts, picture: int, subject: int, rng: np.random.Generator
 ) -> Optional[EditPhrase]:
-    """One of the ways to say what happened to an object of a picture; None where too little of it is seen.
+    """One of the ways to say what happened to an object of a picture; None where too little of it is seen, or where what is said of it
+    has not changed.
 
     Args:
         before, after: the pictures' facts; only the object may differ.
@@ -104,11 +106,16 @@ def draw_edit(
     other = lower if lower in others and rng.random() < 0.8 else int(rng.choice(others)) if others else None
     mine = _describe(before, picture, subject, detail)
     if other is None or rng.random() > (0.5 if other == lower else 0.25):
-        return EditPhrase(Phrase((mine,)), Phrase((_describe(after, picture, subject, detail),)) if there else EMPTY)
+        target = Phrase((_describe(after, picture, subject, detail),)) if there else EMPTY
+        return _changed(EditPhrase(Phrase((mine,)), target))
     beside = _describe(before, picture, other, (True, rng.random() < 0.8, False))
     kind = "on" if other == lower else "both"
     target = Phrase((_describe(after, picture, subject, detail), beside), kind) if there else Phrase((beside,))
-    return EditPhrase(Phrase((mine, beside), kind), target)
+    return _changed(EditPhrase(Phrase((mine, beside), kind), target))
+
+
+def _changed(edit: EditPhrase) -> Optional[EditPhrase]:
+    return None if edit.source == edit.target else edit
 
 
 def near_miss(edit: EditPhrase, rng: np.random.Generator) -> EditPhrase:

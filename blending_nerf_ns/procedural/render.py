@@ -81,11 +81,18 @@ def render(
         camera_to_world: pose of an OpenGL camera (looks along its -z, y up); world z is up. [3, 4] or [4, 4].
         fx, fy, cx, cy: pinhole intrinsics in pixels; the centre of the first pixel is at (0.5, 0.5).
         width, height: size of the picture in pixels.
-        supersampling: rays per pixel and axis.
+        supersampling: rays per pixel and axis, an odd number: one goes through each pixel's centre.
 
     Returns:
         RGB in [0, 1], and for each pixel the index of the object that its centre sees (-1: none).
+
+    Raises:
+        ValueError: no ray would go through the centres.
     """
+    if supersampling % 2 == 0:
+        raise ValueError(
+            f"supersampling {supersampling} is even: no ray goes through a pixel's centre; take an odd number"
+        )
     k = supersampling
     pose = np.asarray(camera_to_world, float)
     origin, directions = camera_rays(pose, fx * k, fy * k, cx * k, cy * k, width * k, height * k)

@@ -145,7 +145,7 @@ def random_colours(shape: str, rng: np.random.Generator) -> Tuple[str, str, ndar
 
 
 def random_things(count: int, rng: np.random.Generator) -> Tuple[Thing, ...]:
-    """Objects that stand on the ground, or now and then on a cube or cylinder, without touching each other."""
+    """Objects that stand on the ground, or now and then on a cube or cylinder, side by side (corners of two cubes touch at times)."""
     things: List[Thing] = []
     spots: List[Tuple[float, float, float]] = []
     top = 0.0

@@ -60,7 +60,7 @@ def _texture(look: Look, surface: Tensor, position: Tensor) -> Tensor:
     u = u * pick(look.repeats) + pick(look.offset[..., 0])
     v = v * pick(look.repeats) + pick(look.offset[..., 1])
     height, width = pick(look.extent[..., 0]), pick(look.extent[..., 1])
-    row = ((v - v.floor()) * height).long().clamp_max_(height.max()).minimum(height - 1)
+    row = ((v - v.floor()) * height).long().minimum(height - 1)
     column = ((u - u.floor()) * width).long().minimum(width - 1)
     colour = look.texels[(pick(look.start) + row * width + column).view(-1)].view(*surface.shape, 3).float().div_(255)
     batch = torch.arange(len(surface))[:, None]

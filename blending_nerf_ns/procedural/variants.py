@@ -84,7 +84,7 @@ def _subject_on_another(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def _another(subject: Thing, others: list[Thing], rng: np.random.Generator) -> Thing:
-    """An object of another shape, about as wide, that stands where the subject stands."""
+    """An object of another shape, about as wide (a small one's is wider), that stands where the subject stands."""
     shapes = [name for name in words.SHAPE_NAMES if name != subject.shape]
     shape = str(rng.choice(shapes))
     middle, reach = _footprint(subject)

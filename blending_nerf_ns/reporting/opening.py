@@ -50,6 +50,19 @@ class FinishedRun:
         return self.pipeline.model
 
     @property
+    def blended(self) -> BlendingModel:
+        """The same, of a run whose edits are blended into a base.
+
+        Raises:
+            BlendingNerfError: it is one of the baseline, which has nothing to blend.
+        """
+        if not isinstance(self.model, BlendingModel):
+            raise BlendingNerfError(
+                f"{self.folder} is a run of {self.method}, whose edit has no strength and no region"
+            )
+        return self.model
+
+    @property
     def layers(self) -> List[Edit]:
         """The layers that are seen, the lowest first; none where the method has no layers.
 

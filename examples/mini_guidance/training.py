@@ -146,7 +146,8 @@ class Run:
             self.step, self.spent, self.shipped = saved["step"], saved["spent"], saved.get("shipped", True)
             for name, part in parts.items():
                 if isinstance(part, Average):
-                    part.state, part.steps = saved[name], saved["step"]
+                    of = saved[name]
+                    part.state, part.steps = (of["state"], of["steps"]) if "steps" in of else (of, saved["step"])
                 else:
                     part.load_state_dict(saved[name])
             print(f"resumed {path} at step {self.step}, {self.spent / 60:.1f} min")
@@ -174,22 +175,25 @@ class Run:
             shipped: whether what it holds is among the package's weights.
         """
         self.shipped = shipped
-        states = {k: p.state if isinstance(p, Average) else p.state_dict() for k, p in self.parts.items()}
+        states = {
+            k: {"state": p.state, "steps": p.steps} if isinstance(p, Average) else p.state_dict()
+            for k, p in self.parts.items()
+        }
         new = self.path.with_suffix(".new")
         now = {"step": self.step, "spent": self.spent, "start": self.start, "shipped": self.shipped}
         torch.save({**now, **states}, new)
         new.replace(self.path)
 
     def steps(self, team: "Team") -> Iterator[int]:
-        """Yield step numbers until the minutes are over; time between yields counts as spent, the slowest's of a team, whose members
+        """Yield step numbers, each counted as it begins, until the minutes are over; time between yields counts as spent, the slowest's of a team, whose members
         all end with the same step."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, refresh_per_second=0.5) as bar:
             task = bar.add_task("training", total=60 * self.minutes, completed=int(self.spent))
             while self.spent < 60 * self.minutes:
                 start = time.time()
-                yield self.step
-                self.step += 1
+                self.step += 1  # a checkpoint that is saved in this step knows what it learned
+                yield self.step - 1
                 self.spent = team.agree(self.spent + min(time.time() - start, LONGEST_STEP))
                 bar.update(task, completed=self.spent)
 
@@ -265,9 +269,9 @@ class Steps:
 
     def say(self, run: Run, names: Iterable[str], every: int = 100) -> None:
         """Print the mean losses of the last steps, now and then."""
-        if (run.step + 1) % every == 0:
+        if run.step % every == 0:
             means = " ".join(f"{name} {x:.3f}" for name, x in zip(names, np.mean(self._seen[-every:], 0)))
-            print(f"step {run.step + 1} {run.spent / 60:.1f} min  {means}", flush=True)
+            print(f"step {run.step} {run.spent / 60:.1f} min  {means}", flush=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

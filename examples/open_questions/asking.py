@@ -19,6 +19,12 @@ Result = Mapping[str, Any]
 Label = Callable[[Result], Tuple[str, str]]
 """Group and series of a result in a picture."""
 
+DIRECTION_AND_PRESERVATION = {
+    "close_up_direction_similarity": "direction, close-ups",
+    "psnr_outside": "PSNR outside (dB)",
+}
+"""What most questions draw: neither says much alone."""
+
 
 @dataclass
 class Asking:
