@@ -141,8 +141,8 @@ class Cell:
 
     @property
     def settings(self) -> Dict[str, Any]:
-        """All that its figures depend on, as plain values, without any place on a disk."""
-        edit = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.edit).items()}
+        """All that its figures depend on, without any place on a disk."""
+        edit = asdict(self.edit)
         if not self.method.has_region:  # it is told of neither
             del edit["region"], edit["operations"]
         return {

@@ -72,9 +72,8 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
     else:
         said = {**said, "base_config": place.base_config, **flags}
     if cell.method.name == RETOUCHED and cell.edit.wish is not None:
-        brush = {name: list(value) if isinstance(value, tuple) else value for name, value in BRUSH._asdict().items()}
-        said["painted"] = {**cell.edit.wish._asdict(), "brush": brush}
-    return {**said, "contents": contents(cell, place)}
+        said["painted"] = {**cell.edit.wish._asdict(), "brush": BRUSH._asdict()}
+    return json.loads(json.dumps({**said, "contents": contents(cell, place)}))  # as it is read again: a tuple is a list
 
 
 def contents(cell: Cell, place: Workplace) -> Dict[str, str]:

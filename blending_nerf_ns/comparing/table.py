@@ -86,22 +86,23 @@ def row_of(result: Mapping[str, Any]) -> Row:
     return said["scene"], said["edit"]["name"], said["method"]
 
 
-def rows_of(results: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> Dict[Row, Dict[str, Optional[Spread]]]:
-    """Every figure of every scene, edit and method over its seeds, in the order in which they first appear."""
+def groups_of(results: Sequence[Mapping[str, Any]]) -> Dict[Row, List[Mapping[str, Any]]]:
+    """The seeds of every scene, edit and method, each of these in the order in which they first appear."""
+    orders = [list(dict.fromkeys(names)) for names in zip(*map(row_of, results), strict=True)]
     groups: Dict[Row, List[Mapping[str, Any]]] = {}
     for result in results:
         groups.setdefault(row_of(result), []).append(result)
+    places = {row: [order.index(name) for order, name in zip(orders, row, strict=True)] for row in groups}
+    return {row: groups[row] for row in sorted(groups, key=places.__getitem__)}
+
+
+def rows_of(results: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> Dict[Row, Dict[str, Optional[Spread]]]:
+    """Every figure of every scene, edit and method over its seeds."""
     names = list(columns)
     return {
         row: {name: spread_of(figure_of(result, name) for result in group) for name in names}
-        for row, group in sorted(groups.items(), key=lambda item: _place(item[0], results))
+        for row, group in groups_of(results).items()
     }
-
-
-def _place(row: Row, results: Sequence[Mapping[str, Any]]) -> Tuple[int, int, int]:
-    """Scenes, edits and methods each in the order in which they first appear."""
-    order = [list(dict.fromkeys(row_of(result)[axis] for result in results)) for axis in range(3)]
-    return order[0].index(row[0]), order[1].index(row[1]), order[2].index(row[2])
 
 
 def markdown(results: Sequence[Mapping[str, Any]], columns: Mapping[str, str] = COLUMNS) -> str:
@@ -111,8 +112,9 @@ def markdown(results: Sequence[Mapping[str, Any]], columns: Mapping[str, str] = 
     development = {result["settings"]["scene"] for result in results if result["settings"]["development"]}
     heads = ["scene", "edit", "method", *columns.values(), "seconds, median", "seeds"]
     lines = [_line(heads), _line(["---"] * 3 + ["---:"] * (len(heads) - 3))]
-    for (scene, edit, method), figures in rows_of(results, columns).items():
-        members = [result for result in results if row_of(result) == (scene, edit, method)]
+    rows = rows_of(results, columns)
+    for (scene, edit, method), members in groups_of(results).items():
+        figures = rows[scene, edit, method]
         seconds = [taken for taken in (figure_of(result, SECONDS) for result in members) if taken is not None]
         count = len(members)
         cells = [_of_seeds(figures[name], count) for name in columns]
