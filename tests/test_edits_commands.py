@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -273,8 +274,11 @@ def test_remove_takes_a_frozen_layer_out(folder: Path, model: BlendingModel) -> 
 
 
 def test_what_edits_refuses(folder: Path, model: BlendingModel, tmp_path: Path) -> None:
-    message = refused("edits", "remove", folder, UPPER)
-    assert f"blending-nerf look {folder} --hide {UPPER!r}" in message
+    mine = write_run(tmp_path / "my run", model)
+    advice = refused("edits", "remove", mine, UPPER).partition("hide it: ")[2]
+    assert f"--hide {UPPER!r}" in advice
+    commanded(*shlex.split(advice)[1:])
+    assert f"{UPPER!r}" in refused("edits", "remove", mine, UPPER), "and it is there, hidden"
     assert "no layer is called 'hat'; there are 'a blue ball'" in refused("edits", "remove", folder, "hat")
     assert "ends with .edit.safetensors" in refused("edits", "save", folder, LOWER, "--output", tmp_path / "ball.pt")
     assert "is no run" in refused("edits", "list", tmp_path / "nowhere")

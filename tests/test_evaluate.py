@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from browser import empty_page
+from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from PIL import Image
 from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
 
@@ -288,6 +290,15 @@ def test_what_the_command_cannot_use_is_said_in_one_line(
     monkeypatch.chdir(folder)
     whole = run_of(folder, "whole")
     assert "is no run" in refused(folder / "nowhere")
+    (tmp_path / "odd" / "nerfstudio_models").mkdir(parents=True)
+    whole_config = (whole / "config.yml").read_text()
+    for text in ("hello: 1\n", "!!python/object:nowhere.Config {}\n"):
+        (tmp_path / "odd" / "config.yml").write_text(text)
+        assert "does not read as the configuration of a nerfstudio run" in refused(tmp_path / "odd")
+    other = yaml.load(whole_config, Loader=yaml.Loader)
+    other.method_name, other.pipeline = "my-nerfacto", VanillaPipelineConfig()
+    (tmp_path / "odd" / "config.yml").write_text(yaml.dump(other))
+    assert "is a run of my-nerfacto, not of blending-nerf" in refused(tmp_path / "odd")
     assert "capture lost is not there any more; say where it is with --data" in refused(whole, "--data", "lost")
     moved = shutil.copytree(folder / "capture", tmp_path / "moved")
     photos = json.loads((moved / "transforms.json").read_text())

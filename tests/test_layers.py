@@ -14,6 +14,7 @@ from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.file import edit_bytes, edit_from_bytes, load_edit, read_edit_header, save_edit
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.layers import clear
+from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.blending import Strengths
@@ -194,7 +195,7 @@ def test_an_edit_of_another_base_is_refused_with_both_fingerprints(tmp_path: Pat
     assert isinstance(load_edit(path, "2222bbbb", any_base=True), Edit)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "another format", "no file", "a tensor is missing"])
+@pytest.mark.parametrize("damage", ["truncated", "another format", "no file", "a tensor is missing", "a later choice"])
 def test_a_broken_edit_file_is_refused_with_its_name(tmp_path: Path, damage: str) -> None:
     model, path = tiny_model(), tmp_path / "ball.edit.safetensors"
     save_edit(model.edit, "b", path)
@@ -211,7 +212,10 @@ def test_a_broken_edit_file_is_refused_with_its_name(tmp_path: Path, damage: str
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
         tensors = load_file(path)
-        tensors.pop("field.shape_head.bias")
+        if damage == "a later choice":
+            tensors["region.settings"][RegionShape._fields.index("keep")] = 9.0
+        else:
+            tensors.pop("field.shape_head.bias")
         save_file(tensors, path, metadata=metadata)
     with pytest.raises(BlendingNerfError, match=r"ball\.edit\.safetensors"):
         load_edit(path, "b")

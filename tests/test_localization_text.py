@@ -15,6 +15,7 @@ from PIL import Image
 from blending_nerf_ns.demo.capture import demo_capture_scene, orbit_pose, spiral
 from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 from blending_nerf_ns.guidance.clip import load_clip
+from blending_nerf_ns.localization import views
 from blending_nerf_ns.localization.alternatives import other_texts
 from blending_nerf_ns.localization.build import FoundRegion, build_region
 from blending_nerf_ns.localization.config import RegionConfig
@@ -54,6 +55,15 @@ def test_a_text_finds_the_ball_and_not_the_cube_of_its_colour() -> None:
     assert weight(region, BALL) > 0.9 and weight(region, CUBE) == 0.0
     assert 0.4 < region.highest <= 1.0 and 0.0 < region.covered < 0.3
     assert {"render", "localize", "fuse"} <= set(region.seconds)
+
+
+def test_seconds_of_a_part_are_not_those_of_what_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 1.0, 4.0, 6.0])  # parts begin, render begins and ends, parts end
+    monkeypatch.setattr(views.time, "perf_counter", lambda: next(moments))
+    looked_at = scene()
+    with looked_at.timed("parts"), looked_at.timed("render"):
+        pass
+    assert dict(looked_at.seconds) == {"render": 3.0, "parts": 3.0}
 
 
 def test_the_part_nearest_to_a_point_wins() -> None:
@@ -142,6 +152,17 @@ def test_masks_of_some_images(tmp_path: Path) -> None:
     assert weight(region, CUBE) > 0.9 and weight(region, BALL) == 0.0
     with pytest.raises(BlendingNerfError, match="no folder is named"):
         found("", images, source="masks")
+
+
+def test_blank_masks_take_no_place_of_those_that_mark(tmp_path: Path) -> None:
+    """A folder for a whole capture has many: the object is out of view in most photos."""
+    images = photograph(tmp_path, demo_capture_scene(), 1)
+    marking = sorted((tmp_path / "masks").iterdir())[:4]
+    for image in images:
+        if (blank := tmp_path / "masks" / image.name) not in marking:
+            Image.new("L", (SIZE, SIZE)).save(blank)
+    region = found("", images, source="masks", masks=tmp_path / "masks", views=4)
+    assert weight(region, CUBE) > 0.9 and weight(region, BALL) == 0.0
 
 
 @pytest.mark.parametrize("source", ["text & masks", "masks & text", "text - masks"])

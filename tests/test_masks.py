@@ -103,6 +103,29 @@ def test_zeros_and_ones_are_not_black_and_white(tmp_path: Path) -> None:
         read_mask(tmp_path / "label.png")
 
 
+def test_gray_of_16_bits_is_read_as_that_of_8(tmp_path: Path) -> None:
+    def write(values: np.ndarray) -> Path:
+        Image.fromarray(values.astype(np.uint16)).save(tmp_path / "deep.png")
+        return tmp_path / "deep.png"
+
+    half = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))
+    for white in (65535, 255):  # the second is not their range, and written all the same
+        assert torch.equal(read_mask(write(white * half)), torch.from_numpy(half).float())
+    on_gray = read_mask(write(np.where(half > 0, 65535, 1500)))
+    assert 0.0 < float(on_gray.min()) < 0.03 and float(on_gray.max()) == 1.0
+    with pytest.raises(BlendingNerfError, match="paint the object white"):
+        read_mask(write(800 + 8200 * np.linspace(0, 1, 64).reshape(8, 8)))  # a depth in millimetres
+    with pytest.raises(BlendingNerfError, match="paint the object white"):
+        read_mask(write(7001 + 19000 * half))  # numbers of instances
+
+
+def test_two_masks_of_one_image(tmp_path: Path, images: list[Path]) -> None:
+    write_mask(tmp_path / "masks", "frame_1.png")
+    write_mask(tmp_path / "masks", "frame_1.webp")
+    with pytest.raises(BlendingNerfError, match=r"frame_1\.png and frame_1\.webp are both masks of frame_1\.jpg"):
+        find_masks(tmp_path / "masks", images)
+
+
 def test_a_broken_file_and_two_images_of_one_name(tmp_path: Path, images: list[Path]) -> None:
     (tmp_path / "masks" / "frame_1.png").write_bytes(b"no image")
     with pytest.raises(BlendingNerfError, match="is no image that can be read"):

@@ -61,7 +61,10 @@ def test_no_file_and_another_file(tmp_path: Path) -> None:
         load_region(None)
     save_file({"weights": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"\x00" * 20)
-    for name in ("other", "broken"):
+    later = Region(16)
+    later.settings[RegionShape._fields.index("keep")] = 9.0  # of a version that knows more choices
+    save_region(later, tmp_path / "later.safetensors")
+    for name in ("other", "broken", "later"):
         with pytest.raises(BlendingNerfError, match="is no region that"):
             load_region(tmp_path / f"{name}.safetensors")
 

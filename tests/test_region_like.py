@@ -80,8 +80,10 @@ def test_a_run_is_looked_at_as_it_looked_itself(asked: list[dict[str, Any]], tmp
 
 def test_a_run_that_cannot_be_read_is_told_in_a_line(asked: list[dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("!!python/object:nowhere.Config {}\n")
-    with pytest.raises(SystemExit, match="does not read as the configuration of a nerfstudio run"):
-        cli.main(["region", str(tmp_path)])
+    (tmp_path / "step-000000010.ckpt").write_bytes(b"\x80\xff\xfe")  # named by mistake
+    for named in (tmp_path, tmp_path / "step-000000010.ckpt"):
+        with pytest.raises(SystemExit, match="does not read as the configuration of a nerfstudio run"):
+            cli.main(["region", str(named)])
     assert not asked
 
 

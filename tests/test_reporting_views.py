@@ -43,6 +43,16 @@ def test_novel_views_are_at_most_as_many_as_cameras_and_never_twice_the_same() -
         novel_views(ring(1), 4, 64)
 
 
+def test_a_place_that_was_photographed_twice_is_one() -> None:
+    """With another exposure, say."""
+    once = ring(8)
+    views = novel_views(once[torch.arange(8).repeat(2)], 12, longest=64).cameras.camera_to_worlds[:, :, 3]
+    assert len(views) == 8 and float(torch.cdist(views, once.camera_to_worlds[:, :, 3]).min()) > 0.05
+    assert float((torch.cdist(views, views) + torch.eye(8)).min()) > 0.05
+    with pytest.raises(BlendingNerfError, match=r"3 training camera\(s\) at 1 place\(s\)"):
+        novel_views(once[torch.tensor([2, 2, 2])], 4, 64)
+
+
 def test_photo_views_are_spread_and_follow_a_path() -> None:
     views = photo_views("test", ring(9)[torch.tensor([0, 5, 1, 6, 2, 7, 3, 8, 4])], files(9), 9, 64)
     gaps = view_gaps(views.cameras.camera_to_worlds)

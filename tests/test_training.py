@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Tuple, cast
 
+import numpy as np
 import pytest
 import torch
 import tyro
@@ -191,6 +192,10 @@ def test_what_is_not_in_the_scene_is_refused_before_a_base_is_trained(tmp_path: 
     for name in ("photo.png", "other.png"):
         Image.new("L", (8, 8), 255).save(tmp_path / name)
     check_place(config, images, base)
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "photo.png")
+    with pytest.raises(BlendingNerfError, match="is 1 of 255"):
+        check_place(config, images, base)
+    Image.new("L", (8, 8), 255).save(tmp_path / "photo.png")
     region.box_center = (50.0, 0.0, 0.0)
     with pytest.raises(BlendingNerfError, match="lies outside the scene"):
         check_place(config, images, base)

@@ -15,6 +15,7 @@ import yaml
 from jaxtyping import Float
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.models.nerfacto import NerfactoModel
 from torch import Tensor
 
@@ -130,17 +131,11 @@ def read_run_config(path: Path) -> tuple[Any, Any]:
     Raises:
         BlendingNerfError: it is none, or of a method other than nerfacto and ours.
     """
-    text = path.read_text(encoding="utf8")
     try:
-        config = yaml.load(text, Loader=yaml.Loader)  # runs constructors: nerfstudio has no other format
-        method, model_config = config.method_name, config.pipeline.model
-    except Exception as error:  # constructors of plugins that are not installed fail in any way
-        named = re.search(r"^method_name:\s*(\S+)", text, re.MULTILINE)
-        method = f" of method '{named[1]}'" if named else ""
-        raise BlendingNerfError(
-            f"{path} does not read as the configuration of a nerfstudio run{method}: {error}. A base must be a run of "
-            "nerfacto; its file must be whole."
-        ) from error
+        config = read_config(path)
+    except BlendingNerfError as error:
+        raise BlendingNerfError(f"{error}. A base must be a run of nerfacto; its file must be whole.") from error
+    method, model_config = config.method_name, getattr(config.pipeline, "model", None)
     model_config = getattr(model_config, "base", model_config)  # a run of ours keeps its nerfacto under `base`
     target = getattr(model_config, "_target", None)
     if target not in (NerfactoModel, NerfactoBase):
@@ -150,6 +145,29 @@ def read_run_config(path: Path) -> tuple[Any, Any]:
             "trained first."
         )
     return config, model_config
+
+
+def read_config(path: Path) -> Any:
+    """The trainer configuration of a run of any method.
+
+    Args:
+        path: its config.yml: YAML that can run code, from people whom you trust.
+
+    Raises:
+        BlendingNerfError: it is none, or of a method that is not installed.
+    """
+    text = path.read_bytes().decode("utf8", errors="replace")  # it may be any file
+    try:
+        config = yaml.load(text, Loader=yaml.Loader)  # runs constructors: nerfstudio has no other format
+        if not isinstance(config, TrainerConfig):
+            raise TypeError(f"it holds a {type(config).__name__}")
+        return config
+    except Exception as error:  # constructors of plugins that are not installed fail in any way
+        named = re.search(r"^method_name:\s*(\S+)", text, re.MULTILINE)
+        method = f" of method '{named[1]}'" if named else ""
+        raise BlendingNerfError(
+            f"{path} does not read as the configuration of a nerfstudio run{method}: {error}"
+        ) from error
 
 
 def _model_config(config: Any, implementation: Literal["tcnn", "torch"]) -> NerfactoBaseConfig:

@@ -144,9 +144,8 @@ def _remove(run: Path, name: str) -> str:
     found = open_run(run)
     info = found.find(name)
     if info.id == found.in_work:
-        raise BlendingNerfError(
-            f"{name!r} is in work and cannot be removed; hide it: blending-nerf look {run} --hide {name!r}"
-        )
+        hide = shlex.join(["blending-nerf", "look", str(run), "--hide", name])
+        raise BlendingNerfError(f"{name!r} is in work and cannot be removed; hide it: {hide}")
     drop_layer(found, info.id)
     if found.look is not None:
         write_look(Look(tuple(other for other in found.shown if other.id != info.id), found.fades), found.folder)

@@ -32,6 +32,7 @@ AS_IT_IS = (
 """For a region that was not looked for."""
 
 
+@naming_flags_as("--resolution", "--pipeline.model.region-resolution")
 @naming_flags_as("--region.", "--pipeline.region.")
 def show_region(
     run: Annotated[Path, tyro.conf.Positional],

@@ -145,7 +145,10 @@ def _with_tensors(edit: Edit, tensors: Mapping[str, Tensor], what: str) -> Edit:
         raise BlendingNerfError(f"{what} does not hold what it describes: {', '.join(wrong[:6])}")
     edit.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own}, strict=False)
     if bool((edit.region.state > 0).any()):
-        edit.region.reshape()
+        try:
+            edit.region.reshape()
+        except BlendingNerfError as error:
+            raise BlendingNerfError(f"{what}: {error}") from error
     return edit
 
 

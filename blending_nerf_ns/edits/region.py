@@ -281,6 +281,9 @@ def to_numbers(shape: RegionShape) -> Float[Tensor, "9"]:
 
 def _from_numbers(numbers: Float[Tensor, "9"]) -> RegionShape:
     fields: dict[str, Any] = dict(zip(RegionShape._fields, numbers.tolist()))
-    fields.update({name: words[int(fields[name])] for name, words in CHOICES.items()})
+    for name, words in CHOICES.items():
+        if fields[name] not in range(len(words)):
+            raise BlendingNerfError(f"the region's {name} is number {fields[name]:g}, which this version does not know")
+        fields[name] = words[int(fields[name])]
     fields.update({name: bool(fields[name]) for name in SWITCHES})
     return RegionShape(**fields)

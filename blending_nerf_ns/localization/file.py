@@ -49,9 +49,9 @@ def load_region(path: Optional[Path]) -> Region:
         state = of_any_age(load_file(path))
         region = Region(state["probability"].shape[0])
         region.load_state_dict({**state, **{name: getattr(region, name) for name in DERIVED}})
-    except (SafetensorError, KeyError, IndexError, RuntimeError) as error:
+        region.reshape()
+    except (SafetensorError, KeyError, IndexError, RuntimeError, BlendingNerfError) as error:
         raise BlendingNerfError(f"{path} is no region that `blending-nerf region` wrote: {error}") from error
-    region.reshape()
     return region
 
 

@@ -41,7 +41,7 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
 
     Raises:
         BlendingNerfError: no such folder, no image in it, none that is named as a training image or one that fits two of
-            them, or a mask of other proportions than its image: that may be a smaller copy of the photo.
+            them, two for one of them, or a mask of other proportions than its image: that may be a smaller copy of the photo.
     """
     files = mask_files(folder)
     owners: Dict[str, List[int]] = {}
@@ -55,6 +55,10 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
                 f"the mask {path} could belong to {images[fits[0]]} or to {images[fits[1]]}: give the images different names"
             )
         for index in fits:
+            if index in masks:
+                raise BlendingNerfError(
+                    f"{masks[index]} and {path.name} are both masks of {images[index].name}: leave one of them there"
+                )
             masks[index] = path
     if not masks:
         raise BlendingNerfError(
@@ -85,11 +89,7 @@ def read_mask(path: Path) -> Float[Tensor, "height width"]:
     Raises:
         BlendingNerfError: a photograph rather than black and white, or nothing in it is white, as where labels are numbers or colours.
     """
-    try:
-        with Image.open(path) as picture:
-            mask = np.asarray(mask_channel(picture), dtype=np.float32) / 255
-    except OSError as error:
-        raise BlendingNerfError(f"{path} is no image that can be read: {error}") from error
+    mask = np.asarray(_open_channel(path), dtype=np.float32) / 255
     gray = float(((mask > 0.1) & (mask < 0.9)).mean())
     if gray > GRAY:
         raise BlendingNerfError(
@@ -103,11 +103,28 @@ def read_mask(path: Path) -> Float[Tensor, "height width"]:
     return torch.from_numpy(mask)
 
 
+def marks_something(path: Path) -> bool:
+    """Whether a mask is not black, or transparent, all over, as that of an object out of view is."""
+    return bool(np.asarray(_open_channel(path)).any())
+
+
+def _open_channel(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return mask_channel(picture)
+    except OSError as error:
+        raise BlendingNerfError(f"{path} is no image that can be read: {error}") from error
+
+
 def mask_channel(picture: Image.Image) -> Image.Image:
-    """What of a picture is the mask, in gray: its alpha channel where that says something, else its brightness.
+    """What of a picture is the mask, in 8-bit gray: its alpha channel where that says something, else its brightness.
 
     A cut-out of an object that is out of view is transparent all over, whatever colour lies beneath.
     """
+    if picture.mode.startswith("I"):  # gray of 16 bits, which Pillow would cut off at 255
+        values = np.asarray(picture).astype(np.int64)
+        values = values // 257 if values.max() > 255 else values  # some write 0 and 255 all the same
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
     alpha = picture.convert("RGBA").getchannel("A")
     low, high = alpha.getextrema()
     return picture.convert("L") if low == high != 0 else alpha

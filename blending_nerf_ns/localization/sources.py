@@ -17,7 +17,7 @@ from blending_nerf_ns.errors import BlendingNerfError, NothingFound
 from blending_nerf_ns.localization.combine import Operand
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.fusion import FINE_RAYS, VoxelGrid, fill_grid, find_box
-from blending_nerf_ns.localization.masks import find_masks, read_mask, resize_mask
+from blending_nerf_ns.localization.masks import find_masks, marks_something, read_mask, resize_mask
 from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
 
 
@@ -107,11 +107,14 @@ def mask_evidence(scene: FrozenScene, folder: Path, images: Sequence[Path], view
         scene: with the training cameras.
         folder: of the masks, see `masks.find_masks`.
         images: the training images' files.
-        views: masks to use at most, spread evenly.
+        views: masks to use at most, spread evenly; where there are more, of those that mark something.
         image_size: longer side of the pictures, in pixels.
     """
     files = find_masks(folder, images)
-    cameras, picked = even_cameras(scene, views, image_size, sorted(files))
+    numbered = sorted(files)
+    if len(files) > views:  # a folder for a whole capture is blank wherever the object is out of view
+        numbered = [index for index in numbered if marks_something(files[index])] or numbered
+    cameras, picked = even_cameras(scene, views, image_size, numbered)
 
     def localize(pictures: Sequence[Tensor], numbers: Sequence[int]) -> List[Tensor]:
         return [resize_mask(read_mask(files[picked[n]]), p.shape[:2]).to(p) for p, n in zip(pictures, numbers)]

@@ -141,7 +141,7 @@ def _best(
         raise explain_nothing(denied, config, scene, text)
     CONSOLE.print(
         f"What is marked as {text!r} does not look like it (log-likelihood {likelihood[best]:.1f}): look at the "
-        "overlay before you train, and try other words, a box or --pipeline.region.keep nearest.",
+        "overlay before you train, and try other words, a box, or to keep the part that is nearest to a point.",
         style="bold yellow",
         markup=False,
     )

@@ -51,10 +51,10 @@ class FrozenScene:
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
-        """Add the time of a block to `seconds`."""
-        started = time.perf_counter()
+        """Add the time of a block to `seconds`, less what blocks within it have added."""
+        started, before = time.perf_counter(), sum(self.seconds.values())
         yield
-        self.seconds[what] += time.perf_counter() - started
+        self.seconds[what] += time.perf_counter() - started - (sum(self.seconds.values()) - before)
 
 
 class RenderedRays(NamedTuple):

@@ -84,7 +84,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
     model, layers = found.model, found.layers
     source, target = found.texts(options.source_text, options.target_text)
     views = choose_views(found, options, polygons)
-    subjects = [options.subject] if options.subject else original_subjects(found) or [source]
+    subjects = [options.subject] if options.subject else original_subjects(found, source) or [source]
     masks = read_masks(kind, found, views, subjects, polygons or masks_path, options.mask_room)
     judge = load_judge(options.judge, found.guide, model.device)
     no_mask = NO_MASK if masks is None else None
@@ -99,11 +99,10 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         clock.lap("views")
         measured = bench.measure(layers, pictures, source, target)
         own = subjects if layers and kind == "demo" and not options.subject else []
-        alone = [
-            bench.of(read_masks(kind, found, views, [subject], None, options.mask_room)) if subject else bench
-            for subject in own or [""] * len(layers)
-        ]
-        each = measure_each(alone, layers) if len(layers) > 1 else []
+        each = []
+        if len(layers) > 1:
+            alone = [bench.of(read_masks(kind, found, views, [name], None, options.mask_room)) for name in own]
+            each = measure_each(alone or [bench] * len(layers), layers)
         region = bench.region(layers) if layers else None
         clock.lap("figures")
         sweep = None
@@ -192,12 +191,12 @@ def trained_on(views: Views, found: FinishedRun) -> List[str]:
     return [f"{count} of the {len(views.files)} test photos were trained on: they are not held out."] if count else []
 
 
-def original_subjects(found: FinishedRun) -> List[str]:
-    """What each of the layers that are shown edits, by its name in the original."""
+def original_subjects(found: FinishedRun, source: str) -> List[str]:
+    """What each of the layers that are shown edits, by its name in the original; of one that was given none, `source`."""
     if not isinstance(found.model, BlendingModel):
         return []
     texts = original_texts([edit.info for edit in found.model.layers.all()])
-    return [texts[edit.info.id] for edit in found.layers]
+    return [texts[edit.info.id] or source for edit in found.layers]
 
 
 def read_masks(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
+from blending_nerf_ns.bases.loading import read_config
 from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.edits.edit import Edit
@@ -114,13 +115,14 @@ def open_finished(run: Path, data: Optional[Path]) -> FinishedRun:
     folder = run_folder(run).resolve()
     if not (folder / "config.yml").is_file():
         raise BlendingNerfError(f"there is no {folder / 'config.yml'}: the run's folder is not whole")
+    config = read_config(folder / "config.yml")
+    if not isinstance(config.pipeline, (BlendingPipelineConfig, FinetunePipelineConfig)):
+        raise BlendingNerfError(
+            f"{folder} is a run of {config.method_name}, not of blending-nerf or clip-nerf-finetune"
+        )
     found: list[Path] = []
 
     def place(config: TrainerConfig) -> TrainerConfig:
-        if not isinstance(config.pipeline, (BlendingPipelineConfig, FinetunePipelineConfig)):
-            raise BlendingNerfError(
-                f"{folder} is a run of {config.method_name}, not of blending-nerf or clip-nerf-finetune"
-            )
         manager = cast(Any, config.pipeline.datamanager)
         capture = Path(data or manager.data or manager.dataparser.data)
         if not capture.exists():

@@ -22,6 +22,8 @@ FEWEST_ANCHORS = 12
 """With fewer, neighbouring ones lie so far apart that the way between them leads through the scene."""
 THIRDS = 4
 """Poses from one anchor to another with both ends; the one after the first is taken, so that no two views are the same."""
+SAME_VIEW = 1e-6
+"""Poses that are nearer to each other than this (`view_gaps`) are one."""
 
 
 class Views(NamedTuple):
@@ -48,15 +50,19 @@ def novel_views(training: Cameras, count: int, longest: int) -> Views:
 
     Args:
         training: the capture's training cameras; the views have the first one's lens, without its distortion.
-        count: how many; at most one for each training camera.
+        count: how many; at most one for each place of a training camera.
         longest: longer side of a picture in pixels, at most.
 
     Raises:
-        BlendingNerfError: fewer than two training cameras.
+        BlendingNerfError: fewer than two training cameras, but for those at one place.
     """
-    if len(training) < 2:
-        raise BlendingNerfError(f"{len(training)} training camera: there is nothing between cameras; use --views train")
     every = training.camera_to_worlds.cpu()
+    again = (view_gaps(every) < SAME_VIEW).tril(-1).any(dim=1)  # the same photo twice, or with another exposure
+    every = every[~again]
+    if len(every) < 2:
+        raise BlendingNerfError(
+            f"{len(training)} training camera(s) at {len(every)} place(s): there is nothing between cameras; use --views train"
+        )
     anchors = every[spread_views(every, max(count, FEWEST_ANCHORS))]
     gaps = view_gaps(anchors)
     gaps.fill_diagonal_(torch.inf)

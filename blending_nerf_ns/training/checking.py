@@ -13,7 +13,7 @@ from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.edits.solids import solid_bounds
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.masks import find_masks
+from blending_nerf_ns.localization.masks import find_masks, read_mask
 
 if TYPE_CHECKING:
     from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
@@ -49,6 +49,8 @@ def check_edit(config: BlendingPipelineConfig) -> None:
         )
 
 
+SAMPLED = 8
+"""Masks that are read beforehand, of many: what is wrong with one is wrong with most."""
 LEAST = {"views": 1, "views_per_step": 1, "crops": 1, "lone_crops": 0, "image_size": 8, "rays_per_chunk": 1}
 """Of the guidance's numbers; its weights, budgets and shares are 0 or more."""
 WEIGHTS = ("weight_", "budget_", "settle_", "coarse_", "open_", "view_memory")
@@ -165,10 +167,12 @@ def check_place(config: BlendingPipelineConfig, images: Sequence[Path], base: Ba
         base: for the extent of its scene; it need not be trained.
 
     Raises:
-        BlendingNerfError: see `find_masks` and `solid_bounds`.
+        BlendingNerfError: see `find_masks`, `read_mask` and `solid_bounds`.
     """
     if config.region.reads("masks") and config.region.masks is not None:
-        find_masks(config.region.masks, images)
+        masks = list(find_masks(config.region.masks, images).values())
+        for mask in masks[:: -(-len(masks) // SAMPLED)]:
+            read_mask(mask)
     for source in ("box", "sphere"):
         if config.region.reads(source):
             solid_bounds(config.region.solid(source), base.grid_box, base.contracted)
