@@ -171,7 +171,7 @@ class BlendingPipeline(VanillaPipeline):
             TrainingCallback([before], self._before_step),
             *super().get_training_callbacks(attributes),
             TrainingCallback([after], self._after_step),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._after_training),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: self.end_stage()),
         ]
 
     def _before_step(self, step: int) -> None:
@@ -282,7 +282,8 @@ class BlendingPipeline(VanillaPipeline):
             self.model.layers.add(edit)
             self.team.say(f"Layer {edit.info.name!r} from {path}.")
 
-    def _after_training(self, step: int) -> None:
+    def end_stage(self) -> None:
+        """The stage that is on, if one is, ends here: its time is booked."""
         if self.clock.runs:
             self._end_stage(self.stage)
 

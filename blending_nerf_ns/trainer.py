@@ -153,6 +153,7 @@ class BlendingTrainer(Trainer):
         try:
             super().train()
         except KeyboardInterrupt:
+            pipeline.end_stage()
             if pipeline.session.steered:  # what was moved while it slept would be lost
                 self._end_pictures()
                 pipeline.model.wishes.grant()

@@ -178,7 +178,9 @@ def test_a_full_disk_or_a_spoilt_file_stops_its_own_run_alone(place, monkeypatch
 
     monkeypatch.setattr(running, "run_cell", run_cell)
     results, failures = run_cells(cells, place)
-    assert len(results) == 3 and failures == {cells[0].key: repr(error)}
+    assert len(results) == 3 and set(failures) == {cells[0].key}
+    log = place.work / "logs" / f"{cells[0].key}.log"
+    assert failures[cells[0].key] == f"{error!r}; more of it is in {log}" and "in run_cell" in log.read_text()
     place.results.mkdir(exist_ok=True)
     half = json.dumps({"settings": result_of(cells[1], place)["settings"]})
     for content in ("<<<<<<< HEAD", "{}", "[]", '{"settings": null}', half):
@@ -215,6 +217,10 @@ def test_flags_of_a_dataparser_come_last_whoever_gives_them(place, tmp_path: Pat
     told = tyro.cli(AnnotatedBaseConfigUnion, args=commands[0][1:])
     assert told.pipeline.datamanager.dataparser.downscale_factor == 2
     assert (told.pipeline.base_steps, told.pipeline.edit_steps) == (9, 0), "a base alone, whatever is said of edits"
+    assert join_flags(["--project-name", "colmap", "--vis", "tensorboard"], ["--pipeline.seed", "1"])[:2] == [
+        "--project-name",
+        "colmap",
+    ]
     twice = join_flags(scaled, ["--pipeline.seed", "1"], ["nerfstudio-data", "--center-method", "none"])
     assert twice == ["--pipeline.seed", "1", *scaled, "--center-method", "none"]
     with pytest.raises(BlendingNerfError, match=r"tiny, its base: .*does not know --pipeline.base-stepps 9"):

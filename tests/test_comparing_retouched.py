@@ -274,7 +274,8 @@ def test_a_cell_that_fails_leaves_the_others_to_be_painted(tmp_path: Path, monke
     cells = table_cells([demo_case()], ["add", "remove"], choose_methods([RETOUCHED]), [0])
     made, failures = running.run_cells(cells, Workplace(tmp_path / "work", tmp_path / "results"))
     assert made == [] and tried == ["add", "remove"]
-    assert failures == {cell.key: "RuntimeError('CUDA out of memory')" for cell in cells}
+    assert set(failures) == {cell.key for cell in cells}
+    assert all(said.startswith("RuntimeError('CUDA out of memory')") for said in failures.values())
 
 
 def test_another_base_wish_or_brush_is_another_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_gray_of_16_bits_is_read_as_that_of_8(tmp_path: Path) -> None:
         return tmp_path / "deep.png"
 
     half = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))
-    for white in (65535, 255):  # the second is not their range, and written all the same
+    for white in (65535, 255, 4095, 1000):  # not all are their range, and written all the same
         assert torch.equal(read_mask(write(white * half)), torch.from_numpy(half).float())
     on_gray = read_mask(write(np.where(half > 0, 65535, 1500)))
     assert 0.0 < float(on_gray.min()) < 0.03 and float(on_gray.max()) == 1.0

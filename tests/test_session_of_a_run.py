@@ -64,6 +64,7 @@ def test_a_removal_that_is_done_stays_done_under_other_words(capture: Path) -> N
 
 
 def test_an_undo_brings_back_what_had_settled_and_trains_nothing(done: BlendingPipeline) -> None:
+    done.clock.times["edit_seconds"] = 3.0
     steps, bias = int(done.progress[1]), done.model.edit.field.shape_head.bias.clone()
     done.session.reset()
     grant(done)
@@ -75,6 +76,7 @@ def test_an_undo_brings_back_what_had_settled_and_trains_nothing(done: BlendingP
     grant(done)
     assert int(done.progress[1]) == done.work.end == steps and done.stage == "done"
     assert torch.allclose(done.model.edit.field.shape_head.bias, bias, atol=1e-3), "kept in half precision"
+    assert done.clock.times["edit_seconds"] == 3.0
 
 
 def test_an_undo_leaves_alone_how_an_edit_is_shown_and_called(done: BlendingPipeline) -> None:

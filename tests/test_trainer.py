@@ -297,20 +297,30 @@ def test_a_run_is_held_for_as_long_as_it_may_save(trainer: BlendingTrainer, monk
 def test_what_was_trained_before_an_interrupt_is_kept_without_a_viewer_as_well(
     method: MethodSpecification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def train_until(trainer: BlendingTrainer, last: int) -> None:
+        train = trainer.pipeline.get_train_loss_dict
+
+        def interrupted(step: int) -> Any:
+            if step >= last:
+                raise KeyboardInterrupt
+            return train(step)
+
+        monkeypatch.setattr(trainer.pipeline, "get_train_loss_dict", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+
     trainer = set_up(write_tiny_capture(tmp_path / "capture"), tmp_path / "out", method=method)
-    train = trainer.pipeline.get_train_loss_dict
-
-    def interrupted(step: int) -> Any:
-        if step == 3:
-            raise KeyboardInterrupt
-        return train(step)
-
-    monkeypatch.setattr(trainer.pipeline, "get_train_loss_dict", interrupted)
     assert trainer.config.steps_per_save > 3
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
+    train_until(trainer, 3)
     (kept,) = trainer.checkpoint_dir.glob("*.ckpt")
     assert torch.load(kept, weights_only=True)["pipeline"]["progress"].tolist() == [3, 0]
+    stages = trainer.base_dir / "stages.json"
+    taken = json.loads(stages.read_text())["base_seconds"]
+    again = set_up(
+        tmp_path / "capture", tmp_path / "out", trainer.checkpoint_dir, trainer.config.timestamp, method=method
+    )
+    train_until(again, 5)
+    assert json.loads(stages.read_text())["base_seconds"] > taken > 0.0, "what it took before, and more"
 
 
 def test_a_resume_wants_the_capture_that_the_run_was_trained_on(

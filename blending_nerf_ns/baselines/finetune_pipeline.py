@@ -127,7 +127,7 @@ class FinetunePipeline(VanillaPipeline):
         self.has_trained = False
         """Whether a step was taken since this run began, or went on."""
         self._grad_scaler = grad_scaler
-        self._clock = StageClock()
+        self._clock = StageClock(resumed=config.run_dir if config.resumed else None)
 
     @property
     def stage(self) -> Literal["base", "edit", "done"]:
@@ -175,7 +175,7 @@ class FinetunePipeline(VanillaPipeline):
             TrainingCallback([before], self._before_step),
             *super().get_training_callbacks(attributes),
             TrainingCallback([after], self._after_step),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: self._end_stage(self.stage)),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: self.end_stage()),
         ]
 
     def _before_step(self, step: int) -> None:
@@ -198,6 +198,11 @@ class FinetunePipeline(VanillaPipeline):
         if base and int(self.progress[0]) >= self.config.base_steps:
             self._end_stage("base")
             self.model.freeze_base()
+
+    def end_stage(self) -> None:
+        """The stage that is on, if one is, ends here: its time is booked."""
+        if self._clock.runs:
+            self._end_stage(self.stage)
 
     def _end_stage(self, name: str) -> None:
         self._clock.end("base" if name == "base" else "edit", self.config.run_dir)

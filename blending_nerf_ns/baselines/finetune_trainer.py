@@ -78,6 +78,7 @@ class FinetuneTrainer(Trainer):
         try:
             super().train()
         except KeyboardInterrupt:
+            pipeline.end_stage()
             if pipeline.has_trained:
                 self.save_checkpoint(self.step)
             raise

@@ -53,8 +53,13 @@ def join_flags(*parts: Sequence[str]) -> List[str]:
     own: List[str] = []
     of_dataparser: List[str] = []
     for part in parts:
-        at = next((i for i, word in enumerate(part) if word in all_dataparsers), len(part))
+        at = next((i for i, word in enumerate(part) if word in all_dataparsers and not _is_value(part, i)), len(part))
         own += part[:at]
         again = at < len(part) and of_dataparser[:1] == [part[at]]  # named once, with the flags of both
         of_dataparser += part[at + 1 if again else at :]
     return own + of_dataparser
+
+
+def _is_value(words: Sequence[str], at: int) -> bool:
+    """Of the flag before it, such as `--experiment-name colmap`."""
+    return at > 0 and words[at - 1].startswith("--") and "=" not in words[at - 1]

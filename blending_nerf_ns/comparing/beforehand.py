@@ -27,7 +27,8 @@ def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
     """
     options = parse_options(place.evaluate_flags)
     read_prompts(options.prompts_file)
-    for scene, cell in {cell.scene.name: (cell.scene, cell) for cell in cells}.values():
+    for cell in {cell.scene.name: cell for cell in cells}.values():
+        scene = cell.scene
         asked = parse_options(how_to_evaluate(cell, place))
         kind, path = parse_masks(asked.masks, asked.views)
         if kind == "polygons" and path is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -73,9 +74,7 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
         for cell in [cell for cell in todo if found[cell.key] is None and cell.key not in failures]:
             bar.set_postfix_str(cell.key)
             try:
-                if (
-                    cell.scene.name in baseless and cell.method.name != DRAWN
-                ):  # hours would be spent on the same failure
+                if cell.scene.name in baseless and cell.method.name != DRAWN:
                     raise BlendingNerfError(f"{cell.scene.name} has no base: {baseless[cell.scene.name]}")
                 with only_here(place, cell.key, patience):
                     found[cell.key] = read_result(cell, place) or run_cell(cell, place)
@@ -85,15 +84,26 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
                 failures[cell.key] = baseless[cell.scene.name] = str(error)
             except BlendingNerfError as error:
                 failures[cell.key] = str(error)
-            except (
-                Exception
-            ) as error:  # of a disk, a device, a library, a file that somebody changed: others may fare better
-                failures[cell.key] = repr(error)
+            except Exception as error:  # of a disk, a device, a library: other cells may fare better
+                failures[cell.key] = f"{error!r}; more of it is in {_note(error, log_of(cell, place))}"
             if cell.key in failures:  # hours before the last one is done
                 tqdm.write(f"{cell.key}: {failures[cell.key]}", file=sys.stderr)
             bar.update()
     bar.close()
     return [result for result in found.values() if result is not None], failures
+
+
+def log_of(cell: Cell, place: Workplace) -> Path:
+    """What is said while a cell is made."""
+    return place.work / "logs" / f"{cell.key}.log"
+
+
+def _note(error: Exception, log: Path) -> Path:
+    """Write where an error came from to the end of a log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        traceback.print_exception(error, file=file)
+    return log
 
 
 def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLock:
@@ -116,7 +126,7 @@ def run_cell(cell: Cell, place: Workplace) -> Result:
         assert cell.scene.drawing is not None, "only what is drawn can be drawn anew"
         report = score_perfect(cell.scene.drawing, cell.edit, parse_options(how_to_evaluate(cell, place)))
         return write_result(cell, place, made_with, report, {}, 1)
-    log = place.work / "logs" / f"{cell.key}.log"
+    log = log_of(cell, place)
     env = environment(place.work / "bin")
     capture = find_capture(cell.scene, place)
     with only_here(place, f"{cell.scene.name}__base"):

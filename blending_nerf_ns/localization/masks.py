@@ -123,7 +123,10 @@ def mask_channel(picture: Image.Image) -> Image.Image:
     """
     if picture.mode.startswith("I"):  # gray of 16 bits, which Pillow would cut off at 255
         values = np.asarray(picture).astype(np.int64)
-        values = values // 257 if values.max() > 255 else values  # some write 0 and 255 all the same
+        top = int(values.max())
+        if top > 255:  # some write 0 and 255 all the same
+            two_valued = bool(((values == 0) | (values == top)).all())  # of 12 bits, say
+            values = values * 255 // (top if two_valued else 65535)
         return Image.fromarray(values.clip(0, 255).astype(np.uint8))
     alpha = picture.convert("RGBA").getchannel("A")
     low, high = alpha.getextrema()

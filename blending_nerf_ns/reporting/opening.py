@@ -115,7 +115,7 @@ def open_finished(run: Path, data: Optional[Path]) -> FinishedRun:
     folder = run_folder(run).resolve()
     if not (folder / "config.yml").is_file():
         raise BlendingNerfError(f"there is no {folder / 'config.yml'}: the run's folder is not whole")
-    config = read_config(folder / "config.yml")
+    config = read_config(folder / "config.yml")  # before nerfstudio reads it, which would end in a traceback
     if not isinstance(config.pipeline, (BlendingPipelineConfig, FinetunePipelineConfig)):
         raise BlendingNerfError(
             f"{folder} is a run of {config.method_name}, not of blending-nerf or clip-nerf-finetune"

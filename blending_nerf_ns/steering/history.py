@@ -37,6 +37,8 @@ class Snapshot(NamedTuple):
     """That the user or a file had said for regions; None: none."""
     losses: Tuple[Mapping[str, Any], ...] = ()
     """What its steps had lost, as recorded (`losses_of`)."""
+    seconds: float = 0.0
+    """That its training took."""
 
 
 def snapshot_of(pipeline: BlendingPipeline, label: str) -> Snapshot:
@@ -45,7 +47,8 @@ def snapshot_of(pipeline: BlendingPipeline, label: str) -> Snapshot:
     content, ready = edit_bytes(model.edit, ""), bool(model.edit_ready)
     margin = pipeline.config.region.margin
     losses = tuple(losses_of(pipeline.config.run_dir, model.edit.info.id))
-    return Snapshot(label, content, work.done, ready, work.settling.watch, work.standing.words, margin, losses)
+    watch, words, seconds = work.settling.watch, work.standing.words, pipeline.clock.seconds_of("edit")
+    return Snapshot(label, content, work.done, ready, watch, words, margin, losses, seconds)
 
 
 def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
@@ -60,6 +63,7 @@ def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
         edit.info = looking_as(edit.info, now)
     model.edit_ready.fill_(snapshot.ready)
     pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
+    pipeline.clock.times["edit_seconds"] = snapshot.seconds
     watch = snapshot.watch or Watch()
     work.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
     asked = snapshot.asked or words_of(edit.info)

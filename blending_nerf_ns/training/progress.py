@@ -35,10 +35,15 @@ class StageBar:
         rate = self.bar.format_dict["rate"]
         return None if not rate or self.bar.total is None else (self.bar.total - self.bar.n) / rate
 
-    def close(self) -> float:
-        """End the bar; seconds that the stage took in this process."""
-        self.bar.close()
+    @property
+    def seconds(self) -> float:
+        """That the stage took in this process."""
         return time.perf_counter() - self.started
+
+    def close(self) -> float:
+        """End the bar; `seconds`."""
+        self.bar.close()
+        return self.seconds
 
 
 class StageClock:
@@ -89,9 +94,14 @@ class StageClock:
             self._bar.close()
             self._bar = None
 
+    def seconds_of(self, name: str) -> float:
+        """What a stage took until now, if it is the one that is on."""
+        return self.times.get(f"{name}_seconds", 0.0) + (0.0 if self._bar is None else self._bar.seconds)
+
     def forget(self, name: str) -> None:
         """A stage begins anew: what it took before was for nothing."""
-        self.times.pop(f"{name}_seconds", None)
+        for unit in ("seconds", "steps"):
+            self.times.pop(f"{name}_{unit}", None)
 
 
 def write_stage_times(folder: Optional[Path], times: Dict[str, float]) -> None:
