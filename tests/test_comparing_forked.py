@@ -122,7 +122,9 @@ def test_a_forked_command_says_how_it_ended(tmp_path: Path) -> None:
         run_logged(["blending-nerf", "evaluate", str(tmp_path / "nowhere")], log, env)
     capture, trained = tmp_path / "nowhere", log.read_text()
     with pytest.raises(BlendingNerfError, match="ns-train ended with status 1"):
-        run_logged(["ns-train", "blending-nerf-cpu", "--data", str(capture), "--output-dir", str(tmp_path)], log, env)
+        run_logged(
+            ["ns-train", "blending-nerf-cpu", "--data", str(capture), "--output-dir", str(tmp_path / "out")], log, env
+        )
     said = log.read_text().removeprefix(trained)
     assert f"blending-nerf: --data {capture}: there is no such folder" in said and "Traceback" not in said
     with pytest.raises(BlendingNerfError, match="no-such-command is no command of this environment"):
