@@ -178,7 +178,7 @@ class BlendingPipeline(VanillaPipeline):
         optimizers = self.trainer.optimizers.optimizers
         if self.stage == "base":
             done = int(self.progress[0])
-            self.clock.begin("Base", self.config.base_steps, done)
+            self.clock.begin("base", "Base", self.config.base_steps, done)
             factor = exponential(done, self.config.base_steps, self.config.base_final_rate)
             for name in optimizers:
                 if name not in OF_THE_EDIT:
@@ -192,7 +192,7 @@ class BlendingPipeline(VanillaPipeline):
                     if not self.session.attempt(self.work.prepare):
                         return
                 self.trainer.save_checkpoint(max(step - 1, 0))
-            self.clock.begin("Edit", self.work.end, self.work.done)
+            self.clock.begin("edit", "Edit", self.work.end, self.work.done)
             for name in OF_THE_EDIT & optimizers.keys():
                 set_rate(optimizers[name], exponential(self.work.share, 1, self.config.edit_final_rate))
             if self.profile is not None:
@@ -219,7 +219,7 @@ class BlendingPipeline(VanillaPipeline):
             self.progress[0] += 1
             self.clock.step()
             if int(self.progress[0]) >= self.config.base_steps:
-                self._end_stage("base")
+                self.end_stage()
                 self.model.freeze_base()
                 try:
                     with self._telling_of_the_base():
@@ -233,7 +233,7 @@ class BlendingPipeline(VanillaPipeline):
             if self.profile is not None:
                 self.profile.end_step()
             if self.work.is_done:
-                self._end_stage("edit")
+                self.end_stage()
             elif self.work.done % SAVE_EVERY == 0:
                 self.save()
         if self.stage != "done":
@@ -263,8 +263,7 @@ class BlendingPipeline(VanillaPipeline):
 
     def _rest(self) -> None:
         """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""
-        if self.clock.runs:
-            self._end_stage("edit")
+        self.end_stage()
         saved = self.save()
         why = DONE if self.work.is_done else WAITS
         if saved and why != self._rests:  # it also wakes for a moment to save what was moved
@@ -283,15 +282,11 @@ class BlendingPipeline(VanillaPipeline):
             self.team.say(f"Layer {edit.info.name!r} from {path}.")
 
     def end_stage(self) -> None:
-        """The stage that is on, if one is, ends here: its time is booked."""
-        if self.clock.runs:
-            self._end_stage(self.stage)
-
-    def _end_stage(self, name: str) -> None:
-        if name == "edit":
+        """The stage that is on, if one is, ends or pauses here; what all took is written."""
+        if edits := self.clock.on == "edit":
             self.clock.times["edit_steps"] = self.work.done
-        self.clock.end(name, self.config.run_dir)
-        if self.team.leads and self.profile is not None and self.profile.steps:
+        self.clock.end(self.config.run_dir)
+        if edits and self.team.leads and self.profile is not None and self.profile.steps:
             self.profile.report(self.config.run_dir)
 
     # -- the edit in work ---------------------------------------------------------------------------------------

@@ -153,10 +153,10 @@ class BlendingTrainer(Trainer):
         try:
             super().train()
         except KeyboardInterrupt:
-            pipeline.end_stage()
             if pipeline.session.steered:  # what was moved while it slept would be lost
                 self._end_pictures()
                 pipeline.model.wishes.grant()
+            pipeline.end_stage()
             if pipeline.session.steered or (pipeline.team.size == 1 and pipeline.last_step is not None):
                 pipeline.save()
             raise

@@ -124,14 +124,14 @@ def test_a_base_is_saved_whatever_becomes_of_the_edits_that_go_on_it(
         pipeline.model.base_frozen.fill_(False)
         pipeline.config.edits, pipeline.config.edits_of_any_base = edits, True
         pipeline.progress[0] = pipeline.config.base_steps - 1
-        pipeline.clock.begin("Base", pipeline.config.base_steps, 0)
+        pipeline.clock.begin("base", "Base", pipeline.config.base_steps, 0)
         pipeline._after_step(0)
         assert saved == [(True, layers)], "once, with what is on it"
         saved.clear()
     pipeline.model.base_frozen.fill_(False)
     file.unlink()  # while the base was trained
     pipeline.progress[0] = pipeline.config.base_steps - 1
-    pipeline.clock.begin("Base", pipeline.config.base_steps, 0)
+    pipeline.clock.begin("base", "Base", pipeline.config.base_steps, 0)
     with pytest.raises(BlendingNerfError, match=r"there is no edit file .*The base is trained and kept"):
         pipeline._after_step(0)
     assert saved and all(frozen for frozen, _ in saved)

@@ -104,8 +104,8 @@ def test_seconds_of_a_stage_are_all_of_its_parts(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
 
     def train(clock: StageClock) -> float:
-        clock.begin("Edit", 9, 0)
-        clock.end("edit", tmp_path)
+        clock.begin("edit", "Edit", 9, 0)
+        clock.end(tmp_path)
         return json.loads((tmp_path / "stages.json").read_text())["edit_seconds"]
 
     clock = StageClock()
@@ -113,6 +113,27 @@ def test_seconds_of_a_stage_are_all_of_its_parts(tmp_path: Path, monkeypatch: py
     resumed = StageClock(resumed=tmp_path)
     assert train(resumed) == 8.0, "in its own folder"
     resumed.forget("edit")
+    resumed.end(tmp_path)
+    assert json.loads((tmp_path / "stages.json").read_text()) == {}, "nor in the file"
     assert resumed.times == {} and StageClock().times == {}
     (tmp_path / "stages.json").write_text("{")
     assert StageClock(resumed=tmp_path).times == {}
+
+
+def test_the_bases_seconds_are_not_the_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts may be changed, and changed back, while the base trains."""
+    moments = iter([0.0, 7.0, 9.0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    clock = StageClock()
+    clock.begin("base", "Base", 9, 0)
+    assert (clock.seconds_of("edit"), clock.seconds_of("base")) == (0.0, 7.0)
+    clock.end(tmp_path / "nowhere")
+    assert clock.times == {"base_seconds": 9.0} and clock.on == ""
+
+
+def test_what_a_pause_ends_is_the_edit(pipeline: BlendingPipeline, tmp_path: Path) -> None:
+    pipeline.config.run_dir = tmp_path
+    pipeline.clock.begin("edit", "Edit", STEPS, 0)
+    pipeline.session.running = False  # it is to stand, and Ctrl-C comes before it sleeps
+    pipeline.end_stage()
+    assert set(json.loads((tmp_path / "stages.json").read_text())) == {"edit_seconds", "edit_steps"}

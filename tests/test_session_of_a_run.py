@@ -76,7 +76,7 @@ def test_an_undo_brings_back_what_had_settled_and_trains_nothing(done: BlendingP
     grant(done)
     assert int(done.progress[1]) == done.work.end == steps and done.stage == "done"
     assert torch.allclose(done.model.edit.field.shape_head.bias, bias, atol=1e-3), "kept in half precision"
-    assert done.clock.times["edit_seconds"] == 3.0
+    assert (done.clock.times["edit_seconds"], done.clock.times["edit_steps"]) == (3.0, steps)
 
 
 def test_an_undo_leaves_alone_how_an_edit_is_shown_and_called(done: BlendingPipeline) -> None:
@@ -106,12 +106,12 @@ def test_the_edit_in_work_is_deleted_and_not_trained_again(done: BlendingPipelin
     done.model.edit.info = replace(done.model.edit.info, visible=False).with_strengths(change=0.3)
     done.progress[1] = 5  # in the middle
     done.work.settling.restart()
-    done.clock.begin("Edit", STEPS, 5)
+    done.clock.begin("edit", "Edit", STEPS, 5)
     assert done.stage == "edit"
     done.session.layers.delete(done.model.edit.info.id)
     grant(done)
     info = done.model.edit.info
-    assert done.stage == "done" and not bool(done.model.edit_ready) and not done.clock.runs
+    assert done.stage == "done" and not bool(done.model.edit_ready) and not done.clock.on
     assert info.visible and info.strengths == AS_TRAINED and done.work.texts == ("", ""), (
         "nothing for a resume to make again"
     )

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.engine.trainer import Trainer
 from nerfstudio.plugins.types import MethodSpecification
 from tiny_run import write_tiny_capture
 
@@ -321,6 +322,44 @@ def test_what_was_trained_before_an_interrupt_is_kept_without_a_viewer_as_well(
     )
     train_until(again, 5)
     assert json.loads(stages.read_text())["base_seconds"] > taken > 0.0, "what it took before, and more"
+
+
+def test_a_baseline_that_is_saved_is_not_saved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a viewer Ctrl-C is how a run ends that was done and saved long ago."""
+
+    def stopped(self: Trainer) -> None:
+        raise KeyboardInterrupt
+
+    trainer = set_up(write_tiny_capture(tmp_path / "capture"), tmp_path / "out", method=clip_nerf_finetune_cpu)
+    monkeypatch.setattr(Trainer, "train", stopped)
+    cast(Any, trainer.pipeline).has_unsaved, trainer.step = True, 0
+    written = []
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+        written.append((trainer.checkpoint_dir / "step-000000000.ckpt").stat().st_mtime_ns)
+    assert written[0] == written[1]
+
+
+def test_what_is_asked_as_a_run_is_interrupted_counts_for_its_times(
+    trainer: BlendingTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reset that no picture has granted yet."""
+    pipeline, stages = cast(BlendingPipeline, trainer.pipeline), trainer.base_dir / "stages.json"
+
+    def stopped(self: Trainer) -> None:
+        pipeline.session.reset()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "train", stopped)
+    pipeline.session.steered = True
+    pipeline.clock.times |= {"edit_seconds": 60.0, "edit_steps": 9}
+    pipeline.progress[1] = 9
+    pipeline.end_stage()
+    assert json.loads(stages.read_text())["edit_seconds"] == 60.0
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert json.loads(stages.read_text()) == {} and int(pipeline.progress[1]) == 0
 
 
 def test_a_resume_wants_the_capture_that_the_run_was_trained_on(

@@ -124,8 +124,8 @@ class FinetunePipeline(VanillaPipeline):
             CONSOLE.print(said, markup=False)
         self.editing: Optional[FinetuneTraining] = None
         self.trainer: Any = None
-        self.has_trained = False
-        """Whether a step was taken since this run began, or went on."""
+        self.has_unsaved = False
+        """Whether a step was taken since it was saved last."""
         self._grad_scaler = grad_scaler
         self._clock = StageClock(resumed=config.run_dir if config.resumed else None)
 
@@ -183,29 +183,25 @@ class FinetunePipeline(VanillaPipeline):
         if not base and self.editing is None:
             self._prepare()
         done, steps = int(self.progress[0 if base else 1]), config.base_steps if base else config.edit_steps
-        self._clock.begin("Base" if base else "Fine-tuning", steps, done)
+        self._clock.begin(*(("base", "Base") if base else ("edit", "Fine-tuning")), steps, done)
         factor = exponential(done, steps, config.base_final_rate if base else config.edit_final_rate)
         for name in optimizers:
             if base != (name in FINETUNED):
                 set_rate(optimizers[name], factor)
 
     def _after_step(self, step: int) -> None:
-        base, self.has_trained = self.stage == "base", True
+        base, self.has_unsaved = self.stage == "base", True
         self.progress[0 if base else 1] += 1
-        if self._clock.runs:
+        if self._clock.on:
             shown: Dict[str, Any] = {} if base else {"similarity": self._shown}
             self._clock.step(**shown)
         if base and int(self.progress[0]) >= self.config.base_steps:
-            self._end_stage("base")
+            self.end_stage()
             self.model.freeze_base()
 
     def end_stage(self) -> None:
-        """The stage that is on, if one is, ends here: its time is booked."""
-        if self._clock.runs:
-            self._end_stage(self.stage)
-
-    def _end_stage(self, name: str) -> None:
-        self._clock.end("base" if name == "base" else "edit", self.config.run_dir)
+        """The stage that is on, if one is, ends here; what all took is written."""
+        self._clock.end(self.config.run_dir)
 
     def _prepare(self) -> None:
         from blending_nerf_ns.guidance.clip import load_clip

@@ -79,7 +79,7 @@ class FinetuneTrainer(Trainer):
             super().train()
         except KeyboardInterrupt:
             pipeline.end_stage()
-            if pipeline.has_trained:
+            if pipeline.has_unsaved:
                 self.save_checkpoint(self.step)
             raise
 
@@ -87,3 +87,4 @@ class FinetuneTrainer(Trainer):
     def save_checkpoint(self, step: int) -> None:
         """Everything that a resume needs, written whole or not at all."""
         write_training(self, step)
+        cast(FinetunePipeline, self.pipeline).has_unsaved = False

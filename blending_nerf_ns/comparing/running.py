@@ -85,7 +85,7 @@ def run_cells(cells: Sequence[Cell], place: Workplace) -> Tuple[List[Result], Di
             except BlendingNerfError as error:
                 failures[cell.key] = str(error)
             except Exception as error:  # of a disk, a device, a library: other cells may fare better
-                failures[cell.key] = f"{error!r}; more of it is in {_note(error, log_of(cell, place))}"
+                failures[cell.key] = repr(error) + _noted(error, log_of(cell, place))
             if cell.key in failures:  # hours before the last one is done
                 tqdm.write(f"{cell.key}: {failures[cell.key]}", file=sys.stderr)
             bar.update()
@@ -98,12 +98,15 @@ def log_of(cell: Cell, place: Workplace) -> Path:
     return place.work / "logs" / f"{cell.key}.log"
 
 
-def _note(error: Exception, log: Path) -> Path:
-    """Write where an error came from to the end of a log."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        traceback.print_exception(error, file=file)
-    return log
+def _noted(error: Exception, log: Path) -> str:
+    """Write where an error came from to the end of a log, and say so; of a full disk there is nothing to say."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return ""
+    return f"; more of it is in {log}"
 
 
 def only_here(place: Workplace, name: str, patience: float = FOREVER) -> FileLock:

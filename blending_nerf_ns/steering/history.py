@@ -63,7 +63,8 @@ def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
         edit.info = looking_as(edit.info, now)
     model.edit_ready.fill_(snapshot.ready)
     pipeline.restart_edit(at=snapshot.step)  # first: what guides the edit would refuse prompts that are empty
-    pipeline.clock.times["edit_seconds"] = snapshot.seconds
+    if snapshot.step > 0:
+        pipeline.clock.times |= {"edit_seconds": snapshot.seconds, "edit_steps": snapshot.step}
     watch = snapshot.watch or Watch()
     work.settling.watch = watch  # says whether it is done: then it keeps the words that it was made by
     asked = snapshot.asked or words_of(edit.info)

@@ -40,10 +40,9 @@ class StageBar:
         """That the stage took in this process."""
         return time.perf_counter() - self.started
 
-    def close(self) -> float:
-        """End the bar; `seconds`."""
+    def close(self) -> None:
+        """End the bar."""
         self.bar.close()
-        return self.seconds
 
 
 class StageClock:
@@ -59,32 +58,36 @@ class StageClock:
         """What `stages.json` holds, by name."""
         self._leads = leads
         self._bar: Optional[StageBar] = None
-
-    @property
-    def runs(self) -> bool:
-        """Whether a stage is on."""
-        return self._bar is not None
+        self.on = ""
+        """Which stage is on, "base" or "edit"; empty where none is."""
 
     @property
     def seconds_left(self) -> Optional[float]:
         """Of the stage that is on; None where none is, or before it has a pace."""
         return None if self._bar is None else self._bar.seconds_left
 
-    def begin(self, name: str, total: int, done: int) -> None:
-        """A stage of so many steps is on, with some of them behind; nothing where one is on already."""
-        self._bar = self._bar or StageBar(name, total, done, self._leads)
+    def begin(self, name: str, title: str, total: int, done: int) -> None:
+        """A stage of so many steps is on, with some of them behind; nothing where one is on already.
+
+        Args:
+            name: "base" or "edit".
+            title: stands beside its bar.
+            total: steps of the whole stage.
+            done: steps that are behind.
+        """
+        if self._bar is None:
+            self._bar, self.on = StageBar(title, total, done, self._leads), name
 
     def step(self, total: Optional[int] = None, **shown: Any) -> None:
         """See `StageBar.step`."""
         assert self._bar is not None, "no stage was begun"
         self._bar.step(total, **shown)
 
-    def end(self, name: str, folder: Optional[Path]) -> None:
-        """Book the stage that is on, and write all times to a run's folder."""
-        if self._bar is not None:
-            before = self.times.get(f"{name}_seconds", 0.0)  # it was paused, or resumed
-            self.times[f"{name}_seconds"] = before + self._bar.close()
-            self._bar = None
+    def end(self, folder: Optional[Path]) -> None:
+        """Book the stage that is on, if one is, and write all times to a run's folder."""
+        if self.on:
+            self.times[f"{self.on}_seconds"] = self.seconds_of(self.on)
+        self.drop()
         if self._leads:
             write_stage_times(folder, self.times)
 
@@ -92,11 +95,11 @@ class StageClock:
         """Forget the stage that is on."""
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
+        self._bar, self.on = None, ""
 
     def seconds_of(self, name: str) -> float:
-        """What a stage took until now, if it is the one that is on."""
-        return self.times.get(f"{name}_seconds", 0.0) + (0.0 if self._bar is None else self._bar.seconds)
+        """What a stage took until now, in all of its parts."""
+        return self.times.get(f"{name}_seconds", 0.0) + (self._bar.seconds if self._bar and self.on == name else 0.0)
 
     def forget(self, name: str) -> None:
         """A stage begins anew: what it took before was for nothing."""
@@ -105,8 +108,8 @@ class StageClock:
 
 
 def write_stage_times(folder: Optional[Path], times: Dict[str, float]) -> None:
-    """Write `stages.json` beside config.yml, where there is one."""
-    if folder is not None and folder.is_dir():
+    """Write `stages.json` beside config.yml, where there is one, and something to write or to take back."""
+    if folder is not None and folder.is_dir() and (times or (folder / "stages.json").exists()):
         with suppress(OSError):  # of a full disk what matters more will tell: the checkpoint, which is written next
             (folder / "stages.json").write_text(json.dumps(times, indent=2) + "\n")
 
