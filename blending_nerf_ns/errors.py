@@ -24,9 +24,8 @@ def in_one_line() -> Iterator[None]:
         yield
     except (BlendingNerfError, OSError) as error:
         said = line_of(error)
-        if (
-            said is None or multiprocessing.parent_process() is not None
-        ):  # of several of a run the first hands the error on
+        # of several processes of a run the first hands the error on
+        if said is None or multiprocessing.parent_process() is not None:
             raise
         sys.exit(said)
 

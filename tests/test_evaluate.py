@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import runpy
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,6 +17,7 @@ import yaml
 from browser import empty_page
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from PIL import Image
+from test_examples import example
 from tiny_run import BASE_STEPS, EDIT_STEPS, run, run_of, train, write_tiny_capture
 
 from blending_nerf_ns.cli import main
@@ -371,12 +371,6 @@ def test_ns_eval_scores_the_edit_by_its_judge(folder: Path) -> None:
     assert "Judge and guide are the same model" in judged_by("embedded")[1]
 
 
-def example(name: str) -> dict[str, Any]:
-    """What a numbered script of examples/ defines."""
-    (script,) = (Path(__file__).parent.parent / "examples").glob(f"{name}_*.py")
-    return runpy.run_path(str(script))
-
-
 @pytest.mark.slow
 def test_examples_read_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two layers: at strength 0 nothing is left of either."""
@@ -402,30 +396,5 @@ def test_examples_read_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.M
     fade = example("06")
     fade["main"](fade["Fade"](stack, tmp_path / "fade.json", frames=5, stops=2, size=32))
     assert Image.open(tmp_path / "sheet.png").width > 100
-    assert [frame["render_time"] for frame in json.loads((tmp_path / "fade.json").read_text())["camera_path"]] == [
-        0.0,
-        0.25,
-        0.5,
-        0.75,
-        1.0,
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "asked", "message"),
-    [
-        ("02", lambda it: it["Question"]("nowhere.jpg"), "there is no picture nowhere.jpg"),
-        ("03", lambda it: it["Sweep"](Path("nowhere")), "nowhere"),
-        ("04", lambda it: it["Measurement"](Path("nowhere"), "a blue ball"), "nowhere"),
-        ("06", lambda it: it["Fade"](Path("nowhere")), "nowhere"),
-        ("06", lambda it: it["Fade"](Path("nowhere"), stops=1), "--stops 1"),
-        ("08", lambda it: it["BeforeAndAfter"]((Path("nowhere"),)), "nowhere"),
-    ],
-)
-def test_examples_say_in_one_line_what_they_cannot_use(
-    name: str, asked: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    script = example(name)
-    with pytest.raises(SystemExit, match=f"blending-nerf: .*{message}"):
-        script["main"](asked(script))
+    frames = json.loads((tmp_path / "fade.json").read_text())["camera_path"]
+    assert [frame["render_time"] for frame in frames] == [0.0, 0.25, 0.5, 0.75, 1.0]

@@ -27,8 +27,8 @@ from blending_nerf_ns.runs.checkpoints import ResumedScaler
 from blending_nerf_ns.runs.holding import fcntl, held_alone
 from blending_nerf_ns.runs.look import look_of, look_said_after, write_look
 from blending_nerf_ns.trainer import BlendingTrainer
-from method_configs.baselines import clip_nerf_finetune, clip_nerf_finetune_cpu
-from method_configs.blending_nerf import blending_nerf, blending_nerf_cpu
+from method_configs.baselines import clip_nerf_finetune_cpu
+from method_configs.blending_nerf import blending_nerf_cpu
 
 
 def set_up(
@@ -146,44 +146,6 @@ def test_a_run_that_scaled_no_gradients_can_be_resumed_by_one_that_does(trainer:
     assert scaler.get_scale() == 2.0**16
     scaler.load_state_dict(other.state_dict())
     assert scaler.get_scale() == 8.0
-
-
-def test_a_resume_without_its_capture_lies_beside_what_it_goes_on_from(tmp_path: Path) -> None:
-    folder = tmp_path / "out" / "chair" / "blending-nerf-cpu" / "first"
-
-    def base_dir(**flags: Any) -> Path:
-        config: Any = deepcopy(blending_nerf_cpu.config)
-        config.output_dir, config.timestamp = tmp_path / "out", "second"
-        for name, value in flags.items():
-            setattr(config, name, value)
-        config.pipeline.datamanager.data = config.data
-        return config.get_base_dir().relative_to(tmp_path / "out")
-
-    models = folder / "nerfstudio_models"
-    assert base_dir(load_dir=models) == Path("unnamed/blending-nerf-cpu/second"), "there is no such run"
-    models.mkdir(parents=True)
-    (folder / "config.yml").touch()
-    beside = Path("chair/blending-nerf-cpu/second")
-    assert base_dir(load_dir=models) == base_dir(load_checkpoint=models / "step-000000001.ckpt") == beside
-    assert base_dir(load_dir=models, experiment_name="mine") == Path("mine/blending-nerf-cpu/second")
-    assert base_dir(load_dir=models, data=tmp_path / "table") == Path("table/blending-nerf-cpu/second")
-    assert base_dir() == Path("unnamed/blending-nerf-cpu/second")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, which can be used")
-@pytest.mark.parametrize("method", [blending_nerf, clip_nerf_finetune], ids=["ours", "fine-tuned"])
-def test_without_a_gpu_its_methods_say_so_before_they_fetch_anything(method: Any, tmp_path: Path) -> None:
-    config: Any = deepcopy(method.config)
-    assert config.machine.device_type == "cuda"
-    config.data = config.pipeline.datamanager.data = tmp_path  # no capture either
-    config.output_dir, config.vis = tmp_path / "out", "tensorboard"
-    config.pipeline.source_text, config.pipeline.target_text = "a red ball", "a blue ball"
-    config.set_timestamp()
-    config.save_config()
-    said = r"--machine.device-type cuda cannot be used \(.+\); without a GPU train a method whose name ends with -cpu"
-    with pytest.raises(SystemExit, match=said):
-        config.setup(local_rank=0, world_size=1).setup()
-    assert not list((tmp_path / "out").rglob("*")), "nothing is left of it"
 
 
 def test_a_part_of_a_configuration_is_not_resumed(trainer: BlendingTrainer, tmp_path: Path) -> None:
@@ -409,11 +371,3 @@ def test_a_run_with_a_viewer_begins_as_it_was_asked_to(
     thread.join()
     assert seen == [("paused", False) if paused else ("training", True)]
     assert "--max-num-iterations 200 changes nothing" in " ".join(capsys.readouterr().out.split())
-
-
-def test_a_config_of_when_the_pipelines_configuration_stood_beside_the_pipeline_is_read() -> None:
-    written = yaml.dump(blending_nerf_cpu.config)
-    before = written.replace("blending_nerf_ns.pipeline_config.", "blending_nerf_ns.pipeline.")
-    assert before != written
-    read = yaml.load(before, Loader=yaml.Loader)
-    assert read == blending_nerf_cpu.config and read.pipeline._target is BlendingPipeline

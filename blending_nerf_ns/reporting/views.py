@@ -54,7 +54,7 @@ def novel_views(training: Cameras, count: int, longest: int) -> Views:
         longest: longer side of a picture in pixels, at most.
 
     Raises:
-        BlendingNerfError: fewer than two training cameras, but for those at one place.
+        BlendingNerfError: fewer than two places that training cameras stand at.
     """
     every = training.camera_to_worlds.cpu()
     again = (view_gaps(every) < SAME_VIEW).tril(-1).any(dim=1)  # the same photo twice, or with another exposure
