@@ -1,19 +1,15 @@
 """nerfstudio's pipeline: stages (base, region, edit), checkpoints, and the panel that the viewer shows."""
 
-import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, cast
 
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch import Tensor
 
-from blending_nerf_ns.bases.checkpoint import steps_in
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
@@ -34,20 +30,9 @@ from blending_nerf_ns.training.checking import check_edit, check_place, fetch_mo
 from blending_nerf_ns.training.in_work import EditInWork
 from blending_nerf_ns.training.profiling import Profile
 from blending_nerf_ns.training.progress import StageClock
-from blending_nerf_ns.training.schedule import exponential, set_rate
+from blending_nerf_ns.training.stages import Stages, begin_optimizers_anew
 from blending_nerf_ns.training.team import present_team
 
-OF_THE_EDIT = frozenset({"edit_field", "moving_fields"})
-"""Groups of parameters that learn in the edit's steps; the others do in the base's."""
-SAVE_EVERY = 100
-"""Edit steps between checkpoints, beside those of `steps_per_save`: no more are lost when a run is killed."""
-DONE = (
-    "Nothing is left to train, and all is saved. The viewer stays open: edit on there, or end the run with Ctrl-C "
-    "(--viewer.quit-on-train-completion True ends it by itself)."
-)
-WAITS = (
-    "The edit waits, and all is saved: write in the viewer what is there and what it should become, and press Start."
-)
 VIEWER_MEMORY = 1 << 28
 """Bytes for the base's last pictures where a viewer is: some 200,000 rays of the small config."""
 
@@ -108,7 +93,7 @@ class BlendingPipeline(VanillaPipeline):
             check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
             load_base_state(self.model.base, run.state)
             self.model.freeze_base()
-            self._take_edits()
+            self.take_edits()
             self.team.say(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
         self.profile = Profile(self.model.device) if config.profile and test_mode == "val" else None
         self.work.profile = self.profile
@@ -121,9 +106,7 @@ class BlendingPipeline(VanillaPipeline):
         self._grad_scaler: Any = grad_scaler
         self.trainer: Any = None
         """Set when training begins; None where there is none, as in ns-viewer."""
-        self.last_step: Optional[int] = None
-        """The trainer's count of the last step that was taken."""
-        self._rests = ""
+        self.stages = Stages(self)
         self.session = Session(self)
         self.session.waits = config.interactive and test_mode == "val"
         self.session.steered = config.steered and test_mode == "val"
@@ -166,82 +149,7 @@ class BlendingPipeline(VanillaPipeline):
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Prepare each step and book it; the base's own callbacks end when it is frozen."""
         self.trainer = attributes.trainer
-        before, after = TrainingCallbackLocation.BEFORE_TRAIN_ITERATION, TrainingCallbackLocation.AFTER_TRAIN_ITERATION
-        return [
-            TrainingCallback([before], self._before_step),
-            *super().get_training_callbacks(attributes),
-            TrainingCallback([after], self._after_step),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: self.end_stage()),
-        ]
-
-    def _before_step(self, step: int) -> None:
-        optimizers = self.trainer.optimizers.optimizers
-        if self.stage == "base":
-            done = int(self.progress[0])
-            self.clock.begin("base", "Base", self.config.base_steps, done)
-            factor = exponential(done, self.config.base_steps, self.config.base_final_rate)
-            for name in optimizers:
-                if name not in OF_THE_EDIT:
-                    set_rate(optimizers[name], factor)
-            return
-        self.model.wishes.grant()
-        self.session.run_errand()
-        if self.stage == "edit":
-            if self.work.training is None:
-                with self._telling_of_the_base():
-                    if not self.session.attempt(self.work.prepare):
-                        return
-                self.trainer.save_checkpoint(max(step - 1, 0))
-            self.clock.begin("edit", "Edit", self.work.end, self.work.done)
-            for name in OF_THE_EDIT & optimizers.keys():
-                set_rate(optimizers[name], exponential(self.work.share, 1, self.config.edit_final_rate))
-            if self.profile is not None:
-                self.profile.begin_step()
-
-    @contextmanager
-    def _telling_of_the_base(self) -> Iterator[None]:
-        """An error that ends the run says that what was trained for minutes is not lost."""
-        try:
-            yield
-        except BlendingNerfError as error:
-            run = self.config.run_dir
-            if self.config.base_run is not None or run is None:
-                raise
-            # a run that was resumed has not saved yet
-            if not (steps_in(run / "nerfstudio_models") or self.save()):
-                raise
-            kept = f"The base is trained and kept: --pipeline.base-run {shlex.quote(str(run / 'config.yml'))} goes on from it"
-            raise type(error)(f"{error}. {kept}") from error
-
-    def _after_step(self, step: int) -> None:
-        self.last_step = step
-        if self.stage == "base":
-            self.progress[0] += 1
-            self.clock.step()
-            if int(self.progress[0]) >= self.config.base_steps:
-                self.end_stage()
-                self.model.freeze_base()
-                try:
-                    with self._telling_of_the_base():
-                        self._take_edits()
-                finally:
-                    self.save()  # hours of work: what comes next may fail for a word
-        elif self.stage == "edit" and self.work.training is not None:
-            self.work.count()
-            self._rests = ""
-            self.clock.step(self.work.end, similarity=self.work.training.shown["similarity"])
-            if self.profile is not None:
-                self.profile.end_step()
-            if self.work.is_done:
-                self.end_stage()
-            elif self.work.done % SAVE_EVERY == 0:
-                self.save()
-        if self.stage != "done":
-            return
-        if self.session.waits or (self.session.steered and not self.work.is_done):
-            self._rest()
-        else:
-            self.trainer.stop_training = True  # nerfstudio's loop would go on to the last step
+        return self.stages.callbacks_around(super().get_training_callbacks(attributes))
 
     def save(self) -> bool:
         """Write a checkpoint now, where there is a trainer to write one.
@@ -261,17 +169,7 @@ class BlendingPipeline(VanillaPipeline):
                 raise
             self.session.say(f"Not saved: {error}")
 
-    def _rest(self) -> None:
-        """Wait for the user: the loop sleeps until the session wakes it. What there is, is saved."""
-        self.end_stage()
-        saved = self.save()
-        why = DONE if self.work.is_done else WAITS
-        if saved and why != self._rests:  # it also wakes for a moment to save what was moved
-            self.team.say(why)
-        self._rests = why if saved else ""
-        self.trainer.training_state = "paused"
-
-    def _take_edits(self) -> None:
+    def take_edits(self) -> None:
         """What was made on the base before, and is asked for, goes on top."""
         if not self.config.edits:
             return
@@ -280,14 +178,6 @@ class BlendingPipeline(VanillaPipeline):
             edit = load_edit(path, base, self.config.edits_of_any_base, self.model.device.type == "cuda")
             self.model.layers.add(edit)
             self.team.say(f"Layer {edit.info.name!r} from {path}.")
-
-    def end_stage(self) -> None:
-        """The stage that is on, if one is, ends or pauses here; what all took is written."""
-        if edits := self.clock.on == "edit":
-            self.clock.times["edit_steps"] = self.work.done
-        self.clock.end(self.config.run_dir)
-        if edits and self.team.leads and self.profile is not None and self.profile.steps:
-            self.profile.report(self.config.run_dir)
 
     # -- the edit in work ---------------------------------------------------------------------------------------
 
@@ -306,12 +196,7 @@ class BlendingPipeline(VanillaPipeline):
             self.clock.forget("edit")
         self.model.version += 1
         if self.trainer is not None:
-            self.begin_optimizers_anew(self.trainer.optimizers.optimizers)
-
-    def begin_optimizers_anew(self, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
-        """Those of the edit forget the steps that they took: these led elsewhere."""
-        for name in OF_THE_EDIT & optimizers.keys():
-            optimizers[name].state.clear()
+            begin_optimizers_anew(self.trainer.optimizers.optimizers)
 
     def get_average_eval_image_metrics(
         self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False

@@ -26,6 +26,7 @@ from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_tr
 from blending_nerf_ns.runs.holding import held_open
 from blending_nerf_ns.runs.look import inherit_fade, inherit_look, keep_said_after, look_said_after, look_stamp
 from blending_nerf_ns.training.loss_record import inherit
+from blending_nerf_ns.training.stages import begin_optimizers_anew
 from blending_nerf_ns.training.team import TeamOptimizers
 from blending_nerf_ns.viewer.ending import end_pictures
 
@@ -114,7 +115,7 @@ class BlendingTrainer(Trainer):
         with self.train_lock:
             super()._load_checkpoint()
             if pipeline.work.is_another_round:
-                pipeline.begin_optimizers_anew(self.optimizers.optimizers)
+                begin_optimizers_anew(self.optimizers.optimizers)
 
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's, of all processes together."""
@@ -156,8 +157,8 @@ class BlendingTrainer(Trainer):
             if pipeline.session.steered:  # what was moved while it slept would be lost
                 self._end_pictures()
                 pipeline.model.wishes.grant()
-            pipeline.end_stage()
-            if pipeline.session.steered or (pipeline.team.size == 1 and pipeline.last_step is not None):
+            pipeline.stages.end()
+            if pipeline.session.steered or (pipeline.team.size == 1 and pipeline.stages.last_step is not None):
                 pipeline.save()
             raise
         finally:
@@ -187,7 +188,7 @@ class BlendingTrainer(Trainer):
 
     def _after_train(self) -> None:
         """nerfstudio's loop, told to stop, has counted a step that it did not take: its checkpoint has the name of the last."""
-        taken = cast(BlendingPipeline, self.pipeline).last_step
+        taken = cast(BlendingPipeline, self.pipeline).stages.last_step
         self.step = self.step if taken is None else taken
         super()._after_train()
 

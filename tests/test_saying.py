@@ -97,13 +97,13 @@ def test_an_error_after_the_base_says_that_it_is_kept(tmp_path: Path, monkeypatc
     with pytest.raises(
         NothingFound, match=r"not found\. The base is trained and kept: --pipeline\.base-run .*run/config\.yml"
     ):
-        pipeline._before_step(0)
+        pipeline.stages.before_step(0)
     assert [file.name for file in checkpoints.iterdir()] == ["step-000000003.ckpt"], "a resumed run had none yet"
     with pytest.raises(NothingFound, match="kept"):
-        pipeline._before_step(0)  # it has one: nothing is written again
+        pipeline.stages.before_step(0)  # it has one: nothing is written again
     pipeline.config.base_run = tmp_path / "other"
     with pytest.raises(NothingFound) as raised:
-        pipeline._before_step(0)
+        pipeline.stages.before_step(0)
     assert "kept" not in str(raised.value), "it was there before"
 
 
@@ -125,7 +125,7 @@ def test_a_base_is_saved_whatever_becomes_of_the_edits_that_go_on_it(
         pipeline.config.edits, pipeline.config.edits_of_any_base = edits, True
         pipeline.progress[0] = pipeline.config.base_steps - 1
         pipeline.clock.begin("base", "Base", pipeline.config.base_steps, 0)
-        pipeline._after_step(0)
+        pipeline.stages.after_step(0)
         assert saved == [(True, layers)], "once, with what is on it"
         saved.clear()
     pipeline.model.base_frozen.fill_(False)
@@ -133,7 +133,7 @@ def test_a_base_is_saved_whatever_becomes_of_the_edits_that_go_on_it(
     pipeline.progress[0] = pipeline.config.base_steps - 1
     pipeline.clock.begin("base", "Base", pipeline.config.base_steps, 0)
     with pytest.raises(BlendingNerfError, match=r"there is no edit file .*The base is trained and kept"):
-        pipeline._after_step(0)
+        pipeline.stages.after_step(0)
     assert saved and all(frozen for frozen, _ in saved)
 
 

@@ -28,7 +28,7 @@ def pipeline(tmp_path: Path) -> BlendingPipeline:
 
 
 def rates(pipeline: BlendingPipeline, step: int) -> dict[str, float]:
-    pipeline._before_step(step)
+    pipeline.stages.before_step(step)
     return {name: one.param_groups[0]["lr"] for name, one in pipeline.trainer.optimizers.optimizers.items()}
 
 
@@ -135,5 +135,5 @@ def test_what_a_pause_ends_is_the_edit(pipeline: BlendingPipeline, tmp_path: Pat
     pipeline.config.run_dir = tmp_path
     pipeline.clock.begin("edit", "Edit", STEPS, 0)
     pipeline.session.running = False  # it is to stand, and Ctrl-C comes before it sleeps
-    pipeline.end_stage()
+    pipeline.stages.end()
     assert set(json.loads((tmp_path / "stages.json").read_text())) == {"edit_seconds", "edit_steps"}

@@ -317,7 +317,7 @@ def test_what_is_asked_as_a_run_is_interrupted_counts_for_its_times(
     pipeline.session.steered = True
     pipeline.clock.times |= {"edit_seconds": 60.0, "edit_steps": 9}
     pipeline.progress[1] = 9
-    pipeline.end_stage()
+    pipeline.stages.end()
     assert json.loads(stages.read_text())["edit_seconds"] == 60.0
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
