@@ -7,7 +7,7 @@ import torch
 
 from blending_nerf_ns.rendering.blending import EditSamples, Strengths, blend
 from blending_nerf_ns.rendering.compositing import composite_blend
-from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
+from blending_nerf_ns.rendering.intervals import merge_intervals, take, take_nearest
 
 # one ray: the base knows a red surface between t = 2 and 3; the edit lives between 1.5 and 2.5, on intervals of its own
 base_edges = torch.tensor([[0.0, 2.0, 3.0, 4.0]])
@@ -22,18 +22,18 @@ edit = EditSamples(
     region=torch.ones(1, 2),
 )
 
-split = split_intervals(base_edges, edit_edges)
-on_split = EditSamples(
-    density=take(edit.density, split.edit),
-    rgb=take_nearest(edit.rgb, split.edit),
-    density_ratio=take(edit.density_ratio, split.edit),
-    color_ratio=take(edit.color_ratio, split.edit),
-    region=take(edit.region, split.edit),
+edges, (of_base, of_edit) = merge_intervals([base_edges, edit_edges])
+on_merged = EditSamples(
+    density=take(edit.density, of_edit),
+    rgb=take_nearest(edit.rgb, of_edit),
+    density_ratio=take(edit.density_ratio, of_edit),
+    color_ratio=take(edit.color_ratio, of_edit),
+    region=take(edit.region, of_edit),
 )
 print("add remove change    red  green blue    added changed  opacity")
 for strengths in (Strengths(0, 0, 0), Strengths(1, 0, 0), Strengths(0, 1, 0), Strengths(0, 0, 1), Strengths()):
-    blended = blend(take(base_density, split.base), take_nearest(base_rgb, split.base), on_split, strengths)
-    seen = composite_blend(blended, on_split.rgb, split.edges, background=torch.ones(1, 3))
+    blended = blend(take(base_density, of_base), take_nearest(base_rgb, of_base), on_merged, strengths)
+    seen = composite_blend(blended, on_merged.rgb, edges, background=torch.ones(1, 3))
     color = " ".join(f"{value:.2f}" for value in seen.rgb[0].tolist())
     amounts = f"{float(seen.added):.2f}   {float(seen.changed):.2f}     {float(seen.accumulation):.2f}"
     print(f" {strengths.add:g}    {strengths.remove:g}      {strengths.change:g}      {color}    {amounts}")

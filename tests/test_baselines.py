@@ -205,7 +205,7 @@ def test_an_unfrozen_base_learns_from_the_rays_of_the_region() -> None:
     met = model.intersect(rays)
     hit = rays[met.rays]
     base = type(render.samples)(*(value[met.rays] for value in render.samples))
-    proposal = model.beneath.slice_proposal(render.proposal, met.rays)
+    proposal = render.proposal.among(met.rays)
     pixels, _ = model.blend(hit, base, proposal, met, model.edit.info.trained)
     pixels.rgb.sum().backward()
     assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in model.moving.field.parameters())

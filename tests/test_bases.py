@@ -190,7 +190,7 @@ def test_a_part_of_the_rays_can_be_resampled() -> None:
     base, bundle = make_base().freeze(), rays(32, CAMERAS)
     render = base.render(bundle)
     part = torch.arange(32) % 3 == 0
-    again = base.resample(bundle[part], base.slice_proposal(render.proposal, part), everything)
+    again = base.resample(bundle[part], render.proposal.among(part), everything)
     for before, after in zip(render.samples, again):
         torch.testing.assert_close(before[part], after, rtol=1e-4, atol=1e-5)
 

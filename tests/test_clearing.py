@@ -156,9 +156,6 @@ class CylinderOnFloor(nn.Module):
         outputs = {"rgb": rgb, "depth": accumulation, "accumulation": accumulation}
         return BaseRender(samples, outputs, Proposal(samples.edges, samples.density, samples.background))
 
-    def slice_proposal(self, proposal: Proposal, rays: Tensor | slice) -> Proposal:
-        return Proposal(*(part[rays] for part in proposal))
-
     def resample(self, rays: RayBundle, proposal: Proposal, kept: Callable[[Tensor], Tensor]) -> BaseSamples:
         return self.samples(rays)  # everywhere, so behind what is gone as well
 

@@ -21,7 +21,7 @@ from blending_nerf_ns.rendering.folding import (
     pixels_of,
     unedited,
 )
-from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
+from blending_nerf_ns.rendering.intervals import merge_intervals, take, take_nearest
 
 RED, GREEN, BLUE = (torch.tensor([[c]]) for c in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]))
 ONE = torch.ones(1, 1)
@@ -93,16 +93,14 @@ def test_one_edit_is_blended_as_ever(seed: int, strengths: tuple[float, float, f
     generator = torch.Generator().manual_seed(seed)
     below = random_scene(generator, 5)
     edges, samples = random_edit(generator, 5, 4)
-    split = split_intervals(below.edges, edges)
-    own = EditSamples(*(take(value, split.edit) for value in samples))._replace(
-        rgb=take_nearest(samples.rgb, split.edit)
-    )
+    merged, (of_base, of_edit) = merge_intervals([below.edges, edges])
+    own = EditSamples(*(take(value, of_edit) for value in samples))._replace(rgb=take_nearest(samples.rgb, of_edit))
     base = below.blended
-    expected = blend(take(base.density, split.base), take_nearest(base.rgb, split.base), own, Strengths(*strengths))
+    expected = blend(take(base.density, of_base), take_nearest(base.rgb, of_base), own, Strengths(*strengths))
     folded = fold(below, edges, samples, Strengths(*strengths))
     for name, value in expected._asdict().items():
         assert torch.allclose(getattr(folded.blended, name), value, atol=1e-6), name
-    wanted = composite_blend(expected, own.rgb, split.edges, below.background)
+    wanted = composite_blend(expected, own.rgb, merged, below.background)
     for name, value in pixels_of(folded)._asdict().items():
         assert torch.allclose(value, getattr(wanted, name), atol=1e-5), name
 

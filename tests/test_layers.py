@@ -91,7 +91,7 @@ def test_what_is_beneath_is_a_base_and_the_edit_in_work_on_it_is_the_stack() -> 
     show(model, "a blue ball", "a yellow donut")
     met = model.intersect(rays)
     samples = type(beneath.samples)(*(value[met.rays] for value in beneath.samples))
-    proposal = model.beneath.slice_proposal(beneath.proposal, met.rays)
+    proposal = beneath.proposal.among(met.rays)
     pixels, _ = model.blend(rays[met.rays], samples, proposal, met, model.edit.info.trained)
     assert torch.allclose(pixels.rgb.clamp(0, 1), model(rays)["rgb"][met.rays], atol=1e-5)
     idle, removed = model.blend(rays[met.rays], samples, proposal, met, Strengths(0.0, 0.0, 0.0))

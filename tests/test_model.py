@@ -13,7 +13,6 @@ from nerfstudio.data.scene_box import OrientedBox, SceneBox
 from tiny_run import rays_towards_middle, region_from_box, tiny_model
 from torch.nn.functional import normalize
 
-from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.edits.field import EditFieldConfig
 from blending_nerf_ns.edits.intersection import intersect_region, ray_box, ray_contracted_box
 from blending_nerf_ns.edits.shape import RegionShape
@@ -68,8 +67,8 @@ def test_all_strengths_zero_give_the_original_without_a_short_cut(contracted: bo
     model, rays = tiny_model(contracted), rays_towards_middle(200)
     render = model.base.render(rays)
     met = model.intersect(rays)
-    base = BaseSamples(*(value[met.rays] for value in render.samples))
-    proposal = model.base.slice_proposal(render.proposal, met.rays)
+    base = render.samples.among(met.rays)
+    proposal = render.proposal.among(met.rays)
     pixels, removed = model.blend(rays[met.rays], base, proposal, met, Strengths(0.0, 0.0, 0.0))
     assert float((pixels.rgb - render.outputs["rgb"][met.rays]).abs().max()) <= 1e-5
     assert float((pixels.accumulation - render.outputs["accumulation"][met.rays, 0]).abs().max()) <= 1e-5
@@ -117,8 +116,8 @@ def test_gradients_reach_the_edit_and_never_the_base() -> None:
     model, rays = tiny_model(), rays_towards_middle(100)
     render = model.base.render(rays)
     met = model.intersect(rays)
-    base = BaseSamples(*(value[met.rays] for value in render.samples))
-    proposal = model.base.slice_proposal(render.proposal, met.rays)
+    base = render.samples.among(met.rays)
+    proposal = render.proposal.among(met.rays)
     pixels, removed = model.blend(rays[met.rays], base, proposal, met, Strengths())
     (pixels.rgb.sum() + pixels.edit_rgb.sum() + removed.sum() + pixels.added.sum()).backward()
     for name, parameter in model.edit.field.named_parameters():

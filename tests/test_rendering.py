@@ -14,7 +14,7 @@ from blending_nerf_ns.rendering.compositing import (
     render_weights,
     transmittance_at,
 )
-from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
+from blending_nerf_ns.rendering.intervals import merge_intervals, take, take_nearest
 
 LN2 = math.log(2.0)  # a density that lets half the light through on an interval of length 1
 RED, GREEN, BLUE, WHITE = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]
@@ -140,13 +140,11 @@ class TestSplitByHand:
         # the base reaches from 1 to 3, the edit from 0 to 2 and, apart from it by a far away ray, behind the base
         base = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
         over = torch.tensor([[0.0, 1.5, 2.0], [4.0, 5.0, 6.0]])
-        split = split_intervals(base, over)
-        close(split.edges, [[0.0, 1.0, 1.5, 2.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
-        close(split.deltas, [[1.0, 0.5, 0.5, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0]])
-        close(split.midpoints, [[0.5, 1.25, 1.75, 2.0, 2.5], [1.5, 2.5, 3.5, 4.5, 5.5]])
-        solid = split.deltas > 0
-        assert split.base[solid].tolist() == [-1, 0, 0, 1, 0, 1, -1, -1, -1]
-        assert split.edit[solid].tolist() == [0, 0, 1, -1, -1, -1, -1, 0, 1]
+        edges, (of_base, of_over) = merge_intervals([base, over])
+        close(edges, [[0.0, 1.0, 1.5, 2.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
+        solid = edges.diff(dim=-1) > 0
+        assert of_base[solid].tolist() == [-1, 0, 0, 1, 0, 1, -1, -1, -1]
+        assert of_over[solid].tolist() == [0, 0, 1, -1, -1, -1, -1, 0, 1]
 
     def test_values_of_parents_and_of_orphans(self):
         index, values = torch.tensor([[-1, 0, 1, 1]]), torch.tensor([[2.0, 3.0]])
@@ -158,12 +156,12 @@ class TestSplitByHand:
 
     def test_a_density_that_grows_in_front_of_everything(self):
         # added white in [-1, 0] lets half of the picture by hand through
-        split = split_intervals(EDGES, torch.tensor([[-1.0, 0.0]]))
+        edges, (of_base, of_edit) = merge_intervals([EDGES, torch.tensor([[-1.0, 0.0]])])
         nothing, inside = torch.zeros(1, 4), torch.ones(1, 4)
-        white = take(torch.ones(1, 1, 3), split.edit)
-        added = EditSamples(take(torch.tensor([[LN2]]), split.edit), white, nothing, nothing, inside)
-        density, rgb = take(BASE[0], split.base), take_nearest(BASE[1], split.base)
+        white = take(torch.ones(1, 1, 3), of_edit)
+        added = EditSamples(take(torch.tensor([[LN2]]), of_edit), white, nothing, nothing, inside)
+        density, rgb = take(BASE[0], of_base), take_nearest(BASE[1], of_base)
         blended = blend(density, rgb, added)
-        pixel = composite_blend(blended, added.rgb, split.edges, BACKGROUND)
+        pixel = composite_blend(blended, added.rgb, edges, BACKGROUND)
         close(pixel.rgb, [[0.5 + 0.25, 0.5 + 0.125, 0.5 + 0.125]])
         close(pixel.added, [0.5])

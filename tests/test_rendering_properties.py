@@ -13,7 +13,7 @@ from blending_nerf_ns.rendering.compositing import (
     render_weights,
     transmittance_at,
 )
-from blending_nerf_ns.rendering.intervals import split_intervals, take, take_nearest
+from blending_nerf_ns.rendering.intervals import merge_intervals, take, take_nearest
 
 OFF = Strengths(0.0, 0.0, 0.0)
 RAYS, SAMPLES = 6, 9
@@ -130,19 +130,19 @@ class TestProperties:
     def test_splitting_changes_nothing(self, seed, base_count, edit_count):
         generator = torch.Generator().manual_seed(seed)
         (density, rgb), _, edges = random_field(seed, base_count)
-        split = split_intervals(edges, random_edges(generator, edit_count, -1.0, 5.0))
-        assert (split.deltas >= 0).all()
-        assert split.base.shape == split.edit.shape == (RAYS, base_count + edit_count + 1)
+        split, (of_base, of_edit) = merge_intervals([edges, random_edges(generator, edit_count, -1.0, 5.0)])
+        assert (split.diff(dim=-1) >= 0).all()
+        assert of_base.shape == of_edit.shape == (RAYS, base_count + edit_count + 1)
         background = torch.rand(RAYS, 3, generator=generator, dtype=torch.float64)
 
         weights = render_weights(density, edges.diff(dim=-1))
-        finer = render_weights(take(density, split.base), split.deltas)
+        finer = render_weights(take(density, of_base), split.diff(dim=-1))
         np.testing.assert_allclose(finer.sum(-1), weights.sum(-1), atol=1e-9)
         np.testing.assert_allclose(
-            composite(finer, take_nearest(rgb, split.base), background), composite(weights, rgb, background), atol=1e-9
+            composite(finer, take_nearest(rgb, of_base), background), composite(weights, rgb, background), atol=1e-9
         )
         # each base interval keeps its own weight
-        parent = torch.where(split.base < 0, 0, split.base)
+        parent = torch.where(of_base < 0, 0, of_base)
         regained = torch.zeros_like(weights).scatter_add_(1, parent, finer)
         np.testing.assert_allclose(regained, weights, atol=1e-9)
 
@@ -152,9 +152,9 @@ class TestProperties:
         generator = torch.Generator().manual_seed(seed)
         (density, _), _, edges = random_field(seed, base_count)
         own = random_edges(generator, edit_count, -1.0, 5.0)
-        split = split_intervals(edges, own)
-        finer = render_weights(take(density, split.base), split.deltas)
-        parent = torch.where(split.edit < 0, edit_count, split.edit)
+        split, (of_base, of_edit) = merge_intervals([edges, own])
+        finer = render_weights(take(density, of_base), split.diff(dim=-1))
+        parent = torch.where(of_edit < 0, edit_count, of_edit)
         hidden = torch.zeros(RAYS, edit_count + 1, dtype=finer.dtype).scatter_add_(1, parent, finer)[:, :-1]
         left = transmittance_at(own, edges, density)
         np.testing.assert_allclose(left[:, :-1] - left[:, 1:], hidden, atol=1e-9)
@@ -166,11 +166,11 @@ class TestProperties:
         (density, rgb), samples, edges = random_field(seed, dtype=torch.float32)
         blended = blend(density, rgb, samples, Strengths(add, remove, change))
         generator = torch.Generator().manual_seed(seed)
-        split = split_intervals(edges, random_edges(generator, 7, dtype=torch.float32))
-        finer = BlendedSamples(*(take(values, split.base) for values in blended))
+        split, (of_base, _) = merge_intervals([edges, random_edges(generator, 7, dtype=torch.float32)])
+        finer = BlendedSamples(*(take(values, of_base) for values in blended))
         background = torch.zeros(RAYS, 3)
         one = composite_blend(blended, samples.rgb, edges, background)
-        two = composite_blend(finer, take(samples.rgb, split.base), split.edges, background)
+        two = composite_blend(finer, take(samples.rgb, of_base), split, background)
         for name in ("rgb", "accumulation", "added", "changed", "edit_rgb", "edit_accumulation"):
             # the optical depth of a wall differs by rounding, its picture does not
             np.testing.assert_allclose(getattr(one, name), getattr(two, name), atol=2e-6, err_msg=name)

@@ -20,8 +20,8 @@ def test_the_gradient_of_a_removal_is_the_slope_of_the_picture(
     model, rays = tiny_model(contracted, operations=("remove",)), rays_towards_middle(300, spread=0.2)
     render = model.base.render(rays)
     met = model.intersect(rays)
-    base = BaseSamples(*(value[met.rays] for value in render.samples))
-    proposal = model.base.slice_proposal(render.proposal, met.rays)
+    base = render.samples.among(met.rays)
+    proposal = render.proposal.among(met.rays)
     placed: list[Any] = []
     resample = model.base.resample
 

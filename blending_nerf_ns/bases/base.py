@@ -24,6 +24,10 @@ class BaseSamples(NamedTuple):
     background: Float[Tensor, "R 3"]
     """Colour that shows where accumulation < 1, by the base's own rule; 0 where the base blends none in."""
 
+    def among(self, rays: Bool[Tensor, "R"] | Int[Tensor, "N"] | slice) -> "BaseSamples":
+        """Those on some of its rays, by mask, index or slice."""
+        return BaseSamples(*(part[rays] for part in self))
+
 
 class Proposal(NamedTuple):
     """What the base's sampler knew before it placed the samples, enough to place others (see `Base.resample`).
@@ -37,6 +41,10 @@ class Proposal(NamedTuple):
     """The proposal's density on them, >= 0."""
     background: Float[Tensor, "R 3"]
     """The background of the original samples, which other samples keep."""
+
+    def among(self, rays: Bool[Tensor, "R"] | Int[Tensor, "N"] | slice) -> "Proposal":
+        """The part of it that belongs to some of its rays, by mask, index or slice."""
+        return Proposal(*(part[rays] for part in self))
 
 
 class BaseRender(NamedTuple):
@@ -67,10 +75,6 @@ class Base(Protocol):
 
     def render(self, ray_bundle: RayBundle) -> BaseRender:
         """Render a flat chunk of R rays, without gradient."""
-        ...
-
-    def slice_proposal(self, proposal: Proposal, rays: Bool[Tensor, "R"] | Int[Tensor, "N"] | slice) -> Proposal:
-        """The part of a proposal that belongs to some of its rays, by mask, index or slice."""
         ...
 
     def resample(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Tuple, Type, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.field_components.field_heads import FieldHeadNames
@@ -158,10 +158,6 @@ class NerfactoBase(NerfactoModel):
         )
         return BaseRender(samples_of(ray_samples, field_outputs, background), outputs, proposal)
 
-    def slice_proposal(self, proposal: Proposal, rays: Bool[Tensor, "R"] | Int[Tensor, "N"] | slice) -> Proposal:
-        """The part of a proposal that belongs to some of its rays, by mask, index or slice."""
-        return Proposal(*(part[rays] for part in proposal))
-
     @torch.no_grad()
     def resample(
         self,
@@ -175,7 +171,7 @@ class NerfactoBase(NerfactoModel):
         sampler places them on what lies behind ("second samples behind a removal").
 
         Args:
-            ray_bundle: the R rays of `proposal`; for a part of a chunk, `bundle[rays]` and `slice_proposal`.
+            ray_bundle: the R rays of `proposal`; for a part of a chunk, `bundle[rays]` and `proposal.among(rays)`.
             kept: share of the density that stays, in [0, 1], at scene positions. All 1 gives `render`'s own samples.
 
         Returns:

@@ -13,7 +13,6 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.utils.eval_utils import eval_setup
 from torch import Tensor
 
-from blending_nerf_ns.bases.base import BaseSamples
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.rendering.blending import Strengths
 
@@ -69,8 +68,8 @@ def compare_chunk(model: BlendingModel, rays: RayBundle) -> tuple[int, Tensor, T
     if not meets.any():
         return 0, outside, alone.new_zeros(())
     hit = intervals.rays
-    samples = BaseSamples(*(value[hit] for value in render.samples))
-    proposal = model.base.slice_proposal(render.proposal, hit)
+    samples = render.samples.among(hit)
+    proposal = render.proposal.among(hit)
     pixels, _ = model.blend(rays[hit], samples, proposal, intervals, Strengths(0.0, 0.0, 0.0))
     return len(hit), outside, largest(pixels.rgb.clamp(0.0, 1.0) - alone[hit])
 

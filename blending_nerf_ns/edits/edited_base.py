@@ -50,10 +50,6 @@ class EditedBase:
         """See `Base`."""
         return self._base.to_grid(points)
 
-    def slice_proposal(self, proposal: Proposal, rays: Tensor | slice) -> Proposal:
-        """See `Base`."""
-        return self._base.slice_proposal(proposal, rays)
-
     @torch.no_grad()
     def render(self, ray_bundle: RayBundle) -> BaseRender:
         """The edited picture of a chunk; rays that miss all regions are the base's own, bit for bit."""

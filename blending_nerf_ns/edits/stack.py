@@ -161,7 +161,7 @@ def fold_edits(
         return folded, removed
     with torch.no_grad():
         kept = kept_by_all([(sampled.edit, sampled.strengths) for sampled in edits], base)
-        behind = base.resample(ray_bundle[bared], base.slice_proposal(proposal, bared), kept)
+        behind = base.resample(ray_bundle[bared], proposal.among(bared), kept)
         behind = meeting(ray_bundle[bared], behind, [sampled.among(bared) for sampled in edits])
     among = [sampled.among(bared) for sampled in edits]
     share = kept_at_middles(ray_bundle[bared], behind, kept)
@@ -246,7 +246,7 @@ def fold_met(
         rays: those that meet one, see `meet_edits`.
         meeting: see there.
     """
-    samples = BaseSamples(*(value[rays] for value in render.samples))
-    proposal = base.slice_proposal(render.proposal, rays)
+    samples = render.samples.among(rays)
+    proposal = render.proposal.among(rays)
     edits = [sample_edit(edit, strengths, ray_bundle, intervals).within(rays) for edit, strengths, intervals in met]
     return fold_edits(base, ray_bundle[rays], samples, proposal, edits, meeting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
@@ -60,10 +60,6 @@ class ProceduralBase:
         ones = torch.ones_like(depth)[:, None]
         outputs = {"rgb": rgb, "depth": depth[:, None], "accumulation": ones}
         return BaseRender(samples, outputs, Proposal(edges, density, background))
-
-    def slice_proposal(self, proposal: Proposal, rays: Bool[Tensor, "R"] | Int[Tensor, "N"] | slice) -> Proposal:
-        """The part of a proposal that belongs to some of its rays."""
-        return Proposal(*(part[rays] for part in proposal))
 
     def resample(
         self,

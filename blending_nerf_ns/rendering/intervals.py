@@ -16,42 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-class Split(NamedTuple):
-    """Sub-intervals that respect the edges of two sets of intervals."""
-
-    edges: Float[Tensor, "rays splits+1"]
-    """Merged edges, ascending."""
-    base: Int[Tensor, "rays splits"]
-    """Index of the base interval around each sub-interval; -1 outside of all."""
-    edit: Int[Tensor, "rays splits"]
-    """Index of the edit interval around each sub-interval; -1 outside of all."""
-
-    @property
-    def deltas(self) -> Float[Tensor, "rays splits"]:
-        """Length of each sub-interval."""
-        return self.edges[..., 1:] - self.edges[..., :-1]
-
-    @property
-    def midpoints(self) -> Float[Tensor, "rays splits"]:
-        """Middle of each sub-interval."""
-        return 0.5 * (self.edges[..., 1:] + self.edges[..., :-1])
-
-
-def split_intervals(base_edges: Float[Tensor, "rays base+1"], edit_edges: Float[Tensor, "rays edit+1"]) -> Split:
-    """Merge the edges of the base's and the edit's intervals.
-
-    Args:
-        base_edges: ascending distances along each ray.
-        edit_edges: likewise; edit intervals may reach beyond the base's and the other way round.
-
-    Example:
-        >>> split_intervals(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 3.0]]))[1:]
-        (tensor([[ 0,  0, -1]]), tensor([[-1,  0,  0]]))
-    """
-    merged = merge_intervals([base_edges, edit_edges])
-    return Split(merged.edges, *merged.parents)
-
-
 class Merged(NamedTuple):
     """Sub-intervals that respect the edges of several sets of intervals."""
 

@@ -80,7 +80,7 @@ class GuidanceView(NamedTuple):
 
     def part(self, part: slice) -> tuple[RayBundle, BaseSamples, Proposal, RegionIntervals]:
         """Some of the rays that meet the region."""
-        base = BaseSamples(*(value[part] for value in self.base))
+        base = self.base.among(part)
         proposal = Proposal(*(value[part] for value in self.proposal))
         intervals = RegionIntervals(*(value[part] for value in self.intervals[:-1]))
         which = part.indices(self.num_rays)
@@ -171,13 +171,13 @@ def render_view(model: BlendingModel, cameras: Cameras, index: int) -> GuidanceV
         rays = bundle.get_row_major_sliced_ray_bundle(start, start + chunk)
         render = unedited.render(rays)
         met = model.intersect(rays)
-        base = BaseSamples(*(value[met.rays] for value in render.samples))
+        base = render.samples.among(met.rays)
         coverage = render.outputs["rgb"].new_zeros(len(rays))
         coverage[met.rays] = accumulated_region(base.edges, base.density, met)
         pictures.append(render.outputs["rgb"])
         coverages.append(coverage)
         bases.append(base)
-        proposals.append(unedited.slice_proposal(render.proposal, met.rays))
+        proposals.append(render.proposal.among(met.rays))
         intervals.append(met._replace(rays=met.rays + start))
     met = RegionIntervals(*(torch.cat(values) for values in zip(*(met[:-1] for met in intervals), strict=True)))
     base = BaseSamples(*(torch.cat(values) for values in zip(*bases, strict=True)))
