@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from open_run import grant, open_pipeline
 from safetensors.torch import save
 
 from blending_nerf_ns.edits.file import FORMAT, load_edit, save_edit
 from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.runs.look import apply_look, look_stamp, read_look
 from blending_nerf_ns.training.loss_record import read_losses, record_step
 from blending_nerf_ns.viewer.edit_folder import EditFolder
 
@@ -122,3 +124,74 @@ def test_a_file_that_is_no_edit_is_said_to_be_none(done: BlendingPipeline, tmp_p
     path.write_bytes(save({}, metadata={"format": FORMAT, "edit": "{}", "base": ""}))
     done.session.layers.save_uppermost(path)
     assert "saving an edit: " in grant(done) and path.stat().st_size < 1000
+
+
+def test_a_deleted_edit_that_is_taken_back_is_the_one_that_its_file_and_its_look_know(
+    done: BlendingPipeline, tmp_path: Path
+) -> None:
+    done.config.run_dir, id = tmp_path, done.model.edit.info.id
+    done.model.edit.info = done.model.edit.info.with_strengths(change=0.3)
+    done.session.layers.save_look()
+    done.session.layers.save_uppermost()
+    done.session.layers.delete(id)
+    grant(done)
+    other = done.model.edit.info.id
+    done.session.undo()
+    grant(done)
+    assert done.model.edit.info.id == id != other and done.model.layers.order == [id]
+    done.model.edit.info = done.model.edit.info.with_strengths(change=1.0)
+    look = read_look(tmp_path)
+    assert look is not None
+    apply_look(look, done.model.layers)
+    assert done.model.edit.info.strengths.change == 0.3
+    done.session.layers.save_uppermost()
+    assert "in place of what was there" in grant(done)
+    done.session.redo()
+    grant(done)
+    assert done.model.layers.order == [done.model.edit.info.id] == [other]
+
+
+def test_a_layer_that_was_loaded_in_the_meantime_keeps_its_id(done: BlendingPipeline, tmp_path: Path) -> None:
+    file, id = tmp_path / "blue.edit.safetensors", done.model.edit.info.id
+    done.session.layers.save_uppermost(file)
+    done.session.layers.delete(id)
+    done.session.layers.load(file)
+    done.session.undo()
+    grant(done)
+    assert done.model.layers.order == [id, done.model.edit.info.id] and done.model.edit.info.id != id
+
+
+def test_a_layer_that_is_deleted_is_in_no_look(
+    done: BlendingPipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done.config.run_dir = tmp_path
+    layer, layers = done.model.layers.freeze_copy(), done.session.layers
+    layers.save_look()
+    grant(done)
+    layers.delete(layer.info.id)
+    grant(done)
+    look = read_look(tmp_path)
+    assert look is not None and [info.id for info in look.layers] == [done.model.edit.info.id]
+    assert layers.look_known == look_stamp(tmp_path), "as the run itself says"
+    capsys.readouterr()
+    apply_look(look, done.model.layers)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_long_name_is_a_file_all_the_same(done: BlendingPipeline, tmp_path: Path) -> None:
+    done.config.run_dir = tmp_path
+    for name in ("a ball " * 40, "\N{CJK UNIFIED IDEOGRAPH-7403}" * 200):
+        done.model.edit.info = replace(done.model.edit.info, name=name)
+        done.session.layers.save_uppermost()
+        assert grant(done).startswith("Saved ")
+
+
+def test_a_layer_that_is_loaded_twice_is_said_to_act_twice(done: BlendingPipeline, tmp_path: Path) -> None:
+    file = tmp_path / "blue.edit.safetensors"
+    done.session.layers.save_uppermost(file)
+    done.session.layers.load(file)
+    assert grant(done).endswith("It was already: what is on acts twice.")
+    done.session.layers.delete(done.model.edit.info.id)
+    done.session.layers.delete(done.model.layers.order[0])
+    done.session.layers.load(file)
+    assert grant(done) == "Loaded layer 'a blue ball'."

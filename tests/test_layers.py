@@ -155,9 +155,6 @@ def test_the_list_of_layers() -> None:
     layers.move(lower, +5)
     layers.move(lower, -5)
     assert layers.order == [lower, upper]
-    assert layers.find("a blue ball") is layers[lower] and layers.find(upper) is model.edit
-    with pytest.raises(BlendingNerfError, match="no layer is called 'hat'; there are 'a blue ball'"):
-        layers.find("hat")
     with pytest.raises(BlendingNerfError, match="in work"):
         layers.remove(upper)
     with pytest.raises(BlendingNerfError, match="misses some"):

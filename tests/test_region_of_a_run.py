@@ -217,3 +217,22 @@ def test_a_search_for_the_region_wakes_a_run_that_was_falling_asleep(capture: Pa
     pipeline.trainer = None
     pipeline.session.run_errand()
     assert bool(pipeline.model.edit_ready)
+
+
+def test_texts_that_are_applied_to_an_edit_that_stands_find_their_region_at_once(capture: Path) -> None:
+    pipeline = open_pipeline(capture)
+    pipeline.session.pause()
+    pipeline.session.set_texts("a red ball", "a green ball", new_region=True)
+    grant(pipeline)
+    assert pipeline.session.searches and not bool(pipeline.model.edit_ready)
+    pipeline.session.run_errand()
+    assert pipeline.session.region.is_found and not pipeline.session.running and not pipeline.session.searches
+    with torch.no_grad():
+        pipeline.model.edit.field.shape_head.bias.fill_(1.0)
+    pipeline.config.region.source = "text & sphere"  # which does not begin to be found
+    pipeline.config.region.localizer = "nowhere/at/all"
+    pipeline.session.set_texts("a red ball", "a green ball", new_region=True)
+    grant(pipeline)
+    pipeline.session.run_errand()
+    assert pipeline.session.region.is_found and not pipeline.model.edit.field.untouched, "it stays as it was"
+    assert "nowhere/at/all" in pipeline.session.status.message

@@ -6,15 +6,17 @@ from collections import defaultdict
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from open_run import grant, open_pipeline
 
+from blending_nerf_ns.errors import NothingFound
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.trainer import BlendingTrainer
 from blending_nerf_ns.training.loss_record import read_losses
+from blending_nerf_ns.viewer.edit_folder import describe
 from method_configs.blending_nerf import blending_nerf_cpu
 
 
@@ -130,3 +132,38 @@ def test_where_there_is_nothing_to_train_a_gradient_scaler_is_not_asked(done: Bl
     trainer.grad_scaler.scale(torch.zeros(1))
     with pytest.raises(AssertionError, match="No inf checks"):  # what nerfstudio's own step would come to
         trainer.grad_scaler.update()
+
+
+def test_what_a_user_starts_in_vain_ends_no_run(done: BlendingPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the run ends with its edit (--viewer.quit-on-train-completion True), in which it can be paused and started."""
+
+    def nothing_there() -> None:
+        raise NothingFound("nothing reaches the threshold of 0.5")
+
+    session, trainer = done.session, SimpleNamespace(training_state="training", stop_training=False, step=13)
+    trainer.optimizers, trainer.save_config = SimpleNamespace(optimizers={}), lambda: None
+    trainer.save_checkpoint = lambda step: True
+    done.trainer, session.waits, session.steered, session.running = trainer, False, True, True
+    done.progress[1] = 10
+    done.work.settling.restart()
+    done.work.restart(10)
+    done.model.edit_ready.fill_(False)
+    monkeypatch.setattr(done.work, "find_region", nothing_there)
+    with pytest.raises(NothingFound):
+        done.stages.before_step(12)  # what the command line asked for
+    session.set_texts("a rde ball", "a blue ball", new_region=True, start=True)
+    done.stages.before_step(13)
+    assert "nothing reaches" in session.status.message and done.stage == "done" and not done.work.is_done
+    done.stages.after_step(13)
+    assert trainer.training_state == "paused" and not trainer.stop_training, "for another word"
+
+
+def test_of_a_base_alone_no_edit_is_said_to_be_done(capture: Path) -> None:
+    pipeline, said = open_pipeline(capture), []
+    pipeline.config.edit_steps = 0
+    pipeline.session.refresh()
+    assert "no edit is to follow" in describe(pipeline.session.status)
+    pipeline.trainer = SimpleNamespace(training_state="training", step=3, save_checkpoint=lambda step: True)
+    pipeline.team = cast(Any, SimpleNamespace(leads=True, size=1, say=said.append))
+    pipeline.stages.after_step(3)
+    assert pipeline.trainer.training_state == "paused" and [line for line in said if "No edit is to follow" in line]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blending_nerf_ns.edits.edit import Edit, build_edit
-from blending_nerf_ns.edits.layer import find_layer, pack, unpack
+from blending_nerf_ns.edits.layer import pack, unpack
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import AS_TRAINED, Strengths
 
@@ -63,14 +63,6 @@ class Layers(nn.Module):
         under = self.order[: self.order.index(self.in_work.info.id)]
         return [(self[id], self[id].info.shown) for id in under if not self[id].info.shown.all_off]
 
-    def find(self, name: str) -> Edit:
-        """A layer by its name or id.
-
-        Raises:
-            BlendingNerfError: none, or several.
-        """
-        return self[find_layer([edit.info for edit in self.all()], name).id]
-
     def add(self, edit: Edit) -> None:
         """Put a frozen edit under the one in work. One with an id that is taken gets another."""
         if not edit.info.id.isalnum() or edit.info.id in self.order:
@@ -93,9 +85,15 @@ class Layers(nn.Module):
 
     def renew(self) -> None:
         """The edit in work is another from here on, at the same place: with an id that no look and no file knows."""
-        old, new = self.in_work.info.id, new_id()
-        self.in_work.info = replace(self.in_work.info, id=new)
-        self.order = [new if id == old else id for id in self.order]
+        self.call_in_work(new_id())
+
+    def call_in_work(self, id: str) -> None:
+        """Give the edit in work this id, at the same place; where a frozen layer has it, it keeps its own."""
+        if id in self.frozen:
+            return
+        old = self.in_work.info.id
+        self.in_work.info = replace(self.in_work.info, id=id)
+        self.order = [id if other == old else other for other in self.order]
 
     def remove(self, id: str) -> None:
         """Take a frozen layer out.

@@ -58,7 +58,8 @@ def restore(pipeline: BlendingPipeline, snapshot: Snapshot) -> None:
     edit, was_ready = model.edit, bool(model.edit_ready)
     now = edit.info
     edit.load_state_dict(edit_from_bytes(snapshot.content).to(edit.region.lower.device).state_dict())
-    edit.info = replace(edit.info, id=now.id)
+    was, edit.info = edit.info.id, replace(edit.info, id=now.id)
+    model.layers.call_in_work(was)  # a deletion gave it another, by which looks and its own file did not know it
     if was_ready == snapshot.ready:  # nor was it deleted: how it is shown and called is not what is taken back
         edit.info = looking_as(edit.info, now)
     model.edit_ready.fill_(snapshot.ready)

@@ -14,11 +14,14 @@ from blending_nerf_ns.edits.file import SUFFIX, check_name, load_edit, read_edit
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import AS_TRAINED
-from blending_nerf_ns.runs.look import look_of, look_stamp, write_look
+from blending_nerf_ns.runs.look import look_of, look_stamp, read_look, write_look
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
     from blending_nerf_ns.steering.session import Session
+
+LONGEST_NAME = 50
+"""Characters of a layer's name in its file's: of any script these are below the 255 bytes that file systems take."""
 
 
 class SessionLayers:
@@ -100,6 +103,7 @@ class SessionLayers:
                 self._pipeline.take_texts("", "")
                 return
             name = self._model.layers[id].info.name
+            self._forget_in_look(id)
             self._model.layers.remove(id)
             self._model.version += 1
             self._session.history.clear()  # or an undo takes back what was done before that, to another edit
@@ -130,6 +134,7 @@ class SessionLayers:
 
         def do() -> None:
             edit = load_edit(path, self._base, any_base, self._model.device.type == "cuda")
+            twice = " It was already: what is on acts twice." if edit.info.id in self._model.layers.order else ""
             self._model.layers.add(edit)
             self._model.version += 1
             kept = (
@@ -137,7 +142,7 @@ class SessionLayers:
                 if self._pipeline.test_mode == "val"
                 else " for as long as this viewer is open; `edits apply` keeps it"
             )
-            self._session.say(f"Loaded layer {edit.info.name!r}{kept}.")
+            self._session.say(f"Loaded layer {edit.info.name!r}{kept}.{twice}")
 
         self._session.ask_each("loading an edit", do)
 
@@ -149,6 +154,17 @@ class SessionLayers:
             self.look_known = look_stamp(self._folder)
 
         self._model.wishes.ask("saving the look", do)
+
+    def _forget_in_look(self, id: str) -> None:
+        """Take a layer out of the look that is saved: every command would name it in vain."""
+        folder = self._pipeline.config.run_dir
+        look = read_look(folder)
+        if folder is None or look is None or all(info.id != id for info in look.layers):
+            return
+        known = look_stamp(folder) == self.look_known
+        write_look(replace(look, layers=tuple(info for info in look.layers if info.id != id)), folder)
+        if known:  # else others said it, and it counts as said later still
+            self.look_known = look_stamp(folder)
 
     @property
     def _uppermost(self) -> Edit:
@@ -164,7 +180,7 @@ class SessionLayers:
 
     def _own_file(self, info: LayerInfo) -> Path:
         """A file in the run's folder by the layer's name; by its id as well where another layer has taken that."""
-        name = re.sub(r"[^\w.,()+-]+", "_", info.name).strip("._") or info.id
+        name = re.sub(r"[^\w.,()+-]+", "_", info.name)[:LONGEST_NAME].strip("._") or info.id
         file = self._folder / "edits" / f"{name}{SUFFIX}"
         there = _edit_in(file)
         return file if there is None or there.id == info.id else file.with_name(f"{name}_{info.id}{SUFFIX}")

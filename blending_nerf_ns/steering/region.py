@@ -54,16 +54,16 @@ class SessionRegion:
 
         Where nothing is found the edit stays as it is.
         """
+        self._session.send("find the region", self.search)
 
-        def do() -> None:
-            self._session.running = False
-            before = self._session.snapshot("region") if self.is_found else None
-            self._pipeline.work.find_region()
-            if before is not None:
-                self._session.history.remember(before)
-            self._session.restart(keep_region=True)
-
-        self._session.send("find the region", do)
+    def search(self) -> None:
+        """The same at once, which takes long: an errand of the training loop's."""
+        self._session.running = False
+        before = self._session.snapshot("region") if self.is_found else None
+        self._pipeline.work.find_region()
+        if before is not None:
+            self._session.history.remember(before)
+        self._session.restart(keep_region=True)
 
     def make_room(self) -> None:
         """The region has the room that the operations of now can use, unless the user or a file has said another, or it was looked

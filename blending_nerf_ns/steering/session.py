@@ -40,6 +40,8 @@ class Session:
         """Whether the run waits for its user where there is nothing to train, instead of ending."""
         self.steered = False
         """Whether its user can pause it, also where it ends with its edit."""
+        self.was_started = False
+        """Whether a user pressed Start here: what goes wrong in preparing the edit is then said to them, and ends nothing."""
         self.region = SessionRegion(self, pipeline)
         self.layers = SessionLayers(self, pipeline)
         self.searches = False
@@ -117,7 +119,7 @@ class Session:
 
     def _begin(self) -> None:
         self._check_steps()
-        self.running = True
+        self.running, self.was_started = True, self.steered
         if self._work.is_done:
             self.remember("another round")
             self._pipeline.restart_edit()
@@ -154,7 +156,8 @@ class Session:
         Args:
             source: what is there now.
             target: what it should become.
-            new_region: find the region again by the new source text.
+            new_region: find the region again by the new source text: at once where the edit stands, else before its next step. Its field
+                starts again in what is found.
             restart: the field starts again from no edit; else it keeps its weights.
             start: train the edit by them. Where they are refused nothing is started: it would be by those of before.
             on_taken: called where they are not.
@@ -163,17 +166,21 @@ class Session:
         def take() -> None:
             if start:
                 self._check_steps()
-            same = (source, target) == self.texts and not (restart or new_region)
+            searches = new_region and not (start or self.running)
+            anew = (restart or new_region) and not searches
+            same = (source, target) == self.texts and not anew
             before = None if same else self.snapshot("prompts")
             with overhearing(self.say):
                 self._pipeline.take_texts(source, target)
             if before is not None:
                 self.history.remember(before)
-            if restart or new_region:
+            if anew:
                 self.restart(keep_region=not new_region)
             if start:
                 self._begin()
-            elif (restart or new_region) and self.running:
+            elif searches:
+                self._hand_over(self.region.search)
+            elif anew and self.running:
                 self._wake()
             self._keep()
             on_taken()
@@ -258,12 +265,11 @@ class Session:
             name: the last one of a name counts.
             errand: it.
         """
+        self._ask(name, lambda: self._hand_over(errand))
 
-        def do() -> None:
-            self._errand, self.searches = errand, True
-            self._wake()
-
-        self._ask(name, do)
+    def _hand_over(self, errand: Callable[[], None]) -> None:
+        self._errand, self.searches = errand, True
+        self._wake()
 
     def run_errand(self) -> None:
         """Do what takes long, if anything. In the training loop only."""

@@ -16,7 +16,7 @@ class Status:
     """What goes on, in numbers and one sentence."""
 
     stage: str = "starting"
-    """starting, base, region, edit, paused, done, or viewing (no trainer)."""
+    """starting, base, region, edit, paused, done, alone (a base that no edit is to follow), or viewing (no trainer)."""
     step: int = 0
     steps: int = 0
     seconds_left: Optional[float] = None
@@ -43,6 +43,8 @@ class Status:
             self.stage = "viewing"
         elif pipeline.session.searches:
             self.stage = "region"
+        elif stage == "done" and pipeline.config.edit_steps == 0:
+            self.stage = "alone"
         elif stage == "done":
             self.stage = "done" if done >= self.steps else "paused"
         elif stage == "edit" and pipeline.trainer is not None and pipeline.trainer.training_state == "paused":

@@ -25,6 +25,10 @@ DONE = (
     "Nothing is left to train, and all is saved. The viewer stays open: edit on there, or end the run with Ctrl-C "
     "(--viewer.quit-on-train-completion True ends it by itself)."
 )
+ALONE = (
+    "The base is trained, and all is saved. No edit is to follow (--pipeline.edit-steps 0): load edits in the viewer, or end the run "
+    "with Ctrl-C."
+)
 WAITS = (
     "The edit waits, and all is saved: write in the viewer what is there and what it should become, and press Start."
 )
@@ -82,7 +86,7 @@ class Stages:
         pipeline, work, optimizers = self._pipeline, self._pipeline.work, self._pipeline.trainer.optimizers.optimizers
         if work.training is None:
             with self._telling_of_the_base():
-                if not pipeline.session.attempt(work.prepare):
+                if not pipeline.session.attempt(work.prepare, asked=pipeline.session.was_started):
                     return
             pipeline.trainer.save_checkpoint(max(step - 1, 0))
         pipeline.clock.begin("edit", "Edit", work.end, work.done)
@@ -152,7 +156,7 @@ class Stages:
         pipeline = self._pipeline
         self.end()
         saved = pipeline.save()
-        why = DONE if pipeline.work.is_done else WAITS
+        why = ALONE if pipeline.config.edit_steps == 0 else DONE if pipeline.work.is_done else WAITS
         if saved and why != self._rests:  # it also wakes for a moment to save what was moved
             pipeline.team.say(why)
         self._rests = why if saved else ""

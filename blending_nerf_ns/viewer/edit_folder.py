@@ -36,7 +36,8 @@ class EditFolder(Folder):
         self._target = self.put(ViewerText("Target text", target, disabled=not training, hint=hint))
         if not training:
             return
-        self._new_region = self.put(ViewerCheckbox("Find the region again", False, hint="With the new source text."))
+        hint = "With the new source text; the edit starts again in what is found."
+        self._new_region = self.put(ViewerCheckbox("Find the region again", False, hint=hint))
         self._restart = self.put(
             ViewerCheckbox("Start the edit again", False, hint="Else it goes on from where it is.")
         )
@@ -121,6 +122,7 @@ SENTENCES = {
     "edit": "The edit is being trained.",
     "paused": "Waiting: write what is there and what it should become, then press Start.",
     "done": "The edit is done. Move the blend ratios, save it, or begin a new layer on top.",
+    "alone": "The base is trained, and no edit is to follow (--pipeline.edit-steps 0): edits from files can be loaded.",
     "viewing": "A finished run: layers, blend ratios and looks can be changed; training wants ns-train.",
 }
 
