@@ -30,6 +30,21 @@ def in_one_line() -> Iterator[None]:
         sys.exit(said)
 
 
+def end_in_one_line() -> None:
+    """The same where a command is nerfstudio's, and ends with whatever is raised in it; where somebody catches that nothing changes."""
+    usual = sys.excepthook
+    if getattr(usual, "__module__", None) == __name__:
+        return
+
+    def say(kind: Any, error: BaseException, trace: Any) -> None:
+        if isinstance(error, BlendingNerfError):
+            print(line_of(error), file=sys.stderr)
+        else:
+            usual(kind, error, trace)
+
+    sys.excepthook = say
+
+
 def line_of(error: BlendingNerfError | OSError) -> Optional[str]:
     """What a command says of an error as it ends; None of one that the user cannot put right."""
     if isinstance(error, FileNotFoundError) and error.filename is not None:

@@ -15,7 +15,7 @@ from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, end_in_one_line
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.pipeline_config import (
@@ -56,7 +56,8 @@ class BlendingPipeline(VanillaPipeline):
         run = read_base_run(config.base_run) if config.base_run is not None and test_mode == "val" else None
         if test_mode == "val":
             check_edit(config)
-        else:  # it was made long ago
+        else:  # it was made long ago, and ns-render, ns-viewer or the like opens it
+            end_in_one_line()
             check_capture_of(config.datamanager)
         if run is not None:
             adopt_base(config, run)

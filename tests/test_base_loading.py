@@ -231,6 +231,14 @@ def test_a_broken_config(content: str, run: Path) -> None:
     assert "does not read as the configuration of a nerfstudio run" in error_of(run)
 
 
+def test_a_config_that_was_cut_short(run: Path) -> None:
+    """A part of it may be YAML as well, and the weights would fit."""
+    text = (run / "config.yml").read_text()
+    for end in ("\nvis: ", "\npipeline: "):
+        (run / "config.yml").write_text(text[: text.index(end) + 1])
+        assert "it does not end with 'vis'" in error_of(run)
+
+
 def test_no_checkpoint(run: Path) -> None:
     checkpoint_of(run).unlink()
     assert "no step-*.ckpt in" in error_of(run)
@@ -338,6 +346,7 @@ def test_the_base_of_another_capture_is_refused_by_ns_train(nerfacto_run: Path, 
         "--pipeline.target-text", "a blue ball", cwd=tmp_path, check=False,
     )  # fmt: skip
     assert done.returncode == 1 and "transform" in done.stderr
+    assert f"data of the base ({nerfacto_run.parents[3] / 'capture'})" in done.stderr, "and not what was given"
     assert "blending-nerf: " in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr, "in one line"
 
 

@@ -11,16 +11,18 @@ import torch
 from bench.first_change import Look, first_change, hue_between
 from bench.frames import SHARES, measure_frames, stock_base
 from bench.growth import measure_growth
+from bench.guiding import make_guiding
 from bench.hashing import measure_hashing
 from bench.memory import Step, in_own_process, measure_memory
 from bench.naive import naive_frame
 from bench.scene import BenchScene, Scale, edit_share, fit_ball, make_scene, method_config
-from bench.steps import ALL, measure_steps
+from bench.steps import ALL, SHARE, STEP, measure_steps
 from bench.table import Figure, show, write
 from bench.timing import Timings, growth, in_turns
 from bench.views import measure_views
 
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
+from blending_nerf_ns.training import editing as of_edits
 
 ROUNDS = 2
 CPU = torch.device("cpu")
@@ -82,6 +84,7 @@ def test_a_trained_base_is_kept(scene: BenchScene, folder: Path) -> None:
     for one, two in zip(scene.model.base.state_dict().values(), again.model.base.state_dict().values(), strict=True):
         assert torch.equal(one, two)
     assert len(list(folder.glob("base-*.pt"))) == 1
+    assert again.training.steps == TINY.base_steps, "what is timed is not the dearer steps that a base begins with"
 
 
 def test_the_ball_takes_the_share_that_is_wanted(scene: BenchScene) -> None:
@@ -118,6 +121,17 @@ def test_steps(scene: BenchScene) -> None:
     assert math.isfinite(rest.value), "what is left of the step: a difference"
     assert "edit_step_over_base_step" in figures
     check(list(figures.values()))
+
+
+def test_a_direct_step_holds_all_rays_also_where_memory_is_short(
+    scene: BenchScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_edits, "free_memory", lambda device: 1e3)
+    editing, parts = make_guiding(scene, 24, ALL), []
+    render = editing._render
+    monkeypatch.setattr(editing, "_render", lambda view, part: parts.append(part) or render(view, part))
+    editing.step(STEP, SHARE)
+    assert len({(part.start, part.stop) for part in parts}) == 1
 
 
 def test_views(scene: BenchScene) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from blending_nerf_ns.edits.activations import NO_EDIT_FOG
 from blending_nerf_ns.edits.age import of_any_age
+from blending_nerf_ns.edits.edit import build_edit
 from blending_nerf_ns.edits.field import EditField, EditFieldConfig
+from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.edits.soft_solid import NO_END, Seed, soft_solid
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import EditSamples, blend
 from blending_nerf_ns.rendering.compositing import composite_blend
 
@@ -233,3 +237,14 @@ def test_what_is_taken_away_is_gone_altogether_and_stays_so() -> None:
     ratio.sum().backward()
     slope = field.shape_head.bias.grad
     assert slope is not None and float(slope[1]) == pytest.approx(100 * 1.1 / 4, rel=1e-4)
+
+
+@pytest.mark.parametrize("field", [{"num_levels": 0}, {"features_per_level": 0}, {"hidden_dim": "wide"}])
+def test_sizes_that_no_field_has_are_no_description_of_an_edit(field: dict[str, Any]) -> None:
+    info = LayerInfo(id="a", target_text="a blue ball").to_dict()
+    sizes = {"num_levels": 2, "max_res": 16, "log2_hashmap_size": 8, "implementation": "torch"}
+    build_edit({"field": sizes, "info": info, "resolution": 8})
+    with pytest.raises(BlendingNerfError, match="this is no description of an edit: "):
+        build_edit({"field": sizes | field, "info": info, "resolution": 8})
+    with pytest.raises(BlendingNerfError, match="an edit has the operations"):
+        build_edit({"field": sizes, "info": info | {"operations": [["add"]]}, "resolution": 8})

@@ -24,7 +24,7 @@ from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.runs.checkpoints import _unfinished
 from blending_nerf_ns.runs.holding import fcntl, held_open
 from blending_nerf_ns.runs.layers import RunLayers
-from blending_nerf_ns.runs.look import look_of, read_look, write_look
+from blending_nerf_ns.runs.look import look_of, look_said_after, read_look, write_look
 
 
 def loaded(folder: Path) -> BlendingModel:
@@ -196,6 +196,7 @@ def test_apply_keeps_a_look_that_knows_the_layer(folder: Path, model: BlendingMo
     before = read_look(folder)
     commanded("edits", "apply", folder, file)
     assert read_look(folder) == before and before is not None and before.layers[2].strengths.change == 0.3
+    assert look_said_after(edits.open_run(folder).checkpoint, folder), "on a resume, too"
 
 
 @pytest.mark.skipif(fcntl is None, reason="nothing is held on Windows")

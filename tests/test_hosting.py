@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,27 @@ def test_cameras_are_exported_as_they_were_learned(name: str, tmp_path: Path) ->
     assert not [key for key in pipeline.state_dict() if key.startswith("_model.camera_optimizer")], (
         "a checkpoint has it once"
     )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_whose_capture_lost_a_photo_is_opened(name: str, tmp_path: Path) -> None:
+    """Its base may have learned something of each photo."""
+    config: Any = deepcopy(METHODS[name].config.pipeline)
+    config.datamanager.data = write_tiny_capture(tmp_path / "capture")
+    config.model.base.camera_optimizer = CameraOptimizerConfig(mode="SO3xR3")
+    config.source_text, config.target_text = "a red ball", "a blue ball"
+    state = config.setup(device="cpu", test_mode="val").state_dict()
+    file = config.datamanager.data / "transforms.json"
+    transforms = json.loads(file.read_text())
+    (gone, *_) = (frame for frame in transforms["frames"] if "train" in frame["file_path"])
+    transforms["frames"].remove(gone)
+    if "train_filenames" in transforms:
+        transforms["train_filenames"].remove(gone["file_path"])
+    file.write_text(json.dumps(transforms))
+    pipeline = deepcopy(config).setup(device="cpu", test_mode="inference")
+    pipeline.load_pipeline(state, 0)
+    assert pipeline.model.num_train_data == config.model.base_num_images - 1
+    assert not hasattr(pipeline.model, "camera_optimizer"), "poses of other photos are not exported as these"
 
 
 def test_where_no_cameras_were_learned_there_are_none_to_export() -> None:

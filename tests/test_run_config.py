@@ -10,7 +10,9 @@ import pytest
 import torch
 import yaml
 
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.pipeline import BlendingPipeline
+from blending_nerf_ns.runs.adopting import adopt_resumed_run
 from method_configs.baselines import clip_nerf_finetune
 from method_configs.blending_nerf import blending_nerf, blending_nerf_cpu
 
@@ -59,3 +61,23 @@ def test_a_config_of_when_the_pipelines_configuration_stood_beside_the_pipeline_
     assert before != written
     read = yaml.load(before, Loader=yaml.Loader)
     assert read == blending_nerf_cpu.config and read.pipeline._target is BlendingPipeline
+
+
+@pytest.mark.parametrize("flag", ["data", "dataparser"])
+def test_a_resume_may_name_where_its_capture_is_now(flag: str, tmp_path: Path) -> None:
+    """By `--data`, and by `nerfstudio-data --data` at the end of the command."""
+    saved: Any = deepcopy(blending_nerf_cpu.config)
+    saved.pipeline.datamanager.data = tmp_path / "old"
+    (tmp_path / "config.yml").write_text(yaml.dump(saved))
+    config: Any = deepcopy(blending_nerf_cpu.config)
+    manager = config.pipeline.datamanager
+    (manager if flag == "data" else manager.dataparser).data = tmp_path / "new"
+    with pytest.raises(BlendingNerfError, match=r"capture .*new is not there"):
+        adopt_resumed_run(config, tmp_path / "config.yml")
+    (tmp_path / "new").mkdir()
+    adopt_resumed_run(config, tmp_path / "config.yml")
+    assert manager.data == tmp_path / "new"
+    other: Any = deepcopy(blending_nerf_cpu.config)
+    (tmp_path / "old").mkdir()
+    adopt_resumed_run(other, tmp_path / "config.yml")
+    assert other.pipeline.datamanager.data == tmp_path / "old"

@@ -225,6 +225,23 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
     check_capture(config)  # nothing is named: nerfstudio's own default
     with pytest.raises(BlendingNerfError, match="nowhere: there is no such folder"):
         check_capture(type(config)(**{**vars(config), "data": tmp_path / "nowhere"}))
+    with pytest.raises(BlendingNerfError, match="--prompt 'a blue chair' is for other methods"):
+        check_capture(type(config)(**{**vars(config), "prompt": "a blue chair"}))
+
+
+def test_what_another_programs_command_cannot_use_ends_it_in_one_line() -> None:
+    program = (
+        "from blending_nerf_ns.errors import BlendingNerfError, end_in_one_line\n"
+        "end_in_one_line(), end_in_one_line()\n"
+        "try:\n    raise BlendingNerfError('caught')\nexcept ValueError:\n    pass\n"
+        "raise {}('its capture is not there')"
+    )
+    for kind, ends in (
+        ("BlendingNerfError", "blending-nerf: its capture is not there\n"),
+        ("ValueError", "ValueError: its"),
+    ):
+        done = subprocess.run([sys.executable, "-c", program.format(kind)], capture_output=True, text=True)
+        assert done.returncode == 1 and (done.stderr == ends or ("Traceback" in done.stderr and ends in done.stderr))
 
 
 def test_a_file_where_a_folder_is_wanted(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from blending_nerf_ns.baselines.finetuned_model import FinetunedModel, Finetuned
 from blending_nerf_ns.baselines.finetuning import FinetuneGuidanceConfig, FinetuneTraining
 from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
 from blending_nerf_ns.bases.weights import load_base_state
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, end_in_one_line
 from blending_nerf_ns.runs.adopting import adopt_base
 from blending_nerf_ns.runs.checkpoints import load_whole
 from blending_nerf_ns.runs.config_file import check_capture_of
@@ -107,7 +107,8 @@ class FinetunePipeline(VanillaPipeline):
                 # models are drawn before they are read: a seed's base is to stay the same
                 with torch.random.fork_rng(devices=[]):
                     fetch_guide(config)
-        if not trains:  # it was made long ago
+        if not trains:  # it was made long ago, and ns-render, ns-viewer or the like opens it
+            end_in_one_line()
             check_capture_of(config.datamanager)
         run = read_base_run(config.base_run) if config.base_run is not None and trains else None
         if run is not None:

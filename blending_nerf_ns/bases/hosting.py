@@ -31,6 +31,8 @@ class BaseHost(Model):
         self.collider = None  # the base brings its own
         if self.config.base.implementation == "tcnn" and not TCNN_EXISTS:
             self.config.base.implementation = "torch"  # nerfstudio would do the same, but config.yml would not say so
+        # config.yml is to say it: the run is opened all the same when its capture has lost a photo, or gained one
+        self.config.base_num_images = self.config.base_num_images or self.num_train_data
         self.base = self.build_base()
 
     def show_learned_cameras(self) -> None:
@@ -39,7 +41,7 @@ class BaseHost(Model):
         Not in training: nerfstudio's viewer would move all its frustums in every step.
         """
         learned = self.config.base.camera_optimizer.mode != "off"
-        if learned and self.config.base_num_images in (0, self.num_train_data):
+        if learned and self.config.base_num_images == self.num_train_data:
             # not as a module: checkpoints would have it twice
             object.__setattr__(self, "camera_optimizer", self.base.camera_optimizer)
 
@@ -47,7 +49,7 @@ class BaseHost(Model):
         """A base as it is configured, untrained."""
         return self.config.base.setup(
             scene_box=self.scene_box,
-            num_train_data=self.config.base_num_images or self.num_train_data,
+            num_train_data=self.config.base_num_images,
             metadata=self.kwargs.get("metadata"),
             device=str(self.kwargs.get("device", "cpu")),
         )

@@ -25,6 +25,9 @@ from blending_nerf_ns.bases.placement import FILE, Placement, placement_of, read
 from blending_nerf_ns.bases.weights import fingerprint, load_base_state
 from blending_nerf_ns.errors import BlendingNerfError
 
+LAST_FIELD = "vis"
+"""Of a trainer's configuration, whose fields nerfstudio writes in the order of the alphabet."""
+
 
 @dataclass(frozen=True)
 class BaseRun:
@@ -161,6 +164,7 @@ def read_config(path: Path) -> Any:
         config = yaml.load(text, Loader=yaml.Loader)  # runs constructors: nerfstudio has no other format
         if not isinstance(config, TrainerConfig):
             raise TypeError(f"it holds a {type(config).__name__}")
+        check_whole(config)
         return config
     except Exception as error:  # constructors of plugins that are not installed fail in any way
         named = re.search(r"^method_name:\s*(\S+)", text, re.MULTILINE)
@@ -168,6 +172,16 @@ def read_config(path: Path) -> Any:
         raise BlendingNerfError(
             f"{path} does not read as the configuration of a nerfstudio run{method}: {error}"
         ) from error
+
+
+def check_whole(config: Any) -> None:
+    """A part of a config.yml may be YAML as well, of which what is missing would be taken at its default.
+
+    Raises:
+        ValueError: its last field is not there.
+    """
+    if LAST_FIELD not in getattr(config, "__dict__", {}):
+        raise ValueError(f"it does not end with {LAST_FIELD!r}, as every one does")
 
 
 def _model_config(config: Any, implementation: Literal["tcnn", "torch"]) -> NerfactoBaseConfig:

@@ -140,6 +140,12 @@ def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:
         field = EditField(EditFieldConfig(**sizes), use_cuda)
     except BlendingNerfError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        AssertionError,
+    ) as error:  # nerfstudio asserts of a grid's sizes
         raise BlendingNerfError(f"this is no description of an edit: {error!r}") from error
     return Edit(Region(resolution), field, info).requires_grad_(False).eval()

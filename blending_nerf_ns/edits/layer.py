@@ -84,7 +84,7 @@ class LayerInfo:
         try:
             texts: dict[str, Any] = {name: str(values[name]) for name in TEXTS if name in values}
             wanted = Strengths(**{name: float(value) for name, value in values.get("strengths", {}).items()})
-            operations = tuple(values.get("operations", OPERATIONS))
+            operations = tuple(map(str, values.get("operations", OPERATIONS)))
             info = replace(cls(**texts), operations=operations, visible=bool(values.get("visible", True)))
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise BlendingNerfError(f"this is no description of an edit: {error}") from error

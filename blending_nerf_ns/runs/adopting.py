@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Sequence, Union, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, Sequence, Union, cast, get_type_hints
 
 import tyro
 import yaml
@@ -13,7 +14,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.bases.loading import BaseRun
+from blending_nerf_ns.bases.loading import BaseRun, check_whole
 from blending_nerf_ns.edits.shape import RegionShape
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization.config import RegionConfig
@@ -38,14 +39,25 @@ def adopt_base(config: Edited, run: BaseRun) -> None:
     """
     config.model.base = run.model_config
     config.model.base_num_images = run.num_images
-    asked = config.datamanager.dataparser  # type: ignore[attr-defined]
-    data = config.datamanager.data or config.datamanager.dataparser.data  # type: ignore[attr-defined]
-    config.datamanager.dataparser = run.dataparser_config  # type: ignore[attr-defined]
-    if data is not None and str(data) not in (".", ""):
-        config.datamanager.dataparser.data = Path(data)  # type: ignore[attr-defined]
-    check_capture_of(config.datamanager)
+    manager = cast(Any, config.datamanager)
+    asked, data = manager.dataparser, capture_named(manager)
+    manager.dataparser = copy.deepcopy(run.dataparser_config)
+    if data is not None:
+        manager.dataparser.data = data
+    check_capture_of(manager)
     for line in replaced_options(asked, run.dataparser_config):
         CONSOLE.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def capture_named(manager: Any) -> Optional[Path]:
+    """The capture that a command line names, by `--data` or by its dataparser's own; None where it names none.
+
+    Args:
+        manager: the configuration of the pipeline's datamanager.
+    """
+    usual = type(manager.dataparser)().data
+    named = manager.data or (manager.dataparser.data if manager.dataparser.data != usual else None)
+    return None if named is None or str(named) in (".", "") else Path(named)
 
 
 def replaced_options(asked: DataParserConfig, read: DataParserConfig) -> List[str]:
@@ -150,10 +162,6 @@ def rates_kept(arguments: Sequence[str]) -> List[str]:
     return [f"{flag}: the run that is resumed has its own; for another begin a new run on its base." for flag in kept]
 
 
-LAST_FIELD = "vis"
-"""Of a trainer's configuration, whose fields nerfstudio writes in the order of the alphabet."""
-
-
 def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] = frozenset()) -> Any:
     """On a resume, take from the run that is resumed whatever was not given anew.
 
@@ -183,6 +191,8 @@ def adopt_resumed_run(config: TrainerConfig, saved: Path, given: FrozenSet[str] 
     pipeline = cast("Edited", config.pipeline)
     if getattr(other, "edit_steps", None) == 0 and "target_text" in given:
         given |= {"edit_steps"}  # only a base was wanted then; now an edit is
+    manager = cast(Any, pipeline.datamanager)
+    manager.data = capture_named(manager)  # or that of the run that is resumed would be taken
     taken = take_where_default(config.pipeline, other, default, given)
     ours, theirs = cast(Any, pipeline.model), cast(Any, other).model
     ours.base, ours.base_num_images = theirs.base, theirs.base_num_images
@@ -199,9 +209,10 @@ def _pipeline_of(saved: Path) -> Any:
         run = yaml.load(saved.read_text("utf8"), Loader=yaml.Loader)
     except Exception as error:  # of a file that ends too early, constructors fail in any way
         raise BlendingNerfError(f"{damaged}: {error}") from error
-    # a part of a file may be YAML as well, of which what is missing would be taken at its default
-    if LAST_FIELD not in getattr(run, "__dict__", {}):
-        raise BlendingNerfError(f"{damaged}: it does not end with {LAST_FIELD!r}, as every one does")
+    try:
+        check_whole(run)
+    except ValueError as error:
+        raise BlendingNerfError(f"{damaged}: {error}") from error
     return getattr(run, "pipeline", None)
 
 

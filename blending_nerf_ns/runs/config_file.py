@@ -20,11 +20,16 @@ from blending_nerf_ns.runs.checkpoints import newest_whole_step
 
 
 def check_capture(config: TrainerConfig) -> None:
-    """Say that there is no such capture before a dataparser asserts it.
+    """Say that there is no such capture before a dataparser asserts it; and that nobody would read a prompt.
 
     Raises:
-        BlendingNerfError: `--data` names nothing.
+        BlendingNerfError: `--data` names nothing, or nerfstudio's `--prompt` is given.
     """
+    if config.prompt is not None:
+        raise BlendingNerfError(
+            f"--prompt {config.prompt!r} is for other methods: say what is there by --pipeline.source-text and what it should become "
+            "by --pipeline.target-text"
+        )
     if config.data is not None and not Path(config.data).exists():
         raise BlendingNerfError(f"--data {config.data}: there is no such folder")
 

@@ -20,7 +20,7 @@ from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS, LayerInfo, find_layer, pack, unpack
 from blending_nerf_ns.errors import BlendingNerfError, shortened
 from blending_nerf_ns.runs.checkpoints import newest_whole_step, write_whole
-from blending_nerf_ns.runs.look import Look, read_look, shown_by
+from blending_nerf_ns.runs.look import Look, read_look, shown_by, still_said_after
 
 MODELS = "nerfstudio_models"
 BASE, EDIT, FROZEN, EXTRA = "_model.base.", "_model.edit.", "_model.layers.frozen.", "_extra_state"
@@ -235,7 +235,8 @@ def _read_layers(state: Mapping[str, Tensor], checkpoint: Path) -> Tuple[Tuple[L
 
 def _rewrite(run: RunLayers, state: Mapping[str, Tensor], order: Sequence[str]) -> None:
     layers = pack({"order": list(order), "in_work": run.in_work})
-    write_whole({**run.content, "pipeline": {**state, LAYERS: layers}}, run.checkpoint)
+    with still_said_after(run.checkpoint, run.folder):
+        write_whole({**run.content, "pipeline": {**state, LAYERS: layers}}, run.checkpoint)
 
 
 def _prefix(id: str, in_work: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -83,6 +83,15 @@ def look_said_after(checkpoint: Path, folder: Path) -> bool:
     """Whether a run's look is younger than a checkpoint of its: else the checkpoint knows of it, and of what was moved since."""
     look = folder / FILE
     return look.exists() and look.stat().st_mtime >= checkpoint.stat().st_mtime
+
+
+@contextmanager
+def still_said_after(checkpoint: Path, folder: Path) -> Iterator[None]:
+    """A look that was said after a checkpoint counts so still where that one is written again, with nothing in it that was moved."""
+    counts = look_said_after(checkpoint, folder)
+    yield
+    if counts:
+        os.utime(folder / FILE)
 
 
 def look_stamp(folder: Path) -> Optional[int]:

@@ -131,7 +131,7 @@ class Session:
         if self._pipeline.config.edit_steps == 0:
             raise BlendingNerfError(
                 "this run is one of a base alone (--pipeline.edit-steps 0). End it with Ctrl-C, and go on from it: ns-train ... --load-dir "
-                "RUN/nerfstudio_models --pipeline.edit-steps 600"
+                "RUN/nerfstudio_models --pipeline.edit-steps N, with the method's own number of steps (3000 of blending-nerf, 2000 of -small, 400 of -cpu)"
             )
 
     def pause(self) -> None:

@@ -25,6 +25,14 @@ def make_guiding(scene: BenchScene, image_size: int, rays_per_chunk: int | None 
     put_ball(scene.model, RADIUS)
     config = copy.deepcopy(scene.config.guidance)
     config.model, config.views, config.image_size, config.coarse_views = "embedded", 1, image_size, 0.0
-    config.rays_per_chunk = rays_per_chunk or config.rays_per_chunk
     guide = load_clip(config.model, device=scene.device)
-    return EditTraining(config, scene.model, scene.cameras, guide, "a red ball", "a blue ball", 0, Team())
+    editing = EditTraining(config, scene.model, scene.cameras, guide, "a red ball", "a blue ball", 0, Team())
+    if rays_per_chunk is not None:
+        hold(editing, rays_per_chunk)
+    return editing
+
+
+def hold(editing: EditTraining, rays: int) -> None:
+    """Let a step hold the graph of so many rays at a time, also where memory is short and it would take fewer."""
+    editing.config.rays_per_chunk = rays
+    editing._bytes_per_ray = 0.0

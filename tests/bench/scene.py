@@ -95,12 +95,13 @@ class BaseTraining:
         self._callbacks = base.get_training_callbacks(nothing)
         groups = {name: group for name, group in base.get_param_groups().items() if group}
         self._optimizers = [optimizers[name]["optimizer"].setup(params=group) for name, group in groups.items()]
-        self._step = 0
+        self.steps = 0
+        """That it has taken."""
 
     def step(self) -> None:
         """One step."""
         before, after = self._callbacks
-        before.func(step=self._step)
+        before.func(step=self.steps)
         views, height, width, _ = self._photos.shape
         sides = torch.tensor([views, height, width])
         chosen = (torch.rand(self.rays, 3) * sides).long()
@@ -113,8 +114,8 @@ class BaseTraining:
         torch.stack(list(losses.values())).sum().backward()
         for optimizer in self._optimizers:
             optimizer.step()
-        after.func(step=self._step)
-        self._step += 1
+        after.func(step=self.steps)
+        self.steps += 1
 
 
 def method_config(method: MethodName) -> BlendingTrainerConfig:
@@ -151,6 +152,7 @@ def make_scene(
     kept = folder / f"base-{_digest(pipeline.model.base, scale)}.pt"
     if kept.exists():
         training.base.load_state_dict(torch.load(kept, map_location=device, weights_only=True))
+        training.steps = scale.base_steps  # nerfacto trains its proposals in every step at first, and more rarely later
     else:
         for _ in track(range(scale.base_steps), description=f"Base of {method}", transient=True):
             training.step()

@@ -13,7 +13,7 @@ from blending_nerf_ns.rendering.folding import pixels_of
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.view_pool import render_view
 
-from .guiding import make_guiding
+from .guiding import hold, make_guiding
 from .scene import BenchScene
 from .table import Figure
 from .timing import in_turns
@@ -102,7 +102,7 @@ def _deferred(scene: BenchScene, editing: EditTraining, rounds: int) -> List[Fig
     error = float((deferred - direct).norm() / direct.norm())
     calls = {"direct": lambda: _gradient(editing, ALL), "deferred": lambda: _gradient(editing, part)}
     times = in_turns("Deferred and direct steps", calls, rounds, scene.device)
-    editing.config.rays_per_chunk = usual
+    editing.config.rays_per_chunk, editing._bytes_per_ray = usual, None
     ratio, spread = times.ratio("deferred", "direct"), times.spread("deferred", "direct")
     return [
         Figure(
@@ -113,7 +113,7 @@ def _deferred(scene: BenchScene, editing: EditTraining, rounds: int) -> List[Fig
 
 
 def _gradient(editing: EditTraining, rays_per_chunk: int) -> Float[Tensor, " parameters"]:
-    editing.config.rays_per_chunk = rays_per_chunk
+    hold(editing, rays_per_chunk)
     field = editing.model.edit.field
     field.zero_grad()
     editing.step(STEP, SHARE)
