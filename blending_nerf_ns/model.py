@@ -4,7 +4,6 @@ This is a thin rim: the mathematics is in `rendering`, the base in `bases`, the 
 """
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import torch
@@ -149,11 +148,6 @@ class BlendingModel(BaseHost):
     def edit_is_made(self) -> bool:
         """Whether the edit in work does something: it has a region, and it has begun."""
         return bool(self.edit_ready) and not self.edit.field.untouched
-
-    def want_region(self, **changes: float) -> None:
-        """Ask for another threshold, margin, ... (see `RegionShape`); the next picture or training step takes it over."""
-        for name, value in changes.items():
-            self.wishes.ask(f"region's {name}", partial(self.make_room, **{name: value}))
 
     def _spread(self) -> None:
         """An edit that has not begun takes all of its region, wherever that is now."""

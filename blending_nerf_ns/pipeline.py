@@ -10,9 +10,9 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch import Tensor
 
-from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
+from blending_nerf_ns.bases.loading import read_base_run
 from blending_nerf_ns.bases.placement import check_still_its_capture
-from blending_nerf_ns.bases.weights import fingerprint, load_base_state
+from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.edits.age import of_any_age
 from blending_nerf_ns.edits.file import load_edit
 from blending_nerf_ns.errors import BlendingNerfError, end_in_one_line
@@ -91,11 +91,9 @@ class BlendingPipeline(VanillaPipeline):
             except BlendingNerfError as error:  # it can still be looked at
                 self.team.say(str(error), style="bold yellow")
         if run is not None:
-            check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
-            load_base_state(self.model.base, run.state)
-            self.model.freeze_base()
+            capture = cast(DataparserOutputs, self.datamanager.train_dataparser_outputs)
+            self.team.say(self.model.take_base(run, capture))
             self.take_edits()
-            self.team.say(f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen.")
         self.profile = Profile(self.model.device) if config.profile and test_mode == "val" else None
         self.work.profile = self.profile
         if self.team.size > 1:  # each process drew weights of its own

@@ -51,6 +51,8 @@ def before_and_after(config: Path, view: int | None) -> tuple[np.ndarray, np.nda
 @in_one_line()
 def main(wanted: BeforeAndAfter) -> None:
     """Render and draw."""
+    if not wanted.configs:
+        raise BlendingNerfError("name at least one run's config.yml")
     views = wanted.views or (None,) * len(wanted.configs)
     if len(views) != len(wanted.configs):
         raise BlendingNerfError(

@@ -30,6 +30,7 @@ def example(name: str) -> dict[str, Any]:
         ("06", lambda it: it["Fade"](Path("nowhere")), "nowhere"),
         ("06", lambda it: it["Fade"](Path("nowhere"), stops=1), "--stops 1"),
         ("08", lambda it: it["BeforeAndAfter"]((Path("nowhere"),)), "nowhere"),
+        ("08", lambda it: it["BeforeAndAfter"](()), "at least one run"),
     ],
 )
 def test_examples_say_in_one_line_what_they_cannot_use(

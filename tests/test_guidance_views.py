@@ -98,13 +98,6 @@ def test_positions_are_those_of_training_cameras():
     assert distance.max() <= 2.0 + 1e-5
 
 
-def test_weights_choose_cameras():
-    weights = torch.zeros(10)
-    weights[[2, 7]] = 1.0
-    views = region_views(cameras(10), torch.zeros(3), 0.3, UP, 20, SIZE, seeded(), weights=weights)
-    assert sorted(views.indices.unique().tolist()) == [2, 7]
-
-
 def test_cameras_inside_the_region_are_avoided_or_see_wide():
     poses = torch.cat([cameras(5, 0.2), cameras(5, 2.0)])
     views = region_views(poses, torch.zeros(3), 0.5, UP, 40, SIZE, seeded())
@@ -168,5 +161,3 @@ def test_errors():
         region_views(cameras(3), torch.zeros(3), 0.3, UP, 2, SIZE, fill=(0.9, 0.4))
     with pytest.raises(BlendingNerfError, match="no training camera"):
         region_views(cameras(3)[:0], torch.zeros(3), 0.3, UP, 2, SIZE)
-    with pytest.raises(BlendingNerfError, match="weight 0"):
-        region_views(cameras(3), torch.zeros(3), 0.3, UP, 2, SIZE, weights=torch.zeros(3))

@@ -220,14 +220,14 @@ def one_camera(size: int = 12) -> Cameras:
 def test_the_next_picture_takes_over_how_the_user_wants_the_region_cut(capsys: pytest.CaptureFixture[str]) -> None:
     model = tiny_model()
     before = model.get_outputs_for_camera(one_camera())
-    model.want_region(margin=0.6)
+    model.wishes.ask("region's margin", lambda: model.make_room(margin=0.6))
     assert model.version == 0, "a callback changes nothing by itself"
     after = model.get_outputs_for_camera(one_camera())
     assert model.version == 1 and model.edit.region.shape.margin == pytest.approx(0.6)
     outline = [bool((picture["region_overlay"] == 1.0).all(-1).any()) for picture in (before, after)]
     assert outline[0] and float(after["region"].sum()) > float(before["region"].sum())
     weight = model.edit.region.weight.clone()
-    model.want_region(margin=9.0)
+    model.wishes.ask("region's margin", lambda: model.make_room(margin=9.0))
     model.get_outputs_for_camera(one_camera())
     assert torch.equal(weight, model.edit.region.weight) and "region's margin" in capsys.readouterr().out
 
@@ -255,6 +255,6 @@ def test_views_are_rendered_anew_for_another_region() -> None:
     pool = ViewPool(model, Cameras(poses, 14.0, 14.0, 6.0, 6.0, width=12, height=12), 12, 2, seed=0)
     first = pool[0]
     assert pool[0] is first
-    model.want_region(margin=0.3)
+    model.wishes.ask("region's margin", lambda: model.make_room(margin=0.3))
     model.wishes.grant()
     assert pool[0] is not first and float(pool[0].coverage.sum()) >= float(first.coverage.sum())

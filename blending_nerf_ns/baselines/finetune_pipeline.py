@@ -17,8 +17,7 @@ from typing_extensions import Annotated
 
 from blending_nerf_ns.baselines.finetuned_model import FinetunedModel, FinetunedModelConfig
 from blending_nerf_ns.baselines.finetuning import FinetuneGuidanceConfig, FinetuneTraining
-from blending_nerf_ns.bases.loading import check_same_capture, read_base_run
-from blending_nerf_ns.bases.weights import load_base_state
+from blending_nerf_ns.bases.loading import read_base_run
 from blending_nerf_ns.errors import BlendingNerfError, end_in_one_line
 from blending_nerf_ns.runs.adopting import adopt_base
 from blending_nerf_ns.runs.checkpoints import load_whole
@@ -118,11 +117,8 @@ class FinetunePipeline(VanillaPipeline):
         if not trains:
             self.model.show_learned_cameras()
         if run is not None:
-            check_same_capture(run, cast(DataparserOutputs, self.datamanager.train_dataparser_outputs))
-            load_base_state(self.model.base, run.state)
-            self.model.freeze_base()
-            said = f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen."
-            CONSOLE.print(said, markup=False)
+            capture = cast(DataparserOutputs, self.datamanager.train_dataparser_outputs)
+            CONSOLE.print(self.model.take_base(run, capture), markup=False)
         self.editing: Optional[FinetuneTraining] = None
         self.trainer: Any = None
         self.has_unsaved = False

@@ -6,13 +6,16 @@ from typing import Any, Dict, List, Tuple, Union
 
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.models.base_model import Model
 from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor
 
+from blending_nerf_ns.bases.loading import BaseRun, check_same_capture
 from blending_nerf_ns.bases.nerfacto import NerfactoBase
+from blending_nerf_ns.bases.weights import load_base_state
 
 
 class BaseHost(Model):
@@ -53,6 +56,25 @@ class BaseHost(Model):
             metadata=self.kwargs.get("metadata"),
             device=str(self.kwargs.get("device", "cpu")),
         )
+
+    def freeze_base(self) -> None:
+        """From here on the base is what it is."""
+        raise NotImplementedError
+
+    def take_base(self, run: BaseRun, capture: DataparserOutputs) -> str:
+        """Take the trained base of another run, frozen.
+
+        Args:
+            run: that run.
+            capture: this one's, which must be that one's.
+
+        Returns:
+            What was taken, in one sentence.
+        """
+        check_same_capture(run, capture)
+        load_base_state(self.base, run.state)
+        self.freeze_base()
+        return f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen."
 
     def train_base(
         self, rays: Union[RayBundle, Cameras], batch: Dict[str, Any]

@@ -62,8 +62,8 @@ def show_region(
             --region.grow, where these are not given).
         output: folder to write to.
         region: where the region comes from and how it is cut.
-        like: training method whose settings are looked with, where they are not given: localiser, threshold, pictures, guide,
-            resolution. Without it those of the run, if it is one of blending-nerf, else those of blending-nerf-cpu.
+        like: training method whose settings are looked with, where they are not given: localiser, threshold, what it looks
+            at (--region.views, --region.close-ups, --region.image-size), guide, resolution. Without it those of the run, if it is one of blending-nerf, else those of blending-nerf-cpu.
         data: the capture, if it has moved.
         resolution: voxels along each side of the region's grid.
         pictures: views on the overlay sheet.

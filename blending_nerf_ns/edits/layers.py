@@ -127,7 +127,7 @@ class Layers(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """The order, for the checkpoint."""
-        return pack({"order": self.order, "in_work": self.in_work.info.id})
+        return pack({"order": self.order})
 
     def set_extra_state(self, state: Tensor) -> None:
         """The inverse."""

@@ -112,7 +112,7 @@ def _touching(
 
 def seeds_in_place(region: Region) -> List[Seed]:
     """A ball and a box of the volume of a region's object, standing where it stands (+z is up), and the largest ball that it holds, where
-    that is another. Its volume is that of its convex hull: of a microphone on its stand the bounding box is mostly empty.
+    that is another. None is wider than the object's bounding box, so of a box the ball has half the volume. Its volume is that of its convex hull: of a microphone on its stand the bounding box is mostly empty.
 
     Args:
         region: any; of an empty one there is none.

@@ -69,7 +69,6 @@ def region_views(
     position_jitter: float = 0.05,
     aim_jitter: float = 0.7,
     closer: float = 0.25,
-    weights: Optional[Float[Tensor, "N"]] = None,
 ) -> RegionViews:
     """Random square views of a region from places where the base was trained.
 
@@ -86,7 +85,6 @@ def region_views(
         position_jitter: how far a camera may move, as a share of its distance to the centre.
         aim_jitter: 0 keeps the sphere in the middle; 1 lets it move up to the picture's border.
         closer: chance of a view from nearer by: 0.7 to 1 of the distance, never inside `TOO_CLOSE` radii.
-        weights: chance of each training camera, >= 0; all the same if not given.
 
     Returns:
         The views, on the device of `poses`. A camera inside the sphere gets a view of 90 degrees.
@@ -103,11 +101,9 @@ def region_views(
     device = poses.device
     poses, center, up = poses.detach().float().cpu(), center.detach().float().cpu(), up.detach().float().cpu()
     distance = (poses[:, :, 3] - center).norm(dim=-1)
-    chance = torch.ones(len(poses)) if weights is None else weights.detach().float().cpu()
-    usable = chance * (distance > TOO_CLOSE * radius)
-    if not float((usable if bool(usable.any()) else chance).sum()) > 0:
-        raise BlendingNerfError("every training camera has weight 0; there is nowhere to look from")
-    chosen = torch.multinomial(usable if bool(usable.any()) else chance, count, replacement=True, generator=generator)
+    usable = distance > TOO_CLOSE * radius
+    chance = (usable | ~usable.any()).float()
+    chosen = torch.multinomial(chance, count, replacement=True, generator=generator)
 
     offset = poses[chosen, :, 3] - center
     offset = offset + position_jitter * distance[chosen, None] * _ball(count, generator)

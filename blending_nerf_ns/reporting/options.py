@@ -48,7 +48,7 @@ class ReportOptions:
     subject: str = ""
     """With `--masks demo`: the object that the edit is of, where the source text does not name one."""
     change_threshold: float = 1.5 / 255
-    """A pixel has changed where some channel differs by more, in [1e-5, 1)."""
+    """A pixel has changed where some channel, from 0 to 1, differs by more, in [1e-5, 1). The default is 1.5 of 255 levels."""
     sweep: Tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
     """Blend ratios of the sweep; 0 is always among them."""
     sweep_views: int = 6

@@ -234,7 +234,7 @@ def _read_layers(state: Mapping[str, Tensor], checkpoint: Path) -> Tuple[Tuple[L
 
 
 def _rewrite(run: RunLayers, state: Mapping[str, Tensor], order: Sequence[str]) -> None:
-    layers = pack({"order": list(order), "in_work": run.in_work})
+    layers = pack({"order": list(order)})
     with still_said_after(run.checkpoint, run.folder):
         write_whole({**run.content, "pipeline": {**state, LAYERS: layers}}, run.checkpoint)
 

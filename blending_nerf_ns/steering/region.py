@@ -78,7 +78,8 @@ class SessionRegion:
         """Another threshold, margin, ... of the region, live. No other surface goes with it that was not looked at."""
         if self.settings.margin_over_surfaces is None:
             unseen = {"margin": "margin_over_surfaces", "threshold": "attached"}
-            self._model.want_region(**{unseen[name]: False for name in changes if name in unseen})
+            for name in (unseen[name] for name in changes if name in unseen):
+                self._model.wishes.ask(f"region's {name}", partial(self._model.make_room, **{name: False}))
         for name, value in changes.items():
             wish, status = f"region's {name}", self._session.status
             if status.message.startswith(f"{wish}:"):  # why it was refused before; what else was said stays
