@@ -183,7 +183,7 @@ class BlendingTrainer(Trainer):
                     AssertionError
                 ):  # it had unscaled nothing; else it would take the next gradients for unscaled ones
                     self.grad_scaler.update()
-                pipeline.session.stop_for(error)
+                pipeline.session.errands.stop_for(error)
         return nothing, {"nothing": nothing}, {}
 
     def _after_train(self) -> None:

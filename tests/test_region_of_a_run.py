@@ -188,7 +188,7 @@ def test_a_region_file_of_another_resolution_is_refused_with_both(capture: Path,
     save_region(region, tmp_path / "region.safetensors")
     pipeline = open_pipeline(capture)
     pipeline.config.region.source, pipeline.config.region.file = "file", tmp_path / "region.safetensors"
-    assert not pipeline.session.attempt(pipeline.work.find_region)
+    assert not pipeline.session.errands.attempt(pipeline.work.find_region)
     said = pipeline.session.status.message
     assert "24 voxels" in said and "has 32" in said and "--resolution 24" in said
     assert not bool(pipeline.model.edit_ready)
@@ -215,7 +215,7 @@ def test_a_search_for_the_region_wakes_a_run_that_was_falling_asleep(capture: Pa
     grant(pipeline)
     assert pipeline.trainer.training_state == "training"
     pipeline.trainer = None
-    pipeline.session.run_errand()
+    pipeline.session.errands.run()
     assert bool(pipeline.model.edit_ready)
 
 
@@ -224,15 +224,15 @@ def test_texts_that_are_applied_to_an_edit_that_stands_find_their_region_at_once
     pipeline.session.pause()
     pipeline.session.set_texts("a red ball", "a green ball", new_region=True)
     grant(pipeline)
-    assert pipeline.session.searches and not bool(pipeline.model.edit_ready)
-    pipeline.session.run_errand()
-    assert pipeline.session.region.is_found and not pipeline.session.running and not pipeline.session.searches
+    assert pipeline.session.errands.searches and not bool(pipeline.model.edit_ready)
+    pipeline.session.errands.run()
+    assert pipeline.session.region.is_found and not pipeline.session.running and not pipeline.session.errands.searches
     with torch.no_grad():
         pipeline.model.edit.field.shape_head.bias.fill_(1.0)
     pipeline.config.region.source = "text & sphere"  # which does not begin to be found
     pipeline.config.region.localizer = "nowhere/at/all"
     pipeline.session.set_texts("a red ball", "a green ball", new_region=True)
     grant(pipeline)
-    pipeline.session.run_errand()
+    pipeline.session.errands.run()
     assert pipeline.session.region.is_found and not pipeline.model.edit.field.untouched, "it stays as it was"
     assert "nowhere/at/all" in pipeline.session.status.message

@@ -50,10 +50,12 @@ def test_a_gpu_that_is_full_is_said_where_somebody_waits(done: BlendingPipeline)
 
     done.session.waits = False
     with pytest.raises(torch.OutOfMemoryError):
-        done.session.attempt(find)
+        done.session.errands.attempt(find)
     done.session.waits = True
     assert (
-        not done.session.attempt(find) and "out of memory" in done.session.status.message and not done.session.running
+        not done.session.errands.attempt(find)
+        and "out of memory" in done.session.status.message
+        and not done.session.running
     )
 
 

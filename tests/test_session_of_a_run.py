@@ -208,7 +208,7 @@ def test_a_refusal_is_said_until_something_else_is_asked_for(done: BlendingPipel
     done.session.say("Saved a.edit.safetensors (1.0 MB).")
     cut(threshold=0.5)
     assert "Saved" in grant(done)
-    done.session.stop_for(OSError("No space left on device"))
+    done.session.errands.stop_for(OSError("No space left on device"))
     done.session.start()
     assert grant(done) == ""
 
@@ -224,7 +224,7 @@ def test_while_a_region_is_looked_for_the_panel_says_so(done: BlendingPipeline) 
     done.work.find_region = look  # type: ignore[method-assign]
     done.session.region.find()
     grant(done)
-    done.session.run_errand()
+    done.session.errands.run()
     done.session.refresh()
     assert shown == ["region"] and done.session.status.stage == "done"
     assert done.session.status.message == "nothing was found"
@@ -233,7 +233,7 @@ def test_while_a_region_is_looked_for_the_panel_says_so(done: BlendingPipeline) 
 def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.config.target_text = "a blue zzyzx"
-    assert pipeline.session.attempt(pipeline.work.prepare)
+    assert pipeline.session.errands.attempt(pipeline.work.prepare)
     assert "does not know 'zzyzx'" in pipeline.session.status.message, "at the start"
     pipeline.session.set_texts("a red ball", "a green flumph")
     assert "does not know 'flumph'" in grant(pipeline), "and when they are changed in the middle"
@@ -244,7 +244,7 @@ def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path)
         pipeline.take_texts("a red ball", "a snark")
         raise BlendingNerfError("nothing was found")
 
-    assert not pipeline.session.attempt(nothing_there)
+    assert not pipeline.session.errands.attempt(nothing_there)
     said = pipeline.session.status.message
     assert "does not know 'snark'" in said and said.endswith("nothing was found"), "what explains it is said with it"
 

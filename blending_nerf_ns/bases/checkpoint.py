@@ -30,6 +30,11 @@ def steps_in(folder: Path) -> dict[int, Path]:
     return {int(name): path for name, path in named.items() if name.isdigit()}
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there to its end: torch writes zip files, whose directory comes last."""
+    return zipfile.is_zipfile(path)
+
+
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int]:
     """The weights of a nerfacto run, or of the base in one of our own runs, and the step."""
     content = read_content(path)
@@ -53,7 +58,7 @@ def read_content(path: Path) -> dict[str, Any]:
         BlendingNerfError: not a whole checkpoint, or one with more than tensors and numbers.
     """
     allow_nerfstudio_checkpoints()
-    if not zipfile.is_zipfile(path):  # torch's format; the directory of a zip file is at its end
+    if not is_whole(path):
         raise BlendingNerfError(
             f"The checkpoint {path} ({path.stat().st_size} bytes) is truncated or not a checkpoint. Copy it again, or "
             "delete it if an earlier step lies beside it."

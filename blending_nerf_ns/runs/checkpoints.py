@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict
@@ -12,7 +11,7 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import nn
 
-from blending_nerf_ns.bases.checkpoint import steps_in
+from blending_nerf_ns.bases.checkpoint import is_whole, steps_in
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
 
@@ -81,7 +80,7 @@ def newest_whole_step(folder: Path) -> int:
     """
     paths = steps_in(folder)
     for step in sorted(paths, reverse=True):
-        if zipfile.is_zipfile(paths[step]):  # torch's format; the directory of a zip file is at its end
+        if is_whole(paths[step]):
             return step
         said = f"{paths[step]} is truncated; falling back to the checkpoint before it."
         CONSOLE.print(said, style="bold yellow", markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import yaml
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from blending_nerf_ns.bases.checkpoint import is_whole
 from blending_nerf_ns.bases.devices import check_device
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.runs.atomic import replacing
@@ -73,7 +73,7 @@ def check_checkpoint(path: Path) -> None:
     if not path.is_file():
         others = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "none"
         raise BlendingNerfError(f"cannot resume: there is no {path}; checkpoints in that folder: {others}")
-    if not zipfile.is_zipfile(path):  # torch's format; the directory of a zip file is at its end
+    if not is_whole(path):
         raise BlendingNerfError(f"cannot resume: {path} is truncated; leave its name out to take the newest whole one")
 
 

@@ -54,7 +54,7 @@ class SessionRegion:
 
         Where nothing is found the edit stays as it is.
         """
-        self._session.send("find the region", self.search)
+        self._session.errands.send("find the region", self.search)
 
     def search(self) -> None:
         """The same at once, which takes long: an errand of the training loop's."""

@@ -1,7 +1,7 @@
 """What a person does with a run while it lives: start, pause, reset, undo; layers and files too. Nothing here knows a widget.
 
-The viewer's threads call these methods; they only ask (see `wishes`). What takes seconds (finding a region) is an errand for the
-training loop, for a picture can be interrupted and a loop cannot.
+The viewer's threads call these methods; they only ask (see `wishes`). What takes seconds (finding a region) is an errand (see
+`errands`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Optional, Tuple
 
-import torch
-
 from blending_nerf_ns.edits.layers import clear
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
+from blending_nerf_ns.steering.errands import Errands
 from blending_nerf_ns.steering.hearing import overhearing
 from blending_nerf_ns.steering.history import History, Snapshot, restore, snapshot_of
 from blending_nerf_ns.steering.layers import SessionLayers
@@ -44,9 +43,7 @@ class Session:
         """Whether a user pressed Start here: what goes wrong in preparing the edit is then said to them, and ends nothing."""
         self.region = SessionRegion(self, pipeline)
         self.layers = SessionLayers(self, pipeline)
-        self.searches = False
-        """Whether a region is being looked for that was asked for alone."""
-        self._errand: Optional[Callable[[], None]] = None
+        self.errands = Errands(self, pipeline)
         self._model.wishes.on_error = self.say
 
     def say(self, message: str) -> None:
@@ -115,7 +112,7 @@ class Session:
 
     def start(self) -> None:
         """Train the edit in work: on from where it stands, or another round where it was done."""
-        self._ask("start or pause", self._begin)
+        self.ask("start or pause", self._begin)
 
     def _begin(self) -> None:
         self._check_steps()
@@ -125,7 +122,7 @@ class Session:
             self._pipeline.restart_edit()
         self._work.describe()
         self.region.make_room()
-        self._wake()
+        self.errands.wake()
 
     def _check_steps(self) -> None:
         if self._pipeline.config.edit_steps == 0:
@@ -140,7 +137,7 @@ class Session:
         def do() -> None:
             self.running = False
 
-        self._ask("start or pause", do)
+        self.ask("start or pause", do)
 
     def set_texts(
         self,
@@ -179,13 +176,13 @@ class Session:
             if start:
                 self._begin()
             elif searches:
-                self._hand_over(self.region.search)
+                self.errands.hand_over(self.region.search)
             elif anew and self.running:
-                self._wake()
+                self.errands.wake()
             self._keep()
             on_taken()
 
-        self._ask("prompts and start" if start else "prompts", take)
+        self.ask("prompts and start" if start else "prompts", take)
 
     def set_operations(self, operations: tuple[str, ...]) -> None:
         """What the edit may do from now on; at least one."""
@@ -199,7 +196,7 @@ class Session:
                 self.region.make_room()
             self._keep()
 
-        self._ask("operations", take)
+        self.ask("operations", take)
 
     def compare_at(self, position: float) -> None:
         """Where the output `compare` passes from the original to the edited picture, as a share of its width."""
@@ -256,60 +253,10 @@ class Session:
         self._pipeline.restart_edit()
         self._work.describe()
 
-    # -- the training loop's side -------------------------------------------------------------------------------
+    # -- asking ---------------------------------------------------------------------------------------------------
 
-    def send(self, name: str, errand: Callable[[], None]) -> None:
-        """Have the training loop do what takes long.
-
-        Args:
-            name: the last one of a name counts.
-            errand: it.
-        """
-        self._ask(name, lambda: self._hand_over(errand))
-
-    def _hand_over(self, errand: Callable[[], None]) -> None:
-        self._errand, self.searches = errand, True
-        self._wake()
-
-    def run_errand(self) -> None:
-        """Do what takes long, if anything. In the training loop only."""
-        errand, self._errand = self._errand, None
-        if errand is None:
-            return
-        try:
-            self.attempt(errand, asked=self.steered)
-        finally:
-            self.searches = False
-
-    def stop_for(self, error: Exception) -> None:
-        """The edit stands where a step of it failed, until its user starts it again."""
-        self.running = False
-        self._work.take_back()
-        self.say(f"The edit stands after {self._work.done} steps: {error}. Press Start to go on.")
-
-    def attempt(self, do: Callable[[], None], asked: bool = False) -> bool:
-        """Do something that a user may have asked wrongly. Where nobody waits the error ends the run; else it is said.
-
-        Args:
-            do: it.
-            asked: whether somebody waits for this, whatever becomes of the run later.
-
-        Returns:
-            Whether it was done.
-        """
-        self.status.message = ""  # of what was tried before
-        try:
-            with overhearing(self.say):
-                do()
-        except (BlendingNerfError, OSError, torch.OutOfMemoryError) as error:
-            if not (self.waits or asked):
-                raise
-            self.running = False
-            self.say(" ".join(filter(None, (self.status.message, str(error)))))  # a warning before it may explain it
-            return False
-        return True
-
-    def _ask(self, name: str, do: Callable[[], None]) -> None:
+    def ask(self, name: str, do: Callable[[], None]) -> None:
+        """Ask for something; the last one of a name counts."""
         self.status.message = ""  # of what was done before
         self._model.wishes.ask(name, do)
 
@@ -326,9 +273,4 @@ class Session:
     def _keep(self) -> None:
         """A run that sleeps because there is nothing to train wakes, and saves itself before it sleeps again."""
         if self._pipeline.stage == "done":
-            self._wake()
-
-    def _wake(self) -> None:
-        trainer = self._pipeline.trainer
-        if trainer is not None and trainer.training_state == "paused":
-            trainer.training_state = "training"
+            self.errands.wake()

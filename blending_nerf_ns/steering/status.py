@@ -41,7 +41,7 @@ class Status:
         self.added, self.removed, self.changed = (shown.get(name, 0.0) for name in AMOUNTS)
         if pipeline.test_mode != "val":
             self.stage = "viewing"
-        elif pipeline.session.searches:
+        elif pipeline.session.errands.searches:
             self.stage = "region"
         elif stage == "done" and pipeline.config.edit_steps == 0:
             self.stage = "alone"

@@ -70,7 +70,7 @@ class Stages:
             self._before_base_step()
             return
         pipeline.model.wishes.grant()
-        pipeline.session.run_errand()
+        pipeline.session.errands.run()
         if pipeline.stage == "edit":
             self._before_edit_step(step)
 
@@ -86,7 +86,7 @@ class Stages:
         pipeline, work, optimizers = self._pipeline, self._pipeline.work, self._pipeline.trainer.optimizers.optimizers
         if work.training is None:
             with self._telling_of_the_base():
-                if not pipeline.session.attempt(work.prepare, asked=pipeline.session.was_started):
+                if not pipeline.session.errands.attempt(work.prepare, asked=pipeline.session.was_started):
                     return
             pipeline.trainer.save_checkpoint(max(step - 1, 0))
         pipeline.clock.begin("edit", "Edit", work.end, work.done)
