@@ -61,15 +61,15 @@ $(BIN)/python:
 	"$(PYTHON)" -m venv --clear $(VENV)
 
 # An environment that something else made may lack pip (uv's do); pip only serves to get uv. Where only pip knows the index
-# (a mirror in pip.conf), uv fails and pip installs the same lock, more slowly.
+# (a mirror in pip.conf), or uv can write no cache (a read-only home), uv fails and pip installs the same lock, more slowly.
+UV := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
+PIP := { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade; } && $(BIN)/python -m pip install
 $(STAMP): requirements-dev.lock pyproject.toml | $(BIN)/python
-	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { \
-		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade; \
-		$(BIN)/python -m pip install --quiet "uv>=0.5"; }
-	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -r requirements-dev.lock \
-		|| { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade; \
-		$(BIN)/python -m pip install -r requirements-dev.lock; }
-	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
+		{ echo 'The Python of $(VENV) is not 3.10 to 3.12: make clean, and then again' >&2; exit 1; }
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { $(PIP) --quiet "uv>=0.5"; }
+	$(UV) -r requirements-dev.lock || { $(PIP) -r requirements-dev.lock; }
+	$(UV) --no-deps --no-build-isolation --editable . || { $(PIP) --quiet --no-deps --no-build-isolation --editable .; }
 	@ln -sf "$$($(BIN)/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" $(BIN)/ffmpeg
 	@printf '%s' "$(if $(OWN),$(CURDIR))" >$@
 

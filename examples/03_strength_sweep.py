@@ -14,6 +14,7 @@ from torchvision.utils import save_image
 from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.reporting.layers import at_strength, shown_as
 from blending_nerf_ns.reporting.opening import open_finished
+from blending_nerf_ns.runs.atomic import writable
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Sweep:
 @in_one_line()
 def main(sweep: Sweep) -> None:
     """Load, render, write."""
+    writable(sweep.output.parent)
     run = open_finished(sweep.config, None)
     model, (cameras, _) = run.blended, run.photos("test")
     if not run.layers or not 0 <= sweep.view < len(cameras):

@@ -21,6 +21,7 @@ from blending_nerf_ns.demo.measure import hue_fraction, hue_of_text, mean_psnr, 
 from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.reporting.opening import open_finished
 from blending_nerf_ns.reporting.sheet import contact_sheet
+from blending_nerf_ns.runs.atomic import writable
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Measurement:
 @in_one_line()
 def main(measurement: Measurement) -> None:
     """Render, measure, write the sheet, print the figures as JSON."""
+    writable(measurement.output.parent)
     run = open_finished(measurement.config, None)
     model, data = run.blended, cast(InputDataset, run.pipeline.datamanager.eval_dataset)
     chosen = np.linspace(0, len(data) - 1, min(measurement.views, len(data))).round().astype(int)

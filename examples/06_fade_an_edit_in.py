@@ -21,6 +21,7 @@ from nerfstudio.cameras.camera_paths import get_interpolated_camera_path
 from blending_nerf_ns.commands.look import look
 from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.localization.scene import open_scene
+from blending_nerf_ns.runs.atomic import writable
 
 
 @dataclass
@@ -75,6 +76,7 @@ def along_cameras(fade: Fade) -> Dict[str, Any]:
 @in_one_line()
 def main(fade: Fade) -> None:
     """Write the path, turn the look's fade on, print the command."""
+    writable(fade.output.parent)
     path = along_cameras(fade) if fade.path is None else json.loads(fade.path.read_text())
     frames = path["camera_path"]
     for frame, time in zip(frames, np.linspace(0.0, 1.0, len(frames)), strict=True):

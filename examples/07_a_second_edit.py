@@ -89,11 +89,17 @@ def main(edit: SecondEdit) -> dict[str, object]:
     """Train the second edit, render every combination, write report.json and sheet.png."""
     if not (edit.demo / "report.json").exists():
         raise BlendingNerfError(f"{edit.demo} holds no finished demo: run `make demo` first, or name one with --demo")
-    demo = json.loads((edit.demo / "report.json").read_text())
-    start_afresh(edit.output)
-    env, scene = environment(edit.output / "bin"), demo_capture_scene()
+    demo, scene = json.loads((edit.demo / "report.json").read_text()), demo_capture_scene()
     layers = [(demo["source"], demo["target"]), (edit.source, edit.target)]
     subjects = [find_subject(scene, source) for source, _ in layers]
+    if subjects[0] == subjects[1] or demo["target"] == edit.target:
+        raise BlendingNerfError(
+            f"the demo's own edit is {demo['source']!r} -> {demo['target']!r}: name another --source and --target"
+        )
+    if edit.demo.resolve().is_relative_to(edit.output.resolve()):
+        raise BlendingNerfError(f"--output {edit.output} would empty the demo in {edit.demo}: name another folder")
+    start_afresh(edit.output)
+    env = environment(edit.output / "bin")
 
     def ours(*arguments: str) -> None:
         run([program("blending-nerf"), *arguments], env)

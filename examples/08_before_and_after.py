@@ -17,6 +17,7 @@ import tyro
 from blending_nerf_ns.edits.layer import OPERATIONS
 from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.reporting.opening import open_finished
+from blending_nerf_ns.runs.atomic import writable
 
 INCHES = 2.0
 """Width of one of the pictures."""
@@ -53,6 +54,7 @@ def main(wanted: BeforeAndAfter) -> None:
     """Render and draw."""
     if not wanted.configs:
         raise BlendingNerfError("name at least one run's config.yml")
+    writable(wanted.output.parent)
     views = wanted.views or (None,) * len(wanted.configs)
     if len(views) != len(wanted.configs):
         raise BlendingNerfError(

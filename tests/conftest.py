@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
+
+settings.register_profile("untimed", deadline=None)  # these machines are busy
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="module")

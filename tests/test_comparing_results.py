@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import subprocess
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tiny_table import BASELINE, EDIT, OURS, REPORT, SCENE, result_of, workplace
 
-from blending_nerf_ns.comparing import running
+from blending_nerf_ns.comparing import results, running
 from blending_nerf_ns.comparing.asking import edit_flags
 from blending_nerf_ns.comparing.cases import Cell, Method, Workplace
 from blending_nerf_ns.comparing.results import (
@@ -209,9 +209,21 @@ def test_files_that_changed_under_their_name_are_other_settings(place, tmp_path)
     assert read_result(cell, place) == old, "of before contents were kept"
 
 
-def test_a_result_says_by_which_code(monkeypatch) -> None:
-    in_a_clone = code_version.__wrapped__()
-    assert re.fullmatch(r"[0-9a-f]{7,}\+?", in_a_clone) or in_a_clone == version("blending_nerf_ns"), "or installed"
+def test_a_result_says_by_which_code(monkeypatch, tmp_path) -> None:
+    def git(*words: str) -> str:
+        asked = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a", *words]
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(results, "__file__", str(tmp_path / "package" / "comparing" / "results.py"))
+    assert code_version.__wrapped__() == version("blending_nerf_ns"), "installed, and in no clone"
+    (tmp_path / "file").write_text("1")
+    git("init", "-q")
+    git("add", "file")
+    git("commit", "-qm", "first")
+    commit = git("rev-parse", "--short", "HEAD")
+    assert code_version.__wrapped__() == commit
+    (tmp_path / "file").write_text("22")
+    assert code_version.__wrapped__() == f"{commit}+", "with changes"
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git refuses a clone of another user
     assert code_version.__wrapped__() == version("blending_nerf_ns")
     monkeypatch.setattr("shutil.which", lambda name: None)

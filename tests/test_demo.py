@@ -291,6 +291,19 @@ def test_words_that_ns_train_would_refuse_do_not_cost_the_demo_before(tmp_path, 
     assert film.read_bytes() == b"of yesterday"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"method": "blending-nerf-cppu"}, "--method blending-nerf-cppu"), ({"video_size": 0}, "--video-size 0")],
+)
+def test_flags_that_cannot_work_do_not_cost_the_demo_before(tmp_path, wrong, said):
+    start_afresh(tmp_path / "demo")
+    film = tmp_path / "demo" / "before_after.mp4"
+    film.write_bytes(b"of yesterday")
+    with pytest.raises(BlendingNerfError, match=said):
+        run_demo(Demo(output=tmp_path / "demo", **wrong))
+    assert film.read_bytes() == b"of yesterday"
+
+
 def test_an_unknown_object_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(BlendingNerfError, match="name one of them"):
         run_demo(Demo(source="a fox", output=tmp_path / "demo"))

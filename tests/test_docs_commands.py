@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import tyro
 from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion
+from nerfstudio.scripts.render import Commands
+from nerfstudio.scripts.viewer.run_viewer import RunViewer
 from test_docs import PAGES, ROOT, name_of
 
 from blending_nerf_ns import cli
@@ -18,7 +20,9 @@ from blending_nerf_ns.commands.like import looking_as, method_asked_for, usual_s
 from blending_nerf_ns.guidance.embedded import unknown_words
 
 FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
-INLINE = re.compile(r"(?<!`)`((?:blending-nerf|ns-train) [^`]*)`(?!`)")
+INLINE = re.compile(r"(?<!`)`((?:blending-nerf|ns-train|ns-render|ns-viewer) [^`]*)`(?!`)")
+THEIRS: dict[str, Any] = {"ns-train": AnnotatedBaseConfigUnion, "ns-render": Commands, "ns-viewer": RunViewer}
+"""nerfstudio's commands by name, and what they parse."""
 LEFT_OPEN = ("…", "...", "METHOD")
 """A command with one of these is a part of one."""
 
@@ -30,7 +34,7 @@ def commands_of(text: str) -> Iterator[list[str]]:
     for line in [*boxed, *told]:
         for part in line.split("&&"):
             words = shlex.split(part, comments=True)
-            if words[:1] in (["blending-nerf"], ["ns-train"]) and not any(mark in part for mark in LEFT_OPEN):
+            if words and words[0] in ("blending-nerf", *THEIRS) and not any(mark in part for mark in LEFT_OPEN):
                 yield words
 
 
@@ -47,8 +51,8 @@ def idle(command: Callable[..., Any]) -> Callable[..., None]:
 
 def parse(words: list[str]) -> None:
     """Raises SystemExit where the command would be refused."""
-    if words[0] == "ns-train":
-        tyro.cli(AnnotatedBaseConfigUnion, args=words[1:], console_outputs=False)
+    if words[0] in THEIRS:
+        tyro.cli(THEIRS[words[0]], args=words[1:], console_outputs=False)
         return
     known: dict[str, Any] = dict(cli.COMMANDS)
     if words[1] == "region":
@@ -69,7 +73,7 @@ def small(words: list[str]) -> bool:
     """Whether the small models read its texts."""
     if words[0] == "ns-train":
         return words[1].endswith("-cpu")
-    return words[1] == "region" and method_asked_for(words[1:]) is None
+    return words[:2] == ["blending-nerf", "region"] and method_asked_for(words[1:]) is None
 
 
 def test_texts_of_commands_that_look_with_the_small_models_are_in_their_words() -> None:
@@ -85,7 +89,7 @@ def test_texts_of_commands_that_look_with_the_small_models_are_in_their_words() 
 
 
 def test_pages_have_commands_and_a_wrong_one_is_found_out() -> None:
-    assert len(ALL) > 20 and {words[0] for _, words in ALL} == {"blending-nerf", "ns-train"}
+    assert len(ALL) > 20 and {words[0] for _, words in ALL} == {"blending-nerf", *THEIRS}
     assert {page for page, _ in ALL} >= {"README.md", "docs/regions.md", "docs/measuring.md", "docs/layers.md"}
     text = (ROOT / "docs" / "layers.md").read_text()
     assert ["blending-nerf", "look", "RUN", "--change", "0.5"] in list(commands_of(text))
@@ -93,6 +97,7 @@ def test_pages_have_commands_and_a_wrong_one_is_found_out() -> None:
         "blending-nerf region --run RUN",
         "blending-nerf look RUN --half",
         "ns-train blending-nerf --data a --pipeline.word b",
+        "ns-render interpolate --load-config RUN --pose-sauce train",
     ):
         with pytest.raises(SystemExit):
             parse(shlex.split(wrong))

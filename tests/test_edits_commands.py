@@ -96,7 +96,8 @@ def test_show_says_what_a_file_holds(file: Path, capsys: pytest.CaptureFixture[s
     base = read_edit_header(file).base
     for part in ("blending-nerf edit 1", "a red ball", "a golden ball", "change 0.5", "24", base, " MB"):
         assert part in text, part
-    assert "add" not in text, "an operation that it does not use"
+    (strengths,) = [line for line in text.splitlines() if "change 0.5" in line]
+    assert "add" not in strengths, "an operation that it does not use"
     assert "there is no edit file" in refused("edits", "show", file.with_name("nothing"))
 
 

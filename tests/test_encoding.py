@@ -42,7 +42,7 @@ def grids(seed: int = 0, **changes) -> tuple[HashEncoding, FastHashEncoding]:
     return theirs, ours
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([1, 2, 4]), st.integers(1, 14), st.booleans())
 def test_the_grid_is_nerfstudios(seed: int, features: int, bits: int, outside: bool) -> None:
     theirs, ours = grids(seed, features_per_level=features, log2_hashmap_size=bits)

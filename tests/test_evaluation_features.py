@@ -68,7 +68,7 @@ def test_a_step_as_small_as_rounding_is_no_direction():
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_direction_similarity_properties(seed):
     before, after = random(seed, 4, 16), random(seed + 1, 4, 16)
     source, target = random(seed + 2, 16), random(seed + 3, 16)
@@ -157,7 +157,7 @@ def test_a_single_frame_has_no_neighbour(consistency):
 
 @pytest.mark.parametrize("consistency", CONSISTENCIES)
 @given(seed=SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_consistency_properties(consistency, seed):
     before, after = random(seed, 5, 8), random(seed + 1, 5, 8)
     value = consistency(before, after)
@@ -192,7 +192,7 @@ def test_manipulative_precision_at_its_ends():
 
 
 @given(SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_manipulative_precision_properties(seed):
     generator = torch.Generator().manual_seed(seed)
     original, edited = (torch.rand(3, 4, 5, 3, generator=generator) for _ in range(2))
@@ -254,7 +254,7 @@ class Given:
 
 
 @given(SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_clip_similarity_is_a_hundredth_of_torchmetrics_clip_score(seed):
     """Theirs is cut at 0."""
     from torchmetrics.functional.multimodal import clip_score
@@ -268,7 +268,7 @@ def test_clip_similarity_is_a_hundredth_of_torchmetrics_clip_score(seed):
 
 
 @given(SEEDS, st.integers(1, 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_r_precision_is_torchmetrics_hit_rate(seed, k):
     """Of one relevant text a picture: the share of pictures that have it among the first k."""
     from torchmetrics.retrieval import RetrievalHitRate
@@ -297,7 +297,7 @@ def test_an_encoder_that_tells_nothing_apart_gets_chance(k):
 
 
 @given(SEEDS, st.integers(2, 9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_r_precision_properties(seed, pool):
     images, texts = random(seed, 7, 8), random(seed + 1, pool, 8)
     truth = torch.randint(pool, (7,), generator=torch.Generator().manual_seed(seed))

@@ -43,7 +43,7 @@ def test_identical_clouds_are_at_0_in_any_order():
 
 
 @given(SEEDS, st.integers(1, 30), st.integers(1, 30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_chamfer_is_the_least_of_all_pairs(seed, count, other_count):
     original, edited = cloud(seed, count), cloud(seed + 1, other_count)
     found, pairs = chamfer_distance(original, edited), torch.cdist(original, edited)
@@ -82,7 +82,7 @@ def test_a_surface_that_crosses_the_border_is_not_torn():
 
 
 @given(SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_both_sides_weigh_up_to_the_whole(seed):
     original, edited = cloud(seed, 40), cloud(seed + 1, 50)
     whole, (inside, outside) = chamfer_distance(original, edited), at_0(original, edited)

@@ -28,7 +28,7 @@ def test_mean_inside_outside_by_hand():
 
 
 @given(SEEDS, st.integers(0, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_both_means_weigh_up_to_the_mean_of_all(seed, dilation):
     amounts, mask = random_pictures(seed)[..., 0], box_mask()
     sides = split_by_mask(mask, amounts, dilation)
@@ -89,7 +89,7 @@ def test_a_change_that_is_spread_evenly_leaks_the_outsides_share():
 
 
 @given(SEEDS, st.floats(0.01, 0.9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_leakage_properties(seed, threshold):
     original, edited, mask = random_pictures(seed), random_pictures(seed + 1), box_mask()
     pixels = [leaked_pixels(original, edited, mask, dilation=d, threshold=threshold) for d in range(5)]

@@ -65,7 +65,7 @@ def test_room_is_the_rectangle_around_a_mask_and_as_much_above_it():
 
 
 @given(SEEDS, st.integers(0, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_growing_a_mask_is_what_scipy_does(seed, dilation):
     mask = random_pictures(seed, size=(9, 13))[..., 0] > 0.95
     for one, grown in zip(mask, grow(mask, dilation)):
@@ -153,7 +153,7 @@ def test_psnr_is_capped():
 
 
 @given(SEEDS, st.integers(0, 4))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_psnr_is_the_formula_and_torchmetrics(seed, dilation):
     from torchmetrics.image import PeakSignalNoiseRatio
 
@@ -187,7 +187,7 @@ def scipy_ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @given(SEEDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_ssim_is_scipys_and_torchmetrics(seed):
     from torchmetrics.functional.image import structural_similarity_index_measure
 

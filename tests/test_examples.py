@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from blending_nerf_ns.demo.run import start_afresh
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.reporting.catalogue import METRICS
 
 SMALL = ("--num-views", "4", "--image-size", "32", "--sweep-views", "2", "--shown-views", "2")
@@ -40,3 +44,32 @@ def test_examples_say_in_one_line_what_they_cannot_use(
     script = example(name)
     with pytest.raises(SystemExit, match=f"blending-nerf: .*{message}"):
         script["main"](asked(script))
+
+
+def test_a_second_edit_is_another_and_leaves_the_demo_where_it_is(tmp_path: Path) -> None:
+    script, demo = example("07"), tmp_path / "all" / "demo"
+    for output in (demo, demo.parent):
+        start_afresh(output)
+        demo.mkdir(exist_ok=True)
+        (demo / "report.json").write_text(json.dumps({"source": "a red ball", "target": "a blue ball"}))
+        with pytest.raises(BlendingNerfError, match="would empty the demo"):
+            script["main"](script["SecondEdit"](demo=demo, output=output))
+        assert (demo / "report.json").exists()
+        shutil.rmtree(demo.parent)
+    demo.mkdir(parents=True)
+    (demo / "report.json").write_text(json.dumps({"source": "a green donut", "target": "a yellow donut"}))
+    with pytest.raises(BlendingNerfError, match="the demo's own edit is 'a green donut' -> 'a yellow donut'"):
+        script["main"](script["SecondEdit"](demo=demo, output=tmp_path / "two"))
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("03", "Sweep"), ("04", "Measurement"), ("06", "Fade"), ("08", "BeforeAndAfter")]
+)
+def test_examples_make_the_folder_that_they_write_to_before_they_render(name: str, asked: str, tmp_path: Path) -> None:
+    script, output = example(name), tmp_path / "new" / "picture.png"
+    run = (tmp_path / "nowhere",) if name == "08" else tmp_path / "nowhere"
+    more = {"target": "a blue ball"} if name == "04" else {}
+    with pytest.raises(SystemExit, match="nowhere"):
+        script["main"](script[asked](run, output=output, **more))
+    assert output.parent.is_dir()

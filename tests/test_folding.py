@@ -87,7 +87,7 @@ def random_scene(generator: torch.Generator, rays: int) -> Folded:
     return unedited(edges, density, rgb, torch.rand(rays, 3, generator=generator))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.tuples(*[st.floats(0.0, 1.5)] * 3))
 def test_one_edit_is_blended_as_ever(seed: int, strengths: tuple[float, float, float]) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -105,7 +105,7 @@ def test_one_edit_is_blended_as_ever(seed: int, strengths: tuple[float, float, f
         assert torch.allclose(value, getattr(wanted, name), atol=1e-5), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_the_first_edits_short_way_is_the_way_of_all(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -116,7 +116,7 @@ def test_the_first_edits_short_way_is_the_way_of_all(seed: int) -> None:
         assert torch.allclose(value, getattr(long, name), atol=1e-6), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.booleans(), st.integers(0, 4))
 def test_edits_folded_together_are_those_folded_one_by_one(seed: int, edited: bool, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -135,7 +135,7 @@ def test_edits_folded_together_are_those_folded_one_by_one(seed: int, edited: bo
         assert torch.allclose(getattr(pixels_of(together), name), value, atol=1e-5), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(0, 2))
 def test_a_layer_that_is_off_or_elsewhere_changes_nothing(seed: int, place: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -155,7 +155,7 @@ def test_a_layer_that_is_off_or_elsewhere_changes_nothing(seed: int, place: int)
         assert torch.allclose(getattr(one, name), getattr(two, name), atol=1e-5), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([0, 1, 2]), st.integers(0, 1))
 def test_the_opacities_of_a_stack_are_shares_and_grow_with_each_strength(seed: int, operation: int, place: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -35,7 +35,7 @@ def test_by_hand() -> None:
     assert share_of_frames(panorama, points[None]).tolist() == [[1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0, 0.5]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_what_a_pixels_ray_meets_lies_in_the_frame(seed: int) -> None:
     torch.manual_seed(seed)

@@ -22,7 +22,7 @@ def disc(height: int, width: int, row: float, column: float, radius: float) -> T
     return (((y - row) ** 2 + (x - column) ** 2) <= radius**2).float()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(8, 90),
     width=st.integers(8, 90),

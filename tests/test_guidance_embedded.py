@@ -25,13 +25,6 @@ COLOURS = {
     "purple": (0.55, 0.15, 0.75),
 }
 
-needs_clip = pytest.mark.skipif(
-    not (embedded.EMBEDDED_DIR / "mini_clip.safetensors").exists(), reason="the mini CLIP is not trained yet"
-)
-needs_clipseg = pytest.mark.skipif(
-    not (embedded.mini_clipseg_path() / "model.safetensors").exists(), reason="the mini CLIPSeg is not trained yet"
-)
-
 
 def paint_ball(
     image: Tensor, color: Tuple[float, float, float], row: float, column: float, radius: float
@@ -50,7 +43,6 @@ def floor(size: int = 64) -> Tensor:
     return (0.55 + 0.1 * torch.linspace(0, 1, size))[None, :, None].expand(3, size, size)
 
 
-@needs_clip
 def test_clip_reads_colours():
     guide = load_clip("embedded")
     assert guide.templates == templates.EMBEDDED
@@ -59,7 +51,6 @@ def test_clip_reads_colours():
     assert (guide.encode_images(pictures) @ texts.T).argmax(-1).tolist() == list(range(len(COLOURS)))
 
 
-@needs_clip
 @pytest.mark.parametrize("name", COLOURS)
 def test_an_edit_that_starts_from_the_colour_that_was_tried_ends_in_the_target(name: str) -> None:
     """As an edit does: try plain colours outright, then follow the gradient. From gray the gradient alone ends elsewhere."""
@@ -86,7 +77,6 @@ def test_an_edit_that_starts_from_the_colour_that_was_tried_ends_in_the_target(n
     assert saturation > 0.25 and abs((hue - wanted + 180.0) % 360.0 - 180.0) <= 40.0, f"{name}: hue {hue}, not {wanted}"
 
 
-@needs_clip
 def test_unknown_words_are_named():
     guide = load_clip("embedded")
     with pytest.warns(GuidanceWarning, match=r"does not know 'fox', 'zebra' in the prompt 'a red fox and a zebra'"):
@@ -99,7 +89,6 @@ def test_unknown_words_are_named():
         guide.encode_text(["a red ball on a table and " * 8])
 
 
-@needs_clipseg
 def test_clipseg_finds_the_object_that_is_asked_for():
     localizer = load_clipseg("embedded")
     assert localizer.templates == templates.EMBEDDED
@@ -113,7 +102,6 @@ def test_clipseg_finds_the_object_that_is_asked_for():
     assert red[~(left | right)].mean() < 0.2
 
 
-@needs_clipseg
 def test_clipseg_names_unknown_words():
     with pytest.warns(GuidanceWarning, match="does not know 'zebra'"):
         load_clipseg("embedded").probability(torch.rand(16, 16, 3), "a red zebra")

@@ -112,7 +112,7 @@ def test_budget_is_a_hinge():
     assert budget_loss(torch.tensor(0.15), 0.2).item() == 0.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), exponent=st.floats(-12, 0), size=st.integers(1, 5))
 def test_losses_are_bounded_and_gradients_finite(seed: int, exponent: float, size: int):
     original = unit(seed, size, 12)

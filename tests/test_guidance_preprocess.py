@@ -144,7 +144,7 @@ def test_gradient_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(transform, (image,))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(height=st.integers(2, 70), width=st.integers(2, 70), mode=st.sampled_from(["shortest", "longest", "squash"]))
 def test_any_shape_gives_the_models_shape_in_range(height: int, width: int, mode: str):
     image = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height * 100 + width))

@@ -45,7 +45,7 @@ def test_look_at_by_hand():
     assert torch.allclose(pose[:, 3], torch.tensor([0.0, -3.0, 0.0]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda d: sum(x * x for x in d) > 1e-4))
 @example((0.03125, 0.03125, 1.0))
 def test_look_at_is_a_rotation_whatever_the_direction(direction: tuple):
@@ -68,7 +68,7 @@ def test_sphere_fills_the_chosen_share(radius: float):
         assert ((pixels.amax(0) + pixels.amin(0)) / 2).tolist() == pytest.approx([50.0, 50.0], abs=1.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), radius=st.floats(0.05, 0.9), spot=st.floats(0.0, 0.5))
 def test_jittered_sphere_stays_in_the_picture(seed: int, radius: float, spot: float):
     center = torch.full((3,), spot)

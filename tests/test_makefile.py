@@ -73,3 +73,36 @@ def test_one_whose_python_has_gone_is_made_anew(clone: Path) -> None:
 def test_one_of_before_which_does_not_say_where_it_was_made_stays(clone: Path) -> None:
     (clone / ".venv" / ".installed").write_text("")
     assert "Nothing to be done" in would_do(clone)
+
+
+def fake_python(clone: Path, fails_on: str) -> Path:
+    """In the clone's environment, which is to be filled anew: it writes down what it is asked for."""
+    python, log = clone / ".venv" / "bin" / "python", clone / "asked.log"
+    python.unlink()
+    python.write_text(
+        f'#!/bin/sh\necho "$*" >> "{log}"\ncase "$*" in {fails_on}) exit 2;; esac\necho /usr/bin/ffmpeg\n'
+    )
+    python.chmod(0o755)
+    (clone / ".venv" / ".installed").unlink()
+    return log
+
+
+def install(clone: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GNUMAKE"))}
+    command = ["make", "install", f"PYTHON={sys.executable}"]
+    return subprocess.run(command, cwd=clone, capture_output=True, text=True, env=env)
+
+
+def test_where_uv_fails_pip_installs_all_of_it(clone: Path) -> None:
+    """As in a home that cannot be written to, where uv has no place for its cache."""
+    log = fake_python(clone, '"-m uv pip"*')
+    assert install(clone).returncode == 0
+    asked = log.read_text().splitlines()
+    assert [line for line in asked if line.startswith("-m pip install") and line.endswith("--editable .")]
+    assert [line for line in asked if line.startswith("-m pip install") and line.endswith("-r requirements-dev.lock")]
+
+
+def test_an_environment_of_another_python_is_not_filled(clone: Path) -> None:
+    log = fake_python(clone, '"-c import sys"*')
+    done = install(clone)
+    assert done.returncode != 0 and "not 3.10 to 3.12: make clean" in done.stderr and "install" not in log.read_text()

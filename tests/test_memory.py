@@ -8,6 +8,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.model_components.renderers import background_color_override_context
 from tiny_run import tiny_model
 
+from blending_nerf_ns.bases.memory import MOST_PICTURES
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.pictures import own_region, render_pictures
 
@@ -67,6 +68,15 @@ def test_another_camera_size_or_background_is_another_picture(model: BlendingMod
         red = picture(model, camera())
     assert len(rendered) == 10 and not torch.equal(red["original"], picture(model, camera())["original"])
     assert len(rendered) == 10
+
+
+def test_few_pictures_are_remembered_however_small(model: BlendingModel, rendered: list[int]) -> None:
+    model.seen.most_bytes = 1 << 26
+    for number in range(MOST_PICTURES + 2):
+        picture(model, camera(1.6 + 0.1 * number, size=6))
+    assert len(rendered) == MOST_PICTURES + 2 and len(model.seen._pictures) == MOST_PICTURES
+    picture(model, camera(1.6, size=6))
+    assert len(rendered) == MOST_PICTURES + 3, "the oldest is forgotten"
 
 
 def test_no_more_is_remembered_than_may_be(model: BlendingModel, rendered: list[int]) -> None:

@@ -37,7 +37,7 @@ def test_rays_that_miss_the_region_are_the_base_bit_for_bit(contracted: bool, se
     assert not torch.equal(outputs["rgb"][~missed], alone["rgb"][~missed]), "a random edit must show"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(0, 10**6), st.booleans(), st.tuples(*[st.floats(0.0, 1.5)] * 3), st.tuples(*[st.floats(-0.5, 0.5)] * 3),
     st.tuples(*[st.floats(0.1, 0.8)] * 3), st.floats(0.0, 0.3), st.floats(0.0, 0.3),

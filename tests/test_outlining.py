@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +83,18 @@ def test_clicks_become_corners_in_pixels_of_the_photo(script, monkeypatch: pytes
     monkeypatch.setattr(plt, "subplots", lambda **_: (figure, axes))
     clicks = [*TRIANGLE, (50.0, 50.0)]  # the last is taken back
 
-    def person() -> None:
-        while not axes.images:
-            time.sleep(0.05)
-        time.sleep(0.5)
-        canvas = figure.canvas
+    canvas = figure.canvas
+
+    def enter() -> None:
+        KeyEvent("key_press_event", canvas, "enter")._process()  # type: ignore[attr-defined]
+
+    def outline() -> None:
         for corner in clicks:
             MouseEvent("button_press_event", canvas, *axes.transData.transform(corner), button=1)._process()  # type: ignore[attr-defined]
         MouseEvent("button_press_event", canvas, 0, 0, button=3)._process()  # type: ignore[attr-defined]
-        for _ in range(2):
-            KeyEvent("key_press_event", canvas, "enter")._process()  # type: ignore[attr-defined]
-            time.sleep(0.5)
+        enter()
 
-    threading.Thread(target=person, daemon=True).start()
+    person = iter((outline, enter))  # acts when the window listens
+    monkeypatch.setattr(canvas, "start_event_loop", lambda timeout=0: next(person)())
     (part,) = script["by_mouse"](Image.new("RGB", (100, 80)), "photo.png")
     assert np.asarray(part) == pytest.approx(np.asarray(TRIANGLE), abs=1e-6)

@@ -86,7 +86,7 @@ def test_scene_box_of_a_contracted_box_reaches_farther_out() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-1.9, 1.9), st.floats(-1.9, 1.9)), min_size=3, max_size=3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_box_of_scene_coordinates_holds_all_of_a_box_of_grid_coordinates_and_touches_it(ends):
     lower, upper = torch.tensor([sorted(pair) for pair in ends], dtype=torch.float64).T
     steps = torch.linspace(0, 1, 9, dtype=torch.float64)

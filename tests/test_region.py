@@ -122,7 +122,7 @@ class TestGrowth:
         assert region.weight[8, 8].nonzero().flatten().tolist() == list(range(4, 12))
         assert region.weight[:, 8, 8].nonzero().flatten().tolist() == list(range(5, 11))
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.integers(0, 2**31 - 1), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 0.3), st.booleans())
     def test_monotone_in_margin(self, seed, one, other, soft, over):
         probability, state = random_evidence(seed)
@@ -132,7 +132,7 @@ class TestGrowth:
         ]
         assert (weights[1] >= weights[0]).all()
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.integers(0, 2**31 - 1), st.floats(0.05, 0.9), st.floats(0.05, 0.9), st.floats(0, 0.2), st.booleans())
     def test_monotone_in_threshold(self, seed, one, other, margin, over):
         # specks are a share of the core and so the one thing that is not monotone: this core is in one piece
@@ -144,7 +144,7 @@ class TestGrowth:
         ]
         assert (weights[0] >= weights[1]).all()
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.integers(0, 2**31 - 1), st.floats(0.05, 0.9), st.floats(0, 1), st.floats(0, 1), st.booleans())
     def test_bounded_and_zero_on_the_outermost_layer(self, seed, threshold, margin, soft, over):
         weight = region_weight(*random_evidence(seed), VOXELS, RegionShape(threshold, margin, soft, over))

@@ -38,7 +38,7 @@ def test_where_there_is_no_difference_both_are_the_same(shape):
     assert torch.equal(region.color_weight_at(LINE), region.weight_at(LINE))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31 - 1), st.floats(0, 0.5), st.floats(0, 0.3), st.sampled_from(["all", "up", "box"]))
 def test_colours_change_nowhere_more_than_the_region_allows(seed, margin, soft, direction):
     probability, state = (torch.from_numpy(grid) for grid in random_evidence(seed))

@@ -66,7 +66,7 @@ class TestUpwards:
         assert (weight[5:10, 5:10, 4:11] == 0).all(), "on the feet, but under the belly"
         assert (weight[5:8, 10, 4:6] == 1).all(), "on the toes that the belly does not roof"
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(SEEDS, st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 3), st.booleans())
     def test_never_more_than_in_all_directions(self, seed, margin, soft, distance, over):
         evidence = random_evidence(seed)
@@ -133,7 +133,7 @@ class TestTheBox:
         region.reshape(grow="box")
         assert torch.equal(region.weight, before) and region.weight.any()
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(SEEDS, st.floats(0, 0.5), st.floats(0, 0.5), st.booleans())
     def test_it_is_no_less_than_all_directions_and_spares_the_same(self, seed, margin, soft, over):
         probability, state = random_evidence(seed)
@@ -149,7 +149,7 @@ class TestTheBox:
 
 
 class TestMarginDistance:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(SEEDS, st.floats(0, 0.3), st.floats(0, 0.3), st.booleans(), st.sampled_from(["all", "up", "box"]))
     def test_it_is_added_to_the_share(self, seed, share, more, over, direction):
         (probability, state), spacing = random_evidence(seed), (0.2, 0.1, 0.15)
@@ -231,7 +231,7 @@ def evidence_of(seed):
 
 
 class TestLive:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(SEEDS, st.lists(st.one_of(CHANGES, SEEDS, st.just("load")), max_size=6))
     def test_whatever_came_before_the_weight_is_that_of_a_new_region(self, seed, events):
         """Events: changes of the shape, other evidence, and another region's state."""

@@ -101,7 +101,7 @@ def test_a_core_has_its_tips_as_far_as_they_are_near(long: int, taken: bool) -> 
     assert core[piece].all() == taken
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31 - 1), st.floats(0.01, 1.0), st.floats(0.0, 0.5))
 def test_some_surfaces_more_and_never_one_that_touches_another(seed: int, least: float, share: float) -> None:
     rng = np.random.default_rng(seed)

@@ -49,7 +49,7 @@ def opacities(base, samples: EditSamples, edges, strengths):
 
 
 class TestProperties:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(seeds, strength, strength, strength, st.sampled_from([torch.float16, torch.float32, torch.float64]))
     def test_identity_bit_for_bit(self, seed, add, remove, change, dtype):
         base, samples, _ = random_field(seed, dtype=dtype)
@@ -60,7 +60,7 @@ class TestProperties:
             assert blended.density.dtype == blended.rgb.dtype == dtype
         assert OFF.all_off and not Strengths(0.0, 0.0, 0.1).all_off
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(seeds, strength, strength, strength)
     def test_locality_is_exact(self, seed, add, remove, change):
         base, samples, _ = random_field(seed)
@@ -71,7 +71,7 @@ class TestProperties:
         for amount in (blended.added, blended.removed, blended.changed):
             assert not amount[outside].any()
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(seeds, seeds, strength, strength, strength)
     def test_edits_stack(self, one, two, add, remove, change):
         """A stack is what its light says: emission density * colour is linear in each layer."""
@@ -100,7 +100,7 @@ class TestProperties:
             again = blend(lower.density, lower.rgb, elsewhere, idle)
             assert torch.equal(again.density, lower.density) and torch.equal(again.rgb, lower.rgb)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(seeds, st.tuples(strength, strength, strength), strength, st.integers(0, 2))
     def test_each_opacity_is_monotone_in_its_own_strength(self, seed, others, more, which):
         base, samples, edges = random_field(seed)
@@ -110,7 +110,7 @@ class TestProperties:
         after = opacities(base, samples, edges, Strengths(*high))[which]
         assert (after >= before - 1e-12).all()
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(seeds, strength, strength, strength, st.sampled_from([torch.float32, torch.float64]))
     def test_everything_that_a_pixel_shows_is_in_its_range(self, seed, add, remove, change, dtype):
         base, samples, edges = random_field(seed, dtype=dtype)
@@ -125,7 +125,7 @@ class TestProperties:
         assert (pixel.added + pixel.changed <= pixel.accumulation + 1e-5).all()
         assert ((pixel.depth >= edges[:, 0]) & (pixel.depth <= edges[:, -1])).all()
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(seeds, st.integers(1, 12), st.integers(1, 12))
     def test_splitting_changes_nothing(self, seed, base_count, edit_count):
         generator = torch.Generator().manual_seed(seed)
@@ -146,7 +146,7 @@ class TestProperties:
         regained = torch.zeros_like(weights).scatter_add_(1, parent, finer)
         np.testing.assert_allclose(regained, weights, atol=1e-9)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(seeds, st.integers(1, 12), st.integers(1, 12))
     def test_what_a_part_hides_is_the_light_that_it_takes_and_nothing_is_split(self, seed, base_count, edit_count):
         generator = torch.Generator().manual_seed(seed)
@@ -159,7 +159,7 @@ class TestProperties:
         left = transmittance_at(own, edges, density)
         np.testing.assert_allclose(left[:, :-1] - left[:, 1:], hidden, atol=1e-9)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(seeds, strength, strength, strength)
     def test_splitting_a_blend_further_changes_no_pixel_and_no_opacity(self, seed, add, remove, change):
         """float32, to 1e-6, the tolerance that the demo's identity leaves room for."""

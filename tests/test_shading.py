@@ -67,7 +67,7 @@ def test_a_second_recolouring_keeps_the_shade_of_the_first() -> None:
     assert ratio.item() == pytest.approx(float(beside[1] / beside[0]), rel=1e-4) and ratio > 2.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0.01, 1.0))
 def test_where_nothing_is_recoloured_the_original_is_there_bit_for_bit(seed: int, light: float) -> None:
     rgb = torch.rand(2, 1, 3, generator=torch.Generator().manual_seed(seed))

@@ -24,6 +24,8 @@ from blending_nerf_ns.training.team import Team
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2"}
 DRAWN = {"sample_boxes", "_draw_number"}
 """Functions whose tensors are on the CPU wherever the model is: they draw."""
+READ = {"crop", "random_backgrounds"}
+"""Functions that read what was drawn there."""
 
 
 class Waits(TorchDispatchMode):
@@ -45,13 +47,35 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def note_what_is_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whole tensors that are handed to the host, which are no operations on a CPU."""
+    read: list[str] = []
+
+    def watch(name: str) -> None:
+        whole = getattr(torch.Tensor, name)
+
+        def noted(tensor: torch.Tensor, *arguments: Any, **named: Any) -> Any:
+            callers = [frame for frame in traceback.extract_stack() if "blending_nerf_ns" in frame.filename]
+            if callers and callers[-1].name not in READ and not DRAWN & {frame.name for frame in callers}:
+                read.append(f"{name} in {callers[-1].name}")
+            return whole(tensor, *arguments, **named)
+
+        monkeypatch.setattr(torch.Tensor, name, noted)
+
+    for name in ("tolist", "cpu", "numpy"):
+        watch(name)
+    return read
+
+
 @pytest.mark.parametrize(
     ("operations", "wanted"),
     [(("change",), set()), (("add", "change"), set()), (("remove",), {"nonzero in fold_edits"})],
     ids=["change", "add and change", "remove: which rays are bared is not known before"],
 )
 @pytest.mark.parametrize("rays", [2048, 40], ids=["one chunk", "deferred"])
-def test_where_a_step_waits(operations: tuple[str, ...], wanted: set[str], rays: int) -> None:
+def test_where_a_step_waits(
+    operations: tuple[str, ...], wanted: set[str], rays: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tiny_model()
     model.edit.info = replace(model.edit.info, operations=operations)
     config = GuidanceConfig(image_size=24, views=2, crops=3, rays_per_chunk=rays)
@@ -59,9 +83,10 @@ def test_where_a_step_waits(operations: tuple[str, ...], wanted: set[str], rays:
     editing = EditTraining(config, model, ring(4, 24), load_clip("embedded"), *texts, 0, Team())
     for step in range(4):  # all views are rendered and kept from here on
         editing.step(step, 0.6)
+    read = note_what_is_read(monkeypatch)
     with Waits() as waits:
         _, metrics = editing.step(4, 0.6)
-    assert set(waits.found) == wanted
+    assert set(waits.found) == wanted and read == ["tolist in step"], "once, at its end"
     assert tuple(metrics) == METRICS and all(isinstance(value, float) for value in metrics.values())
 
 

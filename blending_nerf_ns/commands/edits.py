@@ -89,7 +89,8 @@ def save_layer(run: Run, name: Annotated[str, tyro.conf.Positional], output: Pat
     replaced = " in place of what was there" if output.exists() else ""
     save_edit(edit, base, output)
     Console().print(
-        f"{escape(_called(info))} is in {escape(str(output))}{replaced} ({output.stat().st_size / 1e6:.2f} MB)"
+        f"{escape(_called(info))} is in {escape(str(output))}{replaced} ({output.stat().st_size / 1e6:.2f} MB)",
+        soft_wrap=True,
     )
 
 
@@ -167,7 +168,7 @@ def _called(info: LayerInfo) -> str:
 
 def _report(run: Path, done: str) -> None:
     found = open_run(run)
-    Console().print(escape(done))
+    Console().print(escape(done), soft_wrap=True)  # it may hold a command, to be copied
     _say_layers(found)
 
 

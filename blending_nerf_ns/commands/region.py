@@ -179,8 +179,9 @@ def show_region(
     for name, value in report.items():
         table.add_row(name.replace("_", " "), escape(json.dumps(value)))
     console.print(table)
-    console.print(f"written: {output / SHEET}, {output / FILE}, {output / REPORT}", markup=False)
+    console.print(f"written: {output / SHEET}, {output / FILE}, {output / REPORT}", markup=False, soft_wrap=True)
     console.print(
         f"to edit in it: --pipeline.region.source file --pipeline.region.file {shlex.quote(str(output / FILE))}",
         markup=False,
+        soft_wrap=True,  # to be copied
     )

@@ -137,10 +137,15 @@ def read_scenes(names: Sequence[str], data: Sequence[str]) -> List[SceneCase]:
 
     Args:
         names: "demo", or scenes' files.
-        data: "NAME=FOLDER" for each scene that is not drawn.
+        data: "NAME=FOLDER" for each scene that is not drawn, and for no other.
     """
     wrong = [word for word in data if not all(word.partition("="))]
     if wrong:
         raise BlendingNerfError(f"--data {wrong[0]}: wanted NAME=FOLDER")
     captures = {name: Path(folder).expanduser() for name, _, folder in (word.partition("=") for word in data)}
-    return [demo_case() if name == DEMO else read_scene(Path(name), captures) for name in names]
+    scenes = [demo_case() if name == DEMO else read_scene(Path(name), captures) for name in names]
+    if unasked := sorted(captures.keys() - {scene.name for scene in scenes}):
+        raise BlendingNerfError(
+            f"--data {unasked[0]}={captures[unasked[0]]}: no scene of that name is asked for; add its file to --scenes"
+        )
+    return scenes

@@ -106,9 +106,11 @@ def run_demo(demo: Demo) -> dict[str, object]:
         The report, which is also in `report.json`.
 
     Raises:
-        BlendingNerfError: the source text names no object of the scene, the target says nothing else, or a command failed.
+        BlendingNerfError: the source text names no object of the scene, the target says nothing else, there is no such method or size
+            of a video, or a command failed.
     """
-    from blending_nerf_ns.training.checking import check_texts  # imports much of nerfstudio, as below
+    from blending_nerf_ns.commands.like import settings_of  # imports much of nerfstudio, as below
+    from blending_nerf_ns.training.checking import check_texts
 
     started = time.perf_counter()
     scene = demo_capture_scene()
@@ -116,6 +118,10 @@ def run_demo(demo: Demo) -> dict[str, object]:
     distractor = pick_distractor(scene, subject)
     with naming_flags_as("--target", "--pipeline.target-text"):
         check_texts(demo.source, demo.target)  # what ns-train would refuse does not cost the demo before it
+    with naming_flags_as("--method", "--like"):
+        settings_of(demo.method)
+    if demo.video_size < 2:
+        raise BlendingNerfError(f"--video-size {demo.video_size}: a picture has at least 2 pixels along its side")
     program("ns-train")
     start_afresh(demo.output)
     write_capture(demo.capture, scene, subject, demo.shape)

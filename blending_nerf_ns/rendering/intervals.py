@@ -8,7 +8,7 @@ meet on the merged edges.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import List, NamedTuple, Tuple
 
 import torch
@@ -39,8 +39,7 @@ def merge_intervals(sets: Sequence[Float[Tensor, "rays n+1"]]) -> Merged:
     order = order[..., :-1]
     # how many edges of a kind lie behind says in which interval one is; a search for each takes longer than the sort
     counts = [one.shape[-1] for one in sets]
-    firsts = torch.tensor(counts).cumsum(0).tolist()
-    passed: List[Tensor] = [(order < first).cumsum(dim=-1) for first in firsts[:-1]]
+    passed: List[Tensor] = [(order < first).cumsum(dim=-1) for first in accumulate(counts[:-1])]
     passed.append(torch.arange(1, edges.shape[-1], device=edges.device).expand_as(order))
     own = [passed[0], *(upper - lower for lower, upper in pairwise(passed))]
     return Merged(edges, tuple(_interval(behind, count) for behind, count in zip(own, counts)))
