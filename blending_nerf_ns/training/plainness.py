@@ -26,7 +26,7 @@ def roughness(
     """How much colour and blend ratios differ between a point of the region and one near it.
 
     All colours count, those of the light and shade in which a solid starts too, and the colour's ratio also where nothing may be
-    recoloured. Left out, these let the demo's green balls grow pale: 0.69 of the judge's direction on close-ups, and not 0.71.
+    recoloured. Left out, these let the demo's green ball grow pale (docs/table/README.md).
 
     Args:
         field: of the edit.
