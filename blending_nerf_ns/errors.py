@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""It is full, read-only, or somebody else's."""
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+"""It is full, read-only, or somebody else's; or a file stands where a folder should."""
 
 
 class BlendingNerfError(ValueError):
@@ -37,10 +37,11 @@ def end_in_one_line() -> None:
         return
 
     def say(kind: Any, error: BaseException, trace: Any) -> None:
-        if isinstance(error, BlendingNerfError):
-            print(line_of(error), file=sys.stderr)
-        else:
+        said = line_of(error) if isinstance(error, (BlendingNerfError, OSError)) else None
+        if said is None:
             usual(kind, error, trace)
+        else:
+            print(said, file=sys.stderr)
 
     sys.excepthook = say
 

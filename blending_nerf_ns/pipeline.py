@@ -214,9 +214,11 @@ class BlendingPipeline(VanillaPipeline):
         self.model.layers.make_room(state_dict, "_model.layers.")
         state_dict = self.standing.made_up_for(self.settling.made_up_for(state_dict, "settling."), "standing.")
         load_whole(self, of_any_age(state_dict))
+        training = self.test_mode == "val"
         if bool(self.model.base_frozen):
             self.model.freeze_base()
-        training = self.test_mode == "val"
+        elif training:
+            self.model.check_photos()
         look = read_look(self.config.resumed_look if training else self.config.run_dir)
         if training and self.work.take_resumed(self.session.waits):
             self.session.region.make_room()

@@ -119,8 +119,9 @@ def test_scenes_say_what_is_wrong_with_them(tmp_path: Path) -> None:
         read_scenes([str(file)], [f"it={tmp_path}"])
     with pytest.raises(BlendingNerfError, match="wanted NAME=FOLDER"):
         read_scenes(["demo"], ["it"])
-    with pytest.raises(BlendingNerfError, match="no scene of that name is asked for"):
-        read_scenes(["demo"], [f"it={tmp_path}"])
+    for name in ("it", "demo"):
+        with pytest.raises(BlendingNerfError, match="no scene of that name that has photos is asked for"):
+            read_scenes(["demo"], [f"{name}={tmp_path}"])
     with pytest.raises(BlendingNerfError, match="operations among"):
         EditCase("recolour", "a", "b", ("paint",))
     with pytest.raises(BlendingNerfError, match="the room 'below'; choose among none, around, above"):

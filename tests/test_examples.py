@@ -73,3 +73,6 @@ def test_examples_make_the_folder_that_they_write_to_before_they_render(name: st
     with pytest.raises(SystemExit, match="nowhere"):
         script["main"](script[asked](run, output=output, **more))
     assert output.parent.is_dir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit, match="file is a file; name a folder"):
+        script["main"](script[asked](run, output=tmp_path / "file" / "picture.png", **more))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,14 +169,19 @@ def test_a_layer_that_is_deleted_is_in_no_look(
     layer, layers = done.model.layers.freeze_copy(), done.session.layers
     layers.save_look()
     grant(done)
+    os.utime(tmp_path / "look.json", (5.0, 5.0))
     layers.delete(layer.info.id)
-    grant(done)
+    assert "deleted for good" in grant(done)
     look = read_look(tmp_path)
     assert look is not None and [info.id for info in look.layers] == [done.model.edit.info.id]
-    assert layers.look_known == look_stamp(tmp_path), "as the run itself says"
+    assert look_stamp(tmp_path) == 5 * 10**9, "nothing new is said: what was moved since then counts more"
     capsys.readouterr()
     apply_look(look, done.model.layers)
     assert capsys.readouterr().out == ""
+    layer = done.model.layers.freeze_copy()
+    (tmp_path / "look.json").write_text("{")
+    layers.delete(layer.info.id)
+    assert "is no look" in grant(done) and layer.info.id not in done.model.layers.order
 
 
 def test_a_long_name_is_a_file_all_the_same(done: BlendingPipeline, tmp_path: Path) -> None:
@@ -195,3 +201,8 @@ def test_a_layer_that_is_loaded_twice_is_said_to_act_twice(done: BlendingPipelin
     done.session.layers.delete(done.model.layers.order[0])
     done.session.layers.load(file)
     assert grant(done) == "Loaded layer 'a blue ball'."
+    done.session.layers.delete(done.model.layers.order[0])
+    done.session.undo()
+    done.session.reset()
+    done.session.layers.load(file)
+    assert grant(done) == "Loaded layer 'a blue ball'.", "the one in work is empty"

@@ -15,6 +15,7 @@ from test_baselines import finetuned
 from tiny_run import rays_towards_middle, ring, tiny_model, write_tiny_capture
 
 from blending_nerf_ns.bases.hosting import BaseHost
+from blending_nerf_ns.errors import BlendingNerfError
 from method_configs.baselines import clip_nerf_finetune_cpu
 from method_configs.blending_nerf import blending_nerf_cpu
 
@@ -56,6 +57,8 @@ def test_a_run_whose_capture_lost_a_photo_is_opened(name: str, tmp_path: Path) -
     if "train_filenames" in transforms:
         transforms["train_filenames"].remove(gone["file_path"])
     file.write_text(json.dumps(transforms))
+    with pytest.raises(BlendingNerfError, match="being trained on 8 photos, and this capture has 7"):
+        deepcopy(config).setup(device="cpu", test_mode="val").load_state_dict(state)
     pipeline = deepcopy(config).setup(device="cpu", test_mode="inference")
     pipeline.load_pipeline(state, 0)
     assert pipeline.model.num_train_data == config.model.base_num_images - 1

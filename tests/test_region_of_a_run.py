@@ -222,6 +222,11 @@ def test_a_search_for_the_region_wakes_a_run_that_was_falling_asleep(capture: Pa
 def test_texts_that_are_applied_to_an_edit_that_stands_find_their_region_at_once(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.session.pause()
+    pipeline.model.base_frozen.fill_(False)
+    pipeline.session.set_texts("a red ball", "a green ball", new_region=True)
+    grant(pipeline)
+    assert not pipeline.session.errands.searches, "while the base is trained there is nothing to look at"
+    pipeline.model.base_frozen.fill_(True)
     pipeline.session.set_texts("a red ball", "a green ball", new_region=True)
     grant(pipeline)
     assert pipeline.session.errands.searches and not bool(pipeline.model.edit_ready)

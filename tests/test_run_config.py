@@ -64,7 +64,7 @@ def test_a_config_of_when_the_pipelines_configuration_stood_beside_the_pipeline_
 
 
 @pytest.mark.parametrize("flag", ["data", "dataparser"])
-def test_a_resume_may_name_where_its_capture_is_now(flag: str, tmp_path: Path) -> None:
+def test_a_resume_may_name_where_its_capture_is_now(flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By `--data`, and by `nerfstudio-data --data` at the end of the command."""
     saved: Any = deepcopy(blending_nerf_cpu.config)
     saved.pipeline.datamanager.data = tmp_path / "old"
@@ -77,6 +77,11 @@ def test_a_resume_may_name_where_its_capture_is_now(flag: str, tmp_path: Path) -
     (tmp_path / "new").mkdir()
     adopt_resumed_run(config, tmp_path / "config.yml")
     assert manager.data == tmp_path / "new"
+    monkeypatch.chdir(tmp_path / "new")
+    here: Any = deepcopy(blending_nerf_cpu.config)
+    here.pipeline.datamanager.data = Path(".")
+    adopt_resumed_run(here, tmp_path / "config.yml")
+    assert here.pipeline.datamanager.data == Path(".")
     other: Any = deepcopy(blending_nerf_cpu.config)
     (tmp_path / "old").mkdir()
     adopt_resumed_run(other, tmp_path / "config.yml")

@@ -226,3 +226,5 @@ class FinetunePipeline(VanillaPipeline):
         load_whole(self, state_dict)
         if bool(self.model.base_frozen):
             self.model.freeze_base()
+        elif self.test_mode == "val":
+            self.model.check_photos()

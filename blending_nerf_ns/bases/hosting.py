@@ -16,6 +16,7 @@ from torch import Tensor
 from blending_nerf_ns.bases.loading import BaseRun, check_same_capture
 from blending_nerf_ns.bases.nerfacto import NerfactoBase
 from blending_nerf_ns.bases.weights import load_base_state
+from blending_nerf_ns.errors import BlendingNerfError
 
 
 class BaseHost(Model):
@@ -27,6 +28,7 @@ class BaseHost(Model):
 
     config: Any
     base: NerfactoBase
+    base_frozen: Tensor
 
     def populate_modules(self) -> None:
         """Build the base."""
@@ -75,6 +77,19 @@ class BaseHost(Model):
         load_base_state(self.base, run.state)
         self.freeze_base()
         return f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen."
+
+    def check_photos(self) -> None:
+        """A base that is still being trained goes on with its photos: it learns something of each.
+
+        Raises:
+            BlendingNerfError: there are more or fewer.
+        """
+        learned = self.config.base_num_images
+        if not bool(self.base_frozen) and learned != self.num_train_data:
+            raise BlendingNerfError(
+                f"cannot resume: the base is being trained on {learned} photos, and this capture has {self.num_train_data}; "
+                "give it the same ones, or begin a new run"
+            )
 
     def train_base(
         self, rays: Union[RayBundle, Cameras], batch: Dict[str, Any]

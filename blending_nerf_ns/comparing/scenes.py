@@ -144,8 +144,8 @@ def read_scenes(names: Sequence[str], data: Sequence[str]) -> List[SceneCase]:
         raise BlendingNerfError(f"--data {wrong[0]}: wanted NAME=FOLDER")
     captures = {name: Path(folder).expanduser() for name, _, folder in (word.partition("=") for word in data)}
     scenes = [demo_case() if name == DEMO else read_scene(Path(name), captures) for name in names]
-    if unasked := sorted(captures.keys() - {scene.name for scene in scenes}):
+    if unasked := sorted(captures.keys() - {scene.name for scene in scenes if scene.drawing is None}):
         raise BlendingNerfError(
-            f"--data {unasked[0]}={captures[unasked[0]]}: no scene of that name is asked for; add its file to --scenes"
+            f"--data {unasked[0]}={captures[unasked[0]]}: no scene of that name that has photos is asked for; add its file to --scenes"
         )
     return scenes

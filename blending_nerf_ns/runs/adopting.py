@@ -55,9 +55,10 @@ def capture_named(manager: Any) -> Optional[Path]:
     Args:
         manager: the configuration of the pipeline's datamanager.
     """
-    usual = type(manager.dataparser)().data
-    named = manager.data or (manager.dataparser.data if manager.dataparser.data != usual else None)
-    return None if named is None or str(named) in (".", "") else Path(named)
+    if manager.data is not None:
+        return Path(manager.data)
+    usual, own = type(manager.dataparser)().data, manager.dataparser.data
+    return None if own == usual or str(own) in (".", "") else Path(own)
 
 
 def replaced_options(asked: DataParserConfig, read: DataParserConfig) -> List[str]:

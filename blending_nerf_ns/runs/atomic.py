@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,7 +48,9 @@ def writable(folder: Path) -> None:
         OSError: of the disk, with its name.
     """
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; name a folder to write to")
+        error = NotADirectoryError(f"{folder} is a file; name a folder to write to")
+        error.errno = errno.ENOTDIR  # with two arguments its message would begin with the number
+        raise error
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import replace
@@ -103,11 +104,11 @@ class SessionLayers:
                 self._pipeline.take_texts("", "")
                 return
             name = self._model.layers[id].info.name
-            self._forget_in_look(id)
             self._model.layers.remove(id)
             self._model.version += 1
             self._session.history.clear()  # or an undo takes back what was done before that, to another edit
             self._session.say(f"Layer {name!r} is deleted for good.")
+            self._forget_in_look(id)  # last: the look may be another's, or no whole one
 
         self._session.ask_each("deletion", do)
 
@@ -134,7 +135,8 @@ class SessionLayers:
 
         def do() -> None:
             edit = load_edit(path, self._base, any_base, self._model.device.type == "cuda")
-            twice = " It was already: what is on acts twice." if edit.info.id in self._model.layers.order else ""
+            of_work = edit.info.id == self.in_work.info.id and self._model.edit_is_made
+            twice = of_work or edit.info.id in self._model.layers.frozen
             self._model.layers.add(edit)
             self._model.version += 1
             kept = (
@@ -142,7 +144,8 @@ class SessionLayers:
                 if self._pipeline.test_mode == "val"
                 else " for as long as this viewer is open; `edits apply` keeps it"
             )
-            self._session.say(f"Loaded layer {edit.info.name!r}{kept}.{twice}")
+            also = " It was already: what is on acts twice." if twice else ""
+            self._session.say(f"Loaded layer {edit.info.name!r}{kept}.{also}")
 
         self._session.ask_each("loading an edit", do)
 
@@ -161,10 +164,10 @@ class SessionLayers:
         look = read_look(folder)
         if folder is None or look is None or all(info.id != id for info in look.layers):
             return
-        known = look_stamp(folder) == self.look_known
-        write_look(replace(look, layers=tuple(info for info in look.layers if info.id != id)), folder)
-        if known:  # else others said it, and it counts as said later still
-            self.look_known = look_stamp(folder)
+        said = look_stamp(folder)
+        path = write_look(replace(look, layers=tuple(info for info in look.layers if info.id != id)), folder)
+        if said is not None:
+            os.utime(path, ns=(said, said))  # nothing new is said by it
 
     @property
     def _uppermost(self) -> Edit:

@@ -153,8 +153,8 @@ class Session:
         Args:
             source: what is there now.
             target: what it should become.
-            new_region: find the region again by the new source text: at once where the edit stands, else before its next step. Its field
-                starts again in what is found.
+            new_region: find the region again by the new source text: at once where the edit stands on its base, else before its next step.
+                Its field starts again in what is found.
             restart: the field starts again from no edit; else it keeps its weights.
             start: train the edit by them. Where they are refused nothing is started: it would be by those of before.
             on_taken: called where they are not.
@@ -163,7 +163,7 @@ class Session:
         def take() -> None:
             if start:
                 self._check_steps()
-            searches = new_region and not (start or self.running)
+            searches = new_region and bool(self._model.base_frozen) and not (start or self.running)
             anew = (restart or new_region) and not searches
             same = (source, target) == self.texts and not anew
             before = None if same else self.snapshot("prompts")
