@@ -28,7 +28,6 @@ class BaseHost(Model):
 
     config: Any
     base: NerfactoBase
-    base_frozen: Tensor
 
     def populate_modules(self) -> None:
         """Build the base."""
@@ -79,13 +78,13 @@ class BaseHost(Model):
         return f"Base: {run.config_path} (step {run.step}, fingerprint {run.fingerprint}), frozen."
 
     def check_photos(self) -> None:
-        """A base that is still being trained goes on with its photos: it learns something of each.
+        """A base that is still being trained goes on with as many photos: it may learn something of each.
 
         Raises:
             BlendingNerfError: there are more or fewer.
         """
         learned = self.config.base_num_images
-        if not bool(self.base_frozen) and learned != self.num_train_data:
+        if learned != self.num_train_data:
             raise BlendingNerfError(
                 f"cannot resume: the base is being trained on {learned} photos, and this capture has {self.num_train_data}; "
                 "give it the same ones, or begin a new run"

@@ -107,8 +107,12 @@ class SessionLayers:
             self._model.layers.remove(id)
             self._model.version += 1
             self._session.history.clear()  # or an undo takes back what was done before that, to another edit
-            self._session.say(f"Layer {name!r} is deleted for good.")
-            self._forget_in_look(id)  # last: the look may be another's, or no whole one
+            try:
+                self._forget_in_look(id)
+            except (BlendingNerfError, OSError) as error:  # it may be another's, or no whole one
+                self._session.say(f"Layer {name!r} is deleted for good; look.json still names it: {error}")
+            else:
+                self._session.say(f"Layer {name!r} is deleted for good.")
 
         self._session.ask_each("deletion", do)
 
