@@ -30,7 +30,7 @@ from blending_nerf_ns.training.checking import check_edit, check_place, fetch_mo
 from blending_nerf_ns.training.in_work import EditInWork
 from blending_nerf_ns.training.profiling import Profile
 from blending_nerf_ns.training.progress import StageClock
-from blending_nerf_ns.training.stages import Stages, begin_optimizers_anew
+from blending_nerf_ns.training.stages import Stages, begin_optimizers_anew, callbacks_around
 from blending_nerf_ns.training.team import present_team
 
 VIEWER_MEMORY = 1 << 28
@@ -148,7 +148,8 @@ class BlendingPipeline(VanillaPipeline):
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Prepare each step and book it; the base's own callbacks end when it is frozen."""
         self.trainer = attributes.trainer
-        return self.stages.callbacks_around(super().get_training_callbacks(attributes))
+        own, stages = super().get_training_callbacks(attributes), self.stages
+        return callbacks_around(own, stages.before_step, stages.after_step, stages.end)
 
     def save(self) -> bool:
         """Write a checkpoint now, where there is a trainer to write one.

@@ -136,7 +136,7 @@ def test_a_layer_of_a_run_of_before_is_saved_as_it_was(folder: Path, model: Blen
 
 
 def test_apply_puts_a_file_directly_under_the_edit_in_work(
-    folder: Path, model: BlendingModel, file: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, model: BlendingModel, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content_of(folder)
     commanded("edits", "apply", folder, file)
@@ -151,11 +151,12 @@ def test_apply_puts_a_file_directly_under_the_edit_in_work(
         assert name == "_model.layers._extra_state" or torch.equal(after["pipeline"][name], value), name
     assert after["step"] == 17 and after["optimizers"]["edit_field"]["param_groups"] == [{"lr": 0.01}]
     assert [path.name for path in (folder / "nerfstudio_models").iterdir()] == ["step-000000017.ckpt"]
+    monkeypatch.setenv("COLUMNS", "60")
     commanded("edits", "apply", folder, file)
     order = loaded(folder).layers.order
     assert len(set(order)) == 4, "a second time it gets another id"
-    said = " ".join(capsys.readouterr().out.split())
-    assert "It was already: what is on acts twice" in said and f"{order[2]}." in said
+    said, remove = capsys.readouterr().out, shlex.join(["blending-nerf", "edits", "remove", str(folder), order[2]])
+    assert f"It was already: what is on acts twice, until {remove}." in said, "in one line, to be copied"
 
 
 def test_apply_puts_a_file_under_the_edit_in_work_also_where_that_is_empty(

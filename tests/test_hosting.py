@@ -22,12 +22,18 @@ from method_configs.blending_nerf import blending_nerf_cpu
 METHODS = {"blending-nerf-cpu": blending_nerf_cpu, "clip-nerf-finetune-cpu": clip_nerf_finetune_cpu}
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_cameras_are_exported_as_they_were_learned(name: str, tmp_path: Path) -> None:
+def learning_cameras(name: str, folder: Path) -> Any:
+    """A pipeline's configuration on a tiny capture in the folder, whose base learns the pose of each photo."""
     config: Any = deepcopy(METHODS[name].config.pipeline)
-    config.datamanager.data = write_tiny_capture(tmp_path / "capture")
+    config.datamanager.data = write_tiny_capture(folder / "capture")
     config.model.base.camera_optimizer = CameraOptimizerConfig(mode="SO3xR3")
     config.source_text, config.target_text = "a red ball", "a blue ball"
+    return config
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_cameras_are_exported_as_they_were_learned(name: str, tmp_path: Path) -> None:
+    config = learning_cameras(name, tmp_path)
     pipeline = config.setup(device="cpu", test_mode="test")
     pipeline.eval()
     assert not hasattr(config.setup(device="cpu", test_mode="val").model, "camera_optimizer"), "the viewer would ask it"
@@ -45,10 +51,7 @@ def test_cameras_are_exported_as_they_were_learned(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_whose_capture_lost_a_photo_is_opened(name: str, tmp_path: Path) -> None:
     """Its base may have learned something of each photo."""
-    config: Any = deepcopy(METHODS[name].config.pipeline)
-    config.datamanager.data = write_tiny_capture(tmp_path / "capture")
-    config.model.base.camera_optimizer = CameraOptimizerConfig(mode="SO3xR3")
-    config.source_text, config.target_text = "a red ball", "a blue ball"
+    config = learning_cameras(name, tmp_path)
     state = config.setup(device="cpu", test_mode="val").state_dict()
     file = config.datamanager.data / "transforms.json"
     transforms = json.loads(file.read_text())

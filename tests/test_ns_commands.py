@@ -199,7 +199,7 @@ def test_a_checkpoint_of_another_shape_is_refused_with_its_reason(folder: Path) 
 
 
 def test_a_region_is_seen_before_anything_is_trained_and_then_edited_in(folder: Path) -> None:
-    config = run_of(folder, "whole") / "config.yml"
+    config, place = run_of(folder, "whole") / "config.yml", f"region{20 * '_of_a_ball'}"
     flags = [
         "--region.source",
         "sphere",
@@ -215,7 +215,7 @@ def test_a_region_is_seen_before_anything_is_trained_and_then_edited_in(folder: 
         "region",
         config,
         "--output",
-        "region",
+        place,
         *flags,
         "--pictures",
         2,
@@ -224,15 +224,15 @@ def test_a_region_is_seen_before_anything_is_trained_and_then_edited_in(folder: 
         cwd=folder,
     )
     assert "deprecated" not in done.stderr, "nothing of calls that nerfstudio makes and torch will drop"
-    report = json.loads((folder / "region" / "region.json").read_text())
+    report = json.loads((folder / place / "region.json").read_text())
     assert report["volume"] == pytest.approx(4 / 3 * np.pi * 0.3**3, rel=0.25) and report["resolution"] == 24
-    sheet = np.asarray(Image.open(folder / "region" / "region_overlay.png"))
+    sheet = np.asarray(Image.open(folder / place / "region_overlay.png"))
     assert sheet.shape[1] > 3 * 32 and (sheet == 255).all(-1).mean() < 0.95, "three columns with pictures on white"
-    assert "--pipeline.region.file region/region.safetensors" in " ".join(done.stdout.split())
+    assert f"--pipeline.region.file {place}/region.safetensors\n" in done.stdout, "in one line, to be copied"
 
     train(
         folder, "in_file", "--pipeline.base-run", config, "--pipeline.region.source", "file",
-        "--pipeline.region.file", "region/region.safetensors", "--pipeline.edit-steps", 1,
+        "--pipeline.region.file", f"{place}/region.safetensors", "--pipeline.edit-steps", 1,
     )  # fmt: skip
     state = checkpoint(folder, "in_file")["pipeline"]
     assert int((state["_model.edit.region.weight"] > 0.5).sum()) * report["voxel_size"][0] ** 3 == pytest.approx(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Literal, Mapping, Optional, T
 import torch
 import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
@@ -26,6 +26,7 @@ from blending_nerf_ns.training.checking import check_finetuning, fetch_guide
 from blending_nerf_ns.training.loss_record import record_step, rewind
 from blending_nerf_ns.training.progress import StageClock
 from blending_nerf_ns.training.schedule import exponential, set_rate
+from blending_nerf_ns.training.stages import callbacks_around
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
@@ -167,13 +168,8 @@ class FinetunePipeline(VanillaPipeline):
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Prepare each step and book it; the base's own callbacks end when it is frozen."""
         self.trainer = attributes.trainer
-        before, after = TrainingCallbackLocation.BEFORE_TRAIN_ITERATION, TrainingCallbackLocation.AFTER_TRAIN_ITERATION
-        return [
-            TrainingCallback([before], self._before_step),
-            *super().get_training_callbacks(attributes),
-            TrainingCallback([after], self._after_step),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: self.end_stage()),
-        ]
+        own = super().get_training_callbacks(attributes)
+        return callbacks_around(own, self._before_step, self._after_step, self.end_stage)
 
     def _before_step(self, step: int) -> None:
         config, optimizers, base = self.config, self.trainer.optimizers.optimizers, self.stage == "base"

@@ -78,9 +78,8 @@ class Errands:
             if not (session.waits or asked):
                 raise
             session.running = False
-            session.say(
-                " ".join(filter(None, (session.status.message, str(error))))
-            )  # a warning before it may explain it
+            # a warning before it may explain it
+            session.say(" ".join(filter(None, (session.status.message, str(error)))))
             return False
         return True
 

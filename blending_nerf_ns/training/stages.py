@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, List, Optional
 
@@ -40,6 +40,24 @@ def begin_optimizers_anew(optimizers: Mapping[str, torch.optim.Optimizer]) -> No
         optimizers[name].state.clear()
 
 
+def callbacks_around(
+    own: List[TrainingCallback], before: Callable[[int], None], after: Callable[[int], None], end: Callable[[], None]
+) -> List[TrainingCallback]:
+    """What nerfstudio's loop calls, in order.
+
+    Args:
+        own: callbacks of datamanager and model.
+        before, after: of each step, with its number.
+        end: of the training.
+    """
+    return [
+        TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before),
+        *own,
+        TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], after),
+        TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: end()),
+    ]
+
+
 class Stages:
     """Takes a pipeline from the base's steps to the edit's, and to its end or its user.
 
@@ -52,16 +70,6 @@ class Stages:
         self.last_step: Optional[int] = None
         """The trainer's count of the last step that was taken."""
         self._rests = ""
-
-    def callbacks_around(self, base: List[TrainingCallback]) -> List[TrainingCallback]:
-        """What nerfstudio's loop calls: prepare each step, the base's own callbacks, book the step."""
-        before, after = TrainingCallbackLocation.BEFORE_TRAIN_ITERATION, TrainingCallbackLocation.AFTER_TRAIN_ITERATION
-        return [
-            TrainingCallback([before], self.before_step),
-            *base,
-            TrainingCallback([after], self.after_step),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], lambda step: self.end()),
-        ]
 
     def before_step(self, step: int) -> None:
         """Rates, bars, and whatever a step needs that comes first; what a user asked for is done here."""
