@@ -1,39 +1,33 @@
 """nerfstudio's trainer, with an end that is the pipeline's and checkpoints that are written whole."""
 
 import copy
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Literal, Type, cast
+from typing import TYPE_CHECKING, Any, FrozenSet, List, Optional, Type, cast
 
 import torch
-from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer
+from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from blending_nerf_ns.bases.placement import check_still_its_capture
-from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
-from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept, without_effect
-from blending_nerf_ns.runs.checkpoints import ResumedScaler, write_training
-from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_training_device, leaving_nothing
+from blending_nerf_ns.runs.adopting import without_effect
+from blending_nerf_ns.runs.checkpoints import write_training
+from blending_nerf_ns.runs.config_file import RunConfig
 from blending_nerf_ns.runs.holding import held_open
 from blending_nerf_ns.runs.look import inherit_fade, inherit_look, keep_said_after, look_said_after, look_stamp
-from blending_nerf_ns.training.loss_record import inherit
+from blending_nerf_ns.runs.trainer import RunTrainer
 from blending_nerf_ns.training.stages import begin_optimizers_anew
 from blending_nerf_ns.training.team import TeamOptimizers
 from blending_nerf_ns.viewer.ending import end_pictures
 
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
-
-allow_nerfstudio_checkpoints()
 
 ENDLESS = 10**12
 """Steps that nobody waits for."""
@@ -47,7 +41,7 @@ class BlendingTrainerConfig(RunConfig):
     """Target class to instantiate."""
 
 
-class BlendingTrainer(Trainer):
+class BlendingTrainer(RunTrainer):
     """Runs the stages of a `BlendingPipeline`, whole or resumed.
 
     Args:
@@ -56,58 +50,31 @@ class BlendingTrainer(Trainer):
 
     config: BlendingTrainerConfig
 
-    @in_one_line()
-    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
-        """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
-        with leaving_nothing(self.base_dir):
-            check_training_device(self.config)
-            check_capture(self.config)
-            self._set_up(test_mode)
-
-    def _set_up(self, test_mode: Literal["test", "val", "inference"]) -> None:
+    def _before_building(self, other: Any, checkpoint: Optional[Path]) -> None:
         # the viewer takes it for its pictures; ours may save, which takes it again, while the loop has it for a step
         self.train_lock = cast(Lock, RLock())
-        resumed = self.config.resumes
-        pipeline_config = cast(BlendingPipelineConfig, self.config.pipeline)
-        pipeline_config.resumed = bool(resumed)
-        if resumed:
-            adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
         self.asked_iterations = self.config.max_num_iterations
+        pipeline_config = cast(BlendingPipelineConfig, self.config.pipeline)
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         pipeline_config.steered = self.config.is_viewer_enabled() and alone
         pipeline_config.interactive = pipeline_config.steered and not self.config.viewer.quit_on_train_completion
-        if (checkpoint := self.config.find_checkpoint()) is not None:
-            # its look counts where it was said later: this run then has it, too
-            later = look_said_after(checkpoint, checkpoint.parent.parent)
-            pipeline_config.resumed_look = checkpoint.parent.parent if later else None
-        self.grad_scaler = ResumedScaler(enabled=self.use_grad_scaler)
-        super().setup(test_mode)
-        if resumed:
-            data = cast(BlendingPipeline, self.pipeline).datamanager
-            check_still_its_capture(resumed.parent, cast(DataparserOutputs, data.train_dataparser_outputs))
-            if self.local_rank == 0:  # what is refused until here leaves nothing
-                self._inherit_from(resumed.parent, pipeline_config.resumed_look is not None)
-        self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
-        if self.local_rank == 0:
-            self.config.save_config()
-            pipeline = cast(BlendingPipeline, self.pipeline)
-            frozen, ready = (
-                bool(flag) and bool(resumed) for flag in (pipeline.model.base_frozen, pipeline.model.edit_ready)
-            )
-            given = flags_given(sys.argv[1:])
-            has_base = pipeline.config.base_run is not None
-            told = without_effect(given, pipeline.config.region, bool(resumed), frozen, ready, has_base)
-            for line in told + (rates_kept(sys.argv[1:]) if resumed else []):
-                CONSOLE.print(line, style="yellow", markup=False)
+        if checkpoint is not None and look_said_after(checkpoint, checkpoint.parent.parent):
+            pipeline_config.resumed_look = checkpoint.parent.parent  # it counts: this run then has it, too
 
-    def _inherit_from(self, resumed: Path, look_counts: bool) -> None:
-        """What lies beside a run's checkpoints; of a look that they are younger than, whether it fades: that is all they do not know."""
+    def _inherit_from(self, resumed: Path) -> None:
+        """With the look where that counts; of one that the checkpoints are younger than, whether it fades: all they do not know."""
+        super()._inherit_from(resumed)
         here, pipeline = self.config.get_base_dir(), cast(BlendingPipeline, self.pipeline)
-        inherit(resumed, here)
-        if look_counts:
+        if pipeline.config.resumed_look is not None:
             inherit_look(resumed, here)
         elif inherit_fade(resumed, here, pipeline.model.layers):
             pipeline.session.layers.fade = True
+
+    def _without_effect(self, given: FrozenSet[str]) -> List[str]:
+        pipeline = cast(BlendingPipeline, self.pipeline)
+        config, model, resumed = pipeline.config, pipeline.model, pipeline.config.resumed
+        frozen, ready = (bool(flag) and resumed for flag in (model.base_frozen, model.edit_ready))
+        return without_effect(given, config.region, resumed, frozen, ready, config.base_run is not None)
 
     def _load_checkpoint(self) -> None:
         """nerfstudio's; a viewer that is up already shows nothing that is half loaded."""

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
-from typing import Literal, Type, cast
+from pathlib import Path
+from typing import Any, Optional, Type, cast
 
-from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils.decorators import check_main_thread
-from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipeline, FinetunePipelineConfig
-from blending_nerf_ns.bases.placement import check_still_its_capture
-from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.errors import in_one_line
-from blending_nerf_ns.runs.adopting import adopt_resumed_run, flags_given, rates_kept
-from blending_nerf_ns.runs.checkpoints import ResumedScaler, write_training
-from blending_nerf_ns.runs.config_file import RunConfig, check_capture, check_training_device, leaving_nothing
-from blending_nerf_ns.training.loss_record import inherit
-
-allow_nerfstudio_checkpoints()
+from blending_nerf_ns.runs.checkpoints import write_training
+from blending_nerf_ns.runs.config_file import RunConfig
+from blending_nerf_ns.runs.trainer import RunTrainer
 
 
 @dataclass
@@ -31,7 +23,7 @@ class FinetuneTrainerConfig(RunConfig):
     """Target class to instantiate."""
 
 
-class FinetuneTrainer(Trainer):
+class FinetuneTrainer(RunTrainer):
     """Runs the stages of a `FinetunePipeline`, whole or resumed.
 
     Args:
@@ -40,33 +32,9 @@ class FinetuneTrainer(Trainer):
 
     config: FinetuneTrainerConfig
 
-    @in_one_line()
-    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
-        """Adopt what a resumed run was, build everything, and save the configuration again: now it is complete."""
-        with leaving_nothing(self.base_dir):
-            check_training_device(self.config)
-            check_capture(self.config)
-            self._set_up(test_mode)
-
-    def _set_up(self, test_mode: Literal["test", "val", "inference"]) -> None:
-        pipeline_config = cast(FinetunePipelineConfig, self.config.pipeline)
-        resumed = self.config.resumes
-        pipeline_config.resumed = resumed is not None
-        if resumed is not None:
-            other = adopt_resumed_run(self.config, resumed.parent / "config.yml", flags_given(sys.argv[1:]))
-            pipeline_config.resumed_texts = other.source_text, other.target_text
-            for line in rates_kept(sys.argv[1:]):
-                CONSOLE.print(line, style="yellow", markup=False)
-        self.config.find_checkpoint()
-        self.grad_scaler = ResumedScaler(enabled=self.use_grad_scaler)
-        super().setup(test_mode)
-        if resumed is not None:
-            data = cast(FinetunePipeline, self.pipeline).datamanager
-            outputs = cast(DataparserOutputs, data.train_dataparser_outputs)
-            check_still_its_capture(resumed.parent, outputs)
-            inherit(resumed.parent, self.config.get_base_dir())
-        self.config.load_step = None  # taken; in config.yml every ns-* command would look for it among this run's own
-        self.config.save_config()
+    def _before_building(self, other: Any, checkpoint: Optional[Path]) -> None:
+        if other is not None:
+            cast(FinetunePipelineConfig, self.config.pipeline).resumed_texts = other.source_text, other.target_text
 
     @in_one_line()
     def train(self) -> None:
