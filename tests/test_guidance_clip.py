@@ -178,7 +178,7 @@ def test_templates():
         "a red ball",
         "a photo of a red ball.",
     ]
-    for names in (templates.PHOTO, templates.EMBEDDED, templates.LOCALIZER, templates.PLAIN):
+    for names in (templates.PHOTO, templates.EMBEDDED, templates.LOCALIZER):
         assert len(set(templates.fill_templates("x", names))) == len(names)
     with pytest.raises(BlendingNerfError, match="prompt '  ' is empty"):
         templates.fill_templates("  ", ("{}",))

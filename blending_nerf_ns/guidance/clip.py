@@ -15,14 +15,11 @@ from torch import LongTensor, Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning, shortened
+from blending_nerf_ns.guidance.embedded import EMBEDDED, EMBEDDED_JUDGE
 from blending_nerf_ns.guidance.layout import keep_length_first
 from blending_nerf_ns.guidance.preprocess import transform_of_open_clip
 from blending_nerf_ns.guidance.templates import fill_templates
 
-EMBEDDED = "embedded"
-"""Name of the small model that ships with the package."""
-EMBEDDED_JUDGE = "embedded-judge"
-"""Name of a second one, of another architecture and from other random weights, that judges what the first one guided."""
 SAME_MEANING = 1e-3
 """Features of length 1 that are nearer to each other than this give an edit no direction but that of rounding."""
 

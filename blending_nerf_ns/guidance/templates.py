@@ -9,9 +9,6 @@ from blending_nerf_ns.errors import BlendingNerfError
 NO_SOURCE = "an object"
 """Stands for a source text that is empty."""
 
-PLAIN: Tuple[str, ...] = ("{}",)
-"""The prompt as it is."""
-
 PHOTO: Tuple[str, ...] = (
     "{}",
     "a photo of {}.",

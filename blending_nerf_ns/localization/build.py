@@ -21,7 +21,7 @@ from blending_nerf_ns.localization.config import RegionConfig
 from blending_nerf_ns.localization.evidence import Evidence
 from blending_nerf_ns.localization.file import load_region
 from blending_nerf_ns.localization.parts import in_boxes, marked_parts
-from blending_nerf_ns.localization.sources import Placed, Seen, Source, fill_all, mask_evidence
+from blending_nerf_ns.localization.sources import Placed, Seen, Source, mask_evidence
 from blending_nerf_ns.localization.text import LoadGuide, explain_nothing, find_text, kept_of_masks
 from blending_nerf_ns.localization.views import FrozenScene, even_cameras, look
 
@@ -108,7 +108,7 @@ def build_region(
                 raise explain_nothing(error, config, scene, source_text) from error
             raise NothingFound(f"the {name} mark nothing: {error}") from error
     box = combine_bounds(steps, bounds)
-    operands = fill_all(sources, box, resolution, shape.threshold)
+    operands = {name: source.fill(box, resolution, shape.threshold) for name, source in sources.items()}
     probability, state = combine(steps, operands)
     try:
         with scene.timed("shape"):

@@ -15,13 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError, shortened
+from blending_nerf_ns.guidance.embedded import EMBEDDED
 from blending_nerf_ns.guidance.preprocess import transform_of_processor
 from blending_nerf_ns.guidance.templates import EMBEDDED as EMBEDDED_TEMPLATES
 from blending_nerf_ns.guidance.templates import LOCALIZER, fill_templates
 from blending_nerf_ns.guidance.weights import Hub, check_reads_words, hub_or_cache, missing_weights
 
-EMBEDDED = "embedded"
-"""Name of the small model that ships with the package."""
 LOCAL_PATH = (
     "give the region's localizer (--pipeline.region.localizer) a local folder made by "
     "save_pretrained of model and processor (config, weights, tokenizer)"

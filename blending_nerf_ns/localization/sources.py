@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Protocol, Sequence
+from typing import List, Protocol, Sequence
 
 import torch
 from jaxtyping import Bool
@@ -120,8 +120,3 @@ def mask_evidence(scene: FrozenScene, folder: Path, images: Sequence[Path], view
         return [resize_mask(read_mask(files[picked[n]]), p.shape[:2]).to(p) for p, n in zip(pictures, numbers)]
 
     return look(scene, cameras, localize, "Masks")
-
-
-def fill_all(sources: Mapping[str, Source], box: Box, resolution: int, threshold: float) -> Mapping[str, Operand]:
-    """Every source on one grid."""
-    return {name: source.fill(box, resolution, threshold) for name, source in sources.items()}

@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_JUDGE_NAME
+from blending_nerf_ns.guidance.embedded import EMBEDDED, EMBEDDED_DIR, EMBEDDED_JUDGE, MINI_JUDGE_NAME
 from blending_nerf_ns.guidance.open_clip_names import HUB_PREFIX, hub_repository, named_folder
 
 if TYPE_CHECKING:
     from blending_nerf_ns.guidance.clip import ClipGuide
 
-DEFAULT_JUDGE = "embedded-judge"
-"""The judge where none is named: the small model that ships for judging, which never guides."""
 BARS = 0.5
 """Gray of the bars beside a picture that is not square: nearly the mean of what CLIPs are trained on."""
 BATCH = 16
@@ -31,7 +29,7 @@ BATCH = 16
 class JudgeConfig:
     """A CLIP by name."""
 
-    model: str = DEFAULT_JUDGE
+    model: str = EMBEDDED_JUDGE
     """open_clip model name ("ViT-L-14"), a local folder of one, or "embedded-judge" for the small one of this package."""
     pretrained: Optional[str] = None
     """open_clip pretrained tag ("openai") or a local path of weights."""
@@ -54,7 +52,7 @@ class JudgeConfig:
     @property
     def is_embedded(self) -> bool:
         """Whether it is one of the two that ship."""
-        return self.model in ("embedded", DEFAULT_JUDGE)
+        return self.model in (EMBEDDED, EMBEDDED_JUDGE)
 
     @property
     def folder(self) -> Optional[Path]:
@@ -64,7 +62,7 @@ class JudgeConfig:
     @property
     def weights(self) -> Optional[Path]:
         """The file of its weights, where it has one on this disk: of a tag, the name is all there is to tell."""
-        if self.model == DEFAULT_JUDGE:
+        if self.model == EMBEDDED_JUDGE:
             return EMBEDDED_DIR / f"{MINI_JUDGE_NAME}.safetensors"
         path = self.folder or Path(self.pretrained or self.model).expanduser()
         return path if path.exists() else None

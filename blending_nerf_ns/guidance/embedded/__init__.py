@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import open_clip
     from torch import LongTensor
 
+EMBEDDED = "embedded"
+"""By this name users ask for the small models that guide and localise."""
+EMBEDDED_JUDGE = "embedded-judge"
+"""And for the one that judges what they made: of another architecture, from other random weights."""
 EMBEDDED_DIR: Path = Path(__file__).parent
 MINI_CLIP_NAME = "mini_clip"
 MINI_JUDGE_NAME = "mini_judge"
