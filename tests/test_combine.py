@@ -172,6 +172,18 @@ def test_what_a_later_source_adds_has_room_around_it() -> None:
     assert state.flatten().tolist() == [SEEN, SEEN, BARRED, BARRED, BARRED, BARRED, SEEN, FREE], "taken away by name"
 
 
+def test_what_is_nearer_is_asked_in_the_scenes_lengths() -> None:
+    """A box is seldom a cube, and has as many voxels along each side."""
+    one, other = torch.zeros(9, 9, 9, dtype=torch.bool), torch.zeros(9, 9, 9, dtype=torch.bool)
+    one[4, 4, 6] = other[8, 4, 4] = True
+    placed = Operand(one.float(), None, one, one)
+    text = Operand(other.float(), torch.where(other, SEEN, FREE).to(torch.uint8), torch.zeros_like(one), other)
+    operands = {"box": placed, "sphere": placed, "text": text}
+    for wide, stays_barred in ((1.0, True), (4.0, False)):
+        _, state = combine(parse_sources("box & sphere | text"), operands, (1.0, 1.0, wide))
+        assert (int(state[4, 4, 4]) == BARRED) == stays_barred
+
+
 grids = st.lists(
     st.tuples(st.floats(0, 1), st.sampled_from([HIDDEN, FREE, SEEN]), st.booleans()), min_size=6, max_size=6
 )

@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from blending_nerf_ns.edits.region import Region, region_from_probability
@@ -14,9 +16,9 @@ from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.encoding.contraction import contract
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.localization import fusion
-from blending_nerf_ns.localization.evidence import gather_evidence, join_evidence
+from blending_nerf_ns.localization.evidence import Evidence, gather_evidence, join_evidence
 from blending_nerf_ns.localization.free_space import passed_light
-from blending_nerf_ns.localization.fusion import FINE_RAYS, close_gaps, fill_grid, find_box, splat
+from blending_nerf_ns.localization.fusion import FINE_RAYS, close_gaps, fill_grid, find_box, one_of_every, splat
 
 CENTRE, RADIUS = torch.tensor([0.3, 0.2, 0.3]), 0.3
 OTHER_CENTRE, OTHER_RADIUS = torch.tensor([-0.45, -0.3, 0.25]), 0.25
@@ -125,6 +127,26 @@ def on_sphere(centre, radius, count=4000):
 
 
 CASES = [(sharp, True, False, 0.85), (foggy, True, False, 0.8), (foggy, False, False, 0.65), (foggy, False, True, 0.65)]
+
+
+def test_the_rays_that_stand_for_all_lie_in_all_columns_of_a_picture() -> None:
+    side, resolution = 64, 16
+    at = (torch.arange(side) + 0.5) / side * resolution
+    origins = torch.stack([at.repeat(side), at.repeat_interleave(side), torch.full((side**2,), -1.0)], dim=-1)
+    ahead = torch.tensor([0.0, 0.0, 1.0]).expand(side**2, 3)
+    nothing = torch.zeros(0)
+    rays = Evidence(torch.zeros(0, 3), nothing, nothing, origins, ahead, torch.full((side**2,), 40.0))
+    box = (torch.zeros(3), torch.full((3,), float(resolution)))
+    grid = fill_grid(rays, box, identity, False, resolution, most_rays=side**2 // 16)
+    assert bool((grid.state == FREE).all())
+
+
+@given(st.integers(1, 70), st.integers(1, 500))
+def test_one_ray_stands_for_each_run_of_so_many(every: int, count: int) -> None:
+    chosen = one_of_every(every, count)
+    runs = torch.arange(len(chosen))
+    assert len(chosen) == math.ceil(count / every) and int(chosen[-1]) < count
+    assert bool((chosen[:-1] // every == runs[:-1]).all())
 
 
 @pytest.mark.parametrize(("base", "good_masks", "contracted", "least"), CASES)

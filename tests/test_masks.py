@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,13 @@ def test_some_of_the_images_by_name_whatever_the_ending(tmp_path: Path, images: 
     assert list(masks) == [2]
     mask = read_mask(masks[2])
     assert mask.shape == (6, 8) and mask[:, :4].min() == 1.0 and mask[:, 4:].max() == 0.0
+
+
+def test_accents_may_be_a_sign_of_their_own(tmp_path: Path, images: list[Path]) -> None:
+    photo = tmp_path / "images" / f"{unicodedata.normalize('NFC', 'küche')}.png"
+    write_mask(photo.parent, photo.name)
+    write_mask(tmp_path / "masks", f"{unicodedata.normalize('NFD', 'küche')}.png")
+    assert list(find_masks(tmp_path / "masks", [photo])) == [0]
 
 
 def test_an_alpha_channel_that_varies_is_the_mask(tmp_path: Path) -> None:

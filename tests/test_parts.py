@@ -119,6 +119,8 @@ def test_rivals_are_false_where_the_text_is_true() -> None:
     assert rivals("a thing", embedded=True) == ["an empty floor"]
     nothing = rivals("an empty background", embedded=True)
     assert "a red ball" in nothing and "a gray toy" in nothing and "an empty floor" not in nothing
+    assert rivals("a grey chair", embedded=False) == rivals("a gray chair", embedded=False)
+    assert "a purple chair" not in rivals("a violet chair", embedded=False)
     assert "a blue chair" in rivals("a red chair", embedded=False) and "an object" in rivals("a fox", embedded=False)
 
 

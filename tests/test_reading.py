@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, List, Tuple
 
@@ -70,6 +71,24 @@ def test_the_guide_stops_looking_where_no_view_could_change_its_mind(monkeypatch
     looked.clear()
     fewer = read_parts(scene(), guide, [BALLS, CUBES], "a red ball", text._no_doubt)
     assert len(looked) < 2 * LOOKS and fewer[0] > fewer[1] and all_looks[0] > all_looks[1]
+
+
+def test_the_guide_goes_on_while_a_view_could_change_its_mind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One part looks right in the first view only."""
+    right, wrong = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    answers = iter([torch.stack([right, wrong]), *[torch.stack([wrong, right])] * 5])
+    guide: Any = SimpleNamespace(
+        image_size=8,
+        embedded=False,
+        encode_images=lambda pictures: next(answers),
+        encode_prompt=lambda said: right if said == "a cat" else wrong,
+    )
+    monkeypatch.setattr(reading, "reading_in", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(reading, "close_cameras", lambda *_: range(6))
+    monkeypatch.setattr(reading, "render_part", lambda *_: torch.zeros(8, 8, 3))
+    nowhere: Any = SimpleNamespace(timed=lambda name: nullcontext())
+    first, second = read_parts(nowhere, guide, [BALLS, CUBES], "a cat", text._no_doubt)
+    assert second > first
 
 
 @st.composite

@@ -109,7 +109,8 @@ def build_region(
             raise NothingFound(f"the {name} mark nothing: {error}") from error
     box = combine_bounds(steps, bounds)
     operands = {name: source.fill(box, resolution, shape.threshold) for name, source in sources.items()}
-    probability, state = combine(steps, operands)
+    x, y, z = ((box[1] - box[0]) / resolution).tolist()
+    probability, state = combine(steps, operands, (z, y, x))
     try:
         with scene.timed("shape"):
             region = region_from_probability(probability, state, *box, shape)

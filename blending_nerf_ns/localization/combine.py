@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from blending_nerf_ns.edits.contraction import Box
-from blending_nerf_ns.edits.shape import BARRED, FREE, SEEN
+from blending_nerf_ns.edits.shape import BARRED, FREE, SEEN, Spacing
 from blending_nerf_ns.errors import BlendingNerfError
 
 SOURCES = ("text", "masks", "box", "sphere")
@@ -58,13 +58,14 @@ def parse_sources(text: str) -> List[Tuple[str, str]]:
 
 
 def combine(
-    steps: List[Tuple[str, str]], operands: Mapping[str, Operand]
+    steps: List[Tuple[str, str]], operands: Mapping[str, Operand], spacing: Spacing = (1.0, 1.0, 1.0)
 ) -> Tuple[Float[Tensor, "z y x"], UInt8[Tensor, "z y x"]]:
     """Apply the operators on one grid: | the larger probability, & the smaller, - the smaller with what is not the other.
 
     Args:
         steps: from `parse_sources`.
         operands: by name, on the same grid.
+        spacing: size of a voxel along z, y and x.
 
     Returns:
         probabilities, and states throughout: what views say, SEEN where a solid claims a place, FREE where nobody knows,
@@ -80,7 +81,7 @@ def combine(
             probability = torch.maximum(probability, other.probability)
             claimed = claimed | other.claimed
             if bool(outside.any()):  # what comes anew has room around it
-                outside = outside & ~other.body & ~_nearer(other.body, body)
+                outside = outside & ~other.body & ~_nearer(other.body, body, spacing)
             ruled_out = ruled_out & ~other.body
             body = body | other.body
         elif operator == "&":
@@ -155,11 +156,11 @@ def _limits(steps: List[Tuple[str, str]], solids: Mapping[str, Place]) -> List[T
     return limits
 
 
-def _nearer(one: Bool[Tensor, "z y x"], other: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:
+def _nearer(one: Bool[Tensor, "z y x"], other: Bool[Tensor, "z y x"], spacing: Spacing) -> Bool[Tensor, "z y x"]:
     """Which voxels lie nearer to one body than to another; none to a body of no voxels."""
     if not bool(one.any()) or not bool(other.any()):
         return torch.full_like(one, bool(one.any()))
-    away = [np.asarray(ndimage.distance_transform_edt(~body.cpu().numpy())) for body in (one, other)]
+    away = [np.asarray(ndimage.distance_transform_edt(~body.cpu().numpy(), spacing)) for body in (one, other)]
     return torch.from_numpy(away[0] < away[1]).to(one.device)
 
 

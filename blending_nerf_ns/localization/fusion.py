@@ -10,10 +10,11 @@ Several grids are filled from the same evidence: coarse ones that find where the
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Optional
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,7 +98,7 @@ def fill_grid(
         to_grid: scene to grid coordinates.
         contracted: whether these are contracted.
         resolution: voxels along each side.
-        most_rays: follow about this many rays through free space, evenly chosen, to stand for all; None for all.
+        most_rays: follow about this many rays through free space, evenly scattered, to stand for all; None for all.
     """
     lower, upper = box
     cube = (resolution, resolution, resolution)
@@ -106,7 +107,8 @@ def fill_grid(
         places, torch.stack([evidence.weights, evidence.weights * evidence.probabilities]), resolution
     )
     every = 1 if most_rays is None else -(-evidence.ends.shape[0] // most_rays)
-    rays = evidence.origins[::every], evidence.directions[::every], evidence.ends[::every]
+    chosen = one_of_every(every, evidence.ends.shape[0]).to(evidence.ends.device)
+    rays = evidence.origins[chosen], evidence.directions[chosen], evidence.ends[chosen]
     passed = every * passed_light(*rays, box, to_grid, contracted, resolution)
     seen = (stopped >= STOPPED_LIGHT) & (stopped >= STOPPED_SHARE * (stopped + passed))
     free = ~seen & (passed >= PASSED_LIGHT)
@@ -114,6 +116,18 @@ def fill_grid(
     state = torch.full_like(seen, HIDDEN, dtype=torch.uint8).masked_fill_(free, FREE).masked_fill_(seen, SEEN)
     probability = torch.where(seen, belongs / stopped.clamp_min(1e-12), torch.zeros_like(belongs)).clamp(0.0, 1.0)
     return VoxelGrid(probability.view(cube), state.view(cube), belongs.view(cube), lower, upper)
+
+
+def one_of_every(every: int, count: int) -> Int[Tensor, " chosen"]:
+    """Indices, one from each run of so many: another one in each, for the same one of all could lie in a few columns of a picture.
+
+    Example:
+        >>> one_of_every(4, 18)
+        tensor([ 0,  5, 11, 12, 17])
+    """
+    runs = torch.arange(-(-count // every))
+    scattered = torch.frac(runs.double() * math.sqrt(2.0)) * every  # not by the golden ratio, as rays' starts are
+    return (every * runs + scattered.long()).clamp_max(count - 1)
 
 
 def close_gaps(free: Bool[Tensor, "z y x"], seen: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:

@@ -24,7 +24,7 @@ from blending_nerf_ns.localization.file import load_region, read_metadata, save_
 from blending_nerf_ns.localization.masks import mask_files
 from blending_nerf_ns.runs.atomic import replacing
 
-SEARCH = 11
+SEARCH = 12
 """Raise it where the search itself is changed: what an earlier version kept is then not taken any more."""
 FOUND = "found"
 """Of a kept file's metadata: how its region was found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -46,10 +47,10 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
     files = mask_files(folder)
     owners: Dict[str, List[int]] = {}
     for index, path in enumerate(images):
-        owners.setdefault(path.stem, []).append(index)
+        owners.setdefault(_name(path), []).append(index)
     masks: Dict[int, Path] = {}
     for path in files:
-        fits = owners.get(path.stem, [])
+        fits = owners.get(_name(path), [])
         if len(fits) > 1:
             raise BlendingNerfError(
                 f"the mask {path} could belong to {images[fits[0]]} or to {images[fits[1]]}: give the images different names"
@@ -73,6 +74,11 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
                 f"{wanted[0]} x {wanted[1]}; give them the same proportions"
             )
     return masks
+
+
+def _name(path: Path) -> str:
+    """Without its ending; whether an accented letter is one sign or two depends on the system that named the file."""
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def _size(path: Path) -> Tuple[int, int]:

@@ -85,8 +85,8 @@ def rivals(text: str, embedded: bool) -> List[str]:
     """
     said = split_words(text)
     if not embedded:
-        places = [place for place, word in enumerate(said) if word in COLOUR_NAMES]
-        others = [(place, colour) for place in places for colour in COLOUR_NAMES if colour != said[place]]
+        named = [(place, word) for place, word in enumerate(without_synonyms(text)) if word in COLOUR_NAMES]
+        others = [(place, colour) for place, word in named for colour in COLOUR_NAMES if colour != word]
         recoloured = [_in_its_place(said, place, colour) for place, colour in others]
         return ["an object", "things", "stuff", "a texture", *recoloured]
     words = set(without_synonyms(text))
