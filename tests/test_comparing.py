@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 from tiny_run import ring
-from tiny_table import BASELINE, EDIT, OURS, SCENE, result_of, workplace
+from tiny_table import BASELINE, EDIT, OURS, REPORT, SCENE, result_of, workplace
 
 from blending_nerf_ns.cli import main
 from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.cases import Cell, EditCase, Workplace, table_cells
 from blending_nerf_ns.comparing.methods import ABLATIONS, choose_methods, methods
 from blending_nerf_ns.comparing.places import EVERYTHING, everything_seen, fill_flags
+from blending_nerf_ns.comparing.results import settings, write_result
 from blending_nerf_ns.comparing.running import only_here, run_cells, train
 from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, read_scenes
 from blending_nerf_ns.comparing.table import COLUMNS, markdown, rows_of, spread_of
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.embedded import unknown_words
 
-(BUDGETLESS,) = choose_methods(["no-budgets"])
 SCENES = Path(__file__).resolve().parent.parent / "examples" / "scenes"
 
 
@@ -213,13 +213,11 @@ def test_a_base_that_fails_is_trained_once_and_other_scenes_go_on(place, monkeyp
 
 def test_a_run_without_its_judge_has_no_result(place, monkeypatch) -> None:
     """The network may be back tomorrow; a result without its figures would stand there for good."""
-    cell, run = Cell(SCENE, EDIT, OURS, 0), place.work / "run"
-    (run / "evaluation").mkdir(parents=True)
-    told = {"judge": {"available": False, "reason": "the hub is not reachable"}}
-    (run / "evaluation" / "report.json").write_text(json.dumps(told))
-    monkeypatch.setattr(running, "run_logged", lambda command, log, env: None)
-    with pytest.raises(BlendingNerfError, match="is trained and not scored: the hub is not reachable"):
-        running.evaluate(cell, run, Path("capture"), place, place.work / "log", {})
+    cell = Cell(SCENE, EDIT, OURS, 0)
+    report = {**REPORT, "judge": {"name": "judge", "available": False, "reason": "the hub is not reachable"}}
+    with pytest.raises(BlendingNerfError, match="is made and not scored: the hub is not reachable"):
+        write_result(cell, place, settings(cell, place), report, {}, 1)
+    assert not place.results.exists()
 
 
 def test_what_another_process_is_at_comes_last_and_is_taken_from_it(place, monkeypatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tyro
 from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion
-from tiny_table import BASELINE, OURS, SCENE, result_of, workplace
+from tiny_table import BASELINE, OURS, REPORT, SCENE, result_of, workplace
 
 from blending_nerf_ns.comparing import running
 from blending_nerf_ns.comparing.asking import edit_flags, join_flags
@@ -107,7 +107,7 @@ def own_scene(folder: Path, **edit: Any) -> list[Cell]:
         ({"source_text": "a blue ball"}, (), "there is nothing to edit towards"),
         ({}, ("--pipeline.edit-stepps", "3"), "does not know --pipeline.edit-stepps 3"),
         ({}, ("--pipeline.guidance.model", "ViT-B-61"), "open_clip has no model 'ViT-B-61'"),
-        ({"masks": ["polygons", "outlines.json"]}, (), "outlines a.png, and own has no photo of these names"),
+        ({"masks": ["polygons", "outlines.json"]}, (), "outlines a.png, and own has no test photo of these names"),
     ],
 )
 def test_what_ns_train_would_refuse_is_refused_before_a_base_is_trained(
@@ -117,6 +117,18 @@ def test_what_ns_train_would_refuse_is_refused_before_a_base_is_trained(
     (tmp_path / "outlines.json").write_text('{"a.png": [[0, 0], [4, 0], [0, 4]]}')
     with pytest.raises(BlendingNerfError, match=message):
         run_cells(own_scene(tmp_path, **edit), replace(place, train_flags=train_flags))
+
+
+def test_photos_are_outlined_of_the_split_that_is_looked_at(place, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(running, "run_cell", lambda cell, place: REPORT)
+    (tmp_path / "outlines.json").write_text('{"0001.png": [[0, 0], [4, 0], [0, 4]]}')
+    cells = own_scene(tmp_path, masks=["polygons", "outlines.json"])
+    listed = tmp_path / "capture" / "transforms.json"
+    split = {"train_filenames": ["images/0001.png"], "test_filenames": ["images/0002.png"]}
+    listed.write_text(json.dumps(json.loads(listed.read_text()) | split))
+    with pytest.raises(BlendingNerfError, match=r"outlines 0001\.png, and own has no test photo of these names"):
+        run_cells(cells, place)
+    assert len(run_cells(cells, replace(place, evaluate_flags=("--views", "train")))[0]) == len(cells)
 
 
 def test_a_scene_of_ones_own_is_run_and_a_failure_is_said_at_once(place, tmp_path: Path, monkeypatch, capsys) -> None:

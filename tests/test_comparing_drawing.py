@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from blending_nerf_ns.comparing.drawing import Drawing
 from blending_nerf_ns.comparing.methods import choose_methods
 from blending_nerf_ns.comparing.perfect import draw_views, score_perfect
 from blending_nerf_ns.comparing.results import settings, training_fingerprint
-from blending_nerf_ns.comparing.running import run_cells
-from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, demo_edited
+from blending_nerf_ns.comparing.running import find_capture, run_cells
+from blending_nerf_ns.comparing.scenes import DEMO_EDITS, demo_case, demo_edited, drawn_case
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.comparing.table import markdown
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, held_out_views, read_mask
@@ -166,6 +167,22 @@ def test_it_stands_in_the_table(tmp_path: Path) -> None:
     assert "| demo | add | drawn-anew |" in text and "what this judge gives a right edit" in text
     assert json.loads((place.results / f"{cells[0].key}.json").read_text()) == result
     assert run_cells(cells, place) == ([result], {})
+
+
+def test_a_capture_whose_list_broke_off_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, write = Workplace(tmp_path / "work", tmp_path / "results"), Path.write_text
+    few = CaptureShape(size=16, train_views=2, held_out_views=2, smallest_share=0.0)
+    scene = drawn_case("few", demo_capture_scene(), 0, DEMO_EDITS[:1], few)
+
+    def full(path: Path, text: str, *more: Any) -> int:
+        write(path, text[:100], *more)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            find_capture(scene, place)
+    assert json.loads((find_capture(scene, place) / "transforms.json").read_text())["frames"]
 
 
 def test_what_there_is_can_be_printed_without_running_anything(

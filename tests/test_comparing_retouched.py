@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_truth import colour_name
 from hypothesis import given
 from hypothesis import strategies as st
 from nerfstudio.cameras.cameras import Cameras
@@ -38,7 +39,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.shading import shading_correlation
 from blending_nerf_ns.procedural.scene import Scene, Thing, primitive
 from blending_nerf_ns.procedural.trace import FIRST_PART, trace
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, colour_name
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES
 from blending_nerf_ns.reporting.views import Views
 
 SIZE, FOCAL, AWAY = 48, 60.0, 4.0
@@ -79,6 +80,11 @@ def nowhere() -> Tensor:
         ("a red cube", "a red cube with a green ball and a dog on top", ("add",), "above", None),
         ("a red ball", "a red ball and a cube", ALL, "around", None),
         ("a red ball", "a blue cube", ALL, "none", None),
+        ("a red toy", "a red toy with a blue ball on top", ("add",), "above", Wish("add", "blue", "ball")),
+        ("a red cube", "a blue cube with a ball on top", ("add",), "above", None),
+        ("a red ball", "a red ball on a blue table", ("change",), "none", None),
+        ("a ball on a blue table", "a cube on a blue table", ALL, "around", None),
+        ("a red ball", "a red cube on a blue floor", ALL, "around", Wish("replace", "red", "cube")),
         ("a red ball", "a blue cube", ("change", "add"), "around", None),
     ],
 )

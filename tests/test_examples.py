@@ -12,11 +12,6 @@ import pytest
 
 from blending_nerf_ns.demo.run import start_afresh
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.reporting.catalogue import METRICS
-
-SMALL = ("--num-views", "4", "--image-size", "32", "--sweep-views", "2", "--shown-views", "2")
-TEXT_FIGURES = [name for name, metric in METRICS.items() if metric.group == METRICS["r_precision"].group]
-MASK_FIGURES = [name for name, metric in METRICS.items() if metric.group == METRICS["psnr_outside"].group]
 
 
 def example(name: str) -> dict[str, Any]:

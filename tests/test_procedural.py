@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from drawn_truth import colour_name, facts_of, is_true
 
 from blending_nerf_ns.procedural import captions, shapes, words
 from blending_nerf_ns.procedural.backgrounds import texture_bank
 from blending_nerf_ns.procedural.batches import Painter
-from blending_nerf_ns.procedural.captions import Item, Phrase, is_true, item
+from blending_nerf_ns.procedural.captions import Item, Phrase, item
 from blending_nerf_ns.procedural.render import look_at, render
 from blending_nerf_ns.procedural.sampling import figure_parts, random_camera, random_scene
 from blending_nerf_ns.procedural.scene import Light, Scene, Surface, demo_scene, primitive
@@ -113,17 +114,17 @@ def test_demo_scene_shows_four_named_objects():
     _, ids = render(demo_scene(), look_at((4, 1, 2.5), (0, 0, 0.3)), 120, 120, 48, 48, 96, 96, supersampling=1)
     assert set(np.unique(ids)) == {-1, 0, 1, 2, 3}
     for thing in demo_scene().things:
-        assert words.colour_name(thing.rgb[0]) == thing.colour
+        assert colour_name(thing.rgb[0]) == thing.colour
 
 
 @pytest.mark.parametrize("colour", words.COLOUR_NAMES)
 def test_sampled_colours_carry_their_own_name_only(colour):
     rng = np.random.default_rng(0)
-    assert {words.colour_name(words.sample_rgb(colour, rng)) for _ in range(200)} == {colour}
+    assert {colour_name(words.sample_rgb(colour, rng)) for _ in range(200)} == {colour}
 
 
 def test_pale_lavender_is_purple():
-    assert words.colour_name((0.72, 0.62, 0.90)) == "purple"
+    assert colour_name((0.72, 0.62, 0.90)) == "purple"
 
 
 def test_unknown_colour_says_which_are_known():
@@ -134,7 +135,7 @@ def test_unknown_colour_says_which_are_known():
 def test_vocabulary_has_every_caption_word_and_ends_with_the_end_token():
     rng = np.random.default_rng(0)
     scenes = [random_scene(rng) for _ in range(100)]
-    facts = captions.facts_of(scenes)
+    facts = facts_of(scenes)
     said = {w for b in range(100) for w in captions.say(captions.true_phrase(facts, b, rng), rng).split()}
     assert said <= set(words.VOCABULARY)
     assert len(set(words.VOCABULARY)) == len(words.VOCABULARY)
@@ -178,7 +179,7 @@ def test_stacking_is_on_top_of_and_not_beside():
 
 
 def test_barely_seen_objects_leave_phrases_undecided():
-    facts = captions.facts_of([_two()])
+    facts = facts_of([_two()])
     facts.seen[0, 1] = -1  # the red ball
     phrases = [Phrase((item("red", "ball"),)), Phrase((item("blue", "cube"),)), Phrase((item("green", "cone"),))]
     assert captions.holds(facts, phrases).tolist() == [[-1, 1, 0]]
@@ -187,7 +188,7 @@ def test_barely_seen_objects_leave_phrases_undecided():
 def test_captions_made_for_a_scene_are_true_of_it():
     rng = np.random.default_rng(3)
     scenes = [random_scene(rng) for _ in range(60)]
-    facts = captions.facts_of(scenes)
+    facts = facts_of(scenes)
     assert all(is_true(captions.true_phrase(facts, b, rng), scene) for b, scene in enumerate(scenes))
 
 
@@ -195,7 +196,7 @@ def test_what_stands_on_a_third_object_is_said_to_be_beside_nothing():
     low = primitive("cube", "blue", (0.1, 0.1, 0.8), (0, 0, 0.4), (0.4, 0.4, 0.4))
     high = replace(primitive("ball", "red", (0.8, 0.1, 0.1), (0, 0, 1.1), (0.3, 0.3, 0.3)), on_top_of=0)
     apart = primitive("cone", "green", (0.1, 0.7, 0.1), (1.5, 0, 0.4), (0.4, 0.4, 0.4))
-    facts, rng = captions.facts_of([Scene((low, high, apart))]), np.random.default_rng(0)
+    facts, rng = facts_of([Scene((low, high, apart))]), np.random.default_rng(0)
     phrases = [captions.true_phrase(facts, 0, rng) for _ in range(300)]
     assert captions.holds(facts, phrases).eq(1).all() and {"on", "beside", "both"} <= {
         phrase.kind for phrase in phrases
@@ -259,5 +260,5 @@ def test_missing_stock_says_what_to_do(tmp_path):
 
 
 def test_open_attributes_fit_anything():
-    facts = captions.facts_of([_two()])
+    facts = facts_of([_two()])
     assert captions.matches(facts, [Item()]).all()

@@ -18,7 +18,7 @@ OURS, BASELINE = choose_methods(["ours", "clip-nerf-finetune"])
 REPORT: dict[str, Any] = {
     "metrics": {},
     "guide": {"name": None},
-    "judge": {"name": "judge"},
+    "judge": {"name": "judge", "available": True, "reason": None},
     "views": {"kind": "test", "names": [], "height": 8, "width": 8},
     "masks": {"dilation": 5},
     "prompt_pool": [],

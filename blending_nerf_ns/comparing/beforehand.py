@@ -32,7 +32,7 @@ def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
         asked = parse_options(how_to_evaluate(cell, place))
         kind, path = parse_masks(asked.masks, asked.views)
         if kind == "polygons" and path is not None:
-            _check_outlined(scene, path)
+            _check_outlined(scene, path, asked.views)
         elif kind == "images" and path is not None and scene.drawing is None and not path.is_dir():
             raise BlendingNerfError(f"the masks of {scene.name}, {path}, are not there")
     if cells:
@@ -41,18 +41,22 @@ def check_measures(cells: Sequence[Cell], place: Workplace) -> None:
         load_clip(options.judge.model, options.judge.pretrained)
 
 
-def _check_outlined(scene: SceneCase, path: Path) -> None:
-    """Photos are outlined by their names."""
+def _check_outlined(scene: SceneCase, path: Path, views: str) -> None:
+    """Photos are outlined by their names, and of those that are looked at, where the capture says which these are."""
     outlined = read_polygons(path)
     listed = scene.capture / "transforms.json" if scene.capture is not None else None
     if listed is None or not listed.is_file():
         return
     try:
-        photos = {Path(frame["file_path"]).stem for frame in json.loads(listed.read_text())["frames"]}
+        content = json.loads(listed.read_text())
+        split = content.get(f"{views}_filenames") or [frame["file_path"] for frame in content["frames"]]
+        photos = {Path(name).stem for name in split}
     except (OSError, ValueError, KeyError, TypeError):
         return  # ns-train says what is wrong with it
     if outlined and photos and not photos & {Path(name).stem for name in outlined}:
-        raise BlendingNerfError(f"{path} outlines {', '.join(outlined)}, and {scene.name} has no photo of these names")
+        raise BlendingNerfError(
+            f"{path} outlines {', '.join(outlined)}, and {scene.name} has no {views} photo of these names"
+        )
 
 
 def check_trainings(cells: Sequence[Cell], place: Workplace) -> None:

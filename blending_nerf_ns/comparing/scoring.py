@@ -91,7 +91,7 @@ def score_pictures(
     return {
         "metrics": figures_content(measure(case, by)),
         "guide": {"name": None},
-        "judge": {"name": judge.config.name},
+        "judge": {"name": judge.config.name, "available": judge.clip is not None, "reason": judge.missing},
         "views": {"kind": views.kind, "names": views.names, "height": views.size[0], "width": views.size[1]},
         "masks": {"dilation": options.mask_dilation},
         "prompt_pool": pool if judge.clip is not None else [],

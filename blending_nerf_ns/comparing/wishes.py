@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, Optional
 
 from blending_nerf_ns.procedural.words import COLOUR_NAMES, FINISHES, PRIMITIVES, VOCABULARY, without_synonyms
@@ -46,14 +47,16 @@ def wish_of(source: str, target: str, operations: Sequence[str], room: str) -> O
     )
     if finishes or len(colours) > 1 or len(shapes) > 1 or not set(new) <= set(VOCABULARY):
         return None
+    said_of = set(pairwise(words))  # a colour is said of the word behind it, which may be a table
     if allowed == {"change"}:
-        return Wish("recolour", colours[0]) if colours and not shapes else None
+        its = colours and (not there or any((colours[0], thing) in said_of for thing in there))
+        return Wish("recolour", colours[0]) if its and not shapes else None
     if not shapes:
         return None
+    colour = next((word for word in COLOUR_NAMES if (word, shapes[0]) in said_of), "")
     if allowed == {"add"} and room == "above":
-        return Wish("add", colours[0], shapes[0]) if colours else None
+        return Wish("add", colour, shapes[0]) if colour in new else None
     # "a red cube" for "a red ball" has no new colour; in "a red ball and a cube" the ball is still there
-    colour = next((word for word in [*colours, *words] if word in COLOUR_NAMES), "")
     gone = not there & set(words) & set(PRIMITIVES)
     instead = allowed >= {"add", "remove"} and room == "around"
     return Wish("replace", colour, shapes[0]) if instead and gone and colour else None

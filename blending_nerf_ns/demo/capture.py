@@ -24,6 +24,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.procedural.render import look_at, render
 from blending_nerf_ns.procedural.scene import Scene, Surface, Thing, demo_scene
 from blending_nerf_ns.procedural.words import COLOUR_NAMES, PRIMITIVES, without_synonyms
+from blending_nerf_ns.runs.atomic import replacing
 
 CENTRE = (0.0, 0.0, 0.25)
 """What the cameras look at, in scene units: the middle of the four objects."""
@@ -179,7 +180,8 @@ def write_capture(folder: Path, scene: Scene, subject: int, shape: CaptureShape 
         for i, thing in enumerate(scene.things):
             mask = np.where(ids == i, 255, 0).astype(np.uint8)
             Image.fromarray(mask).save(object_folder(folder, thing) / f"{view.name}.png")
-    (folder / "transforms.json").write_text(json.dumps(transforms(train, test, shape), indent=1) + "\n")
+    with replacing(folder / "transforms.json") as partial:  # last, and whole or not at all: it says that all is there
+        partial.write_text(json.dumps(transforms(train, test, shape), indent=1) + "\n")
 
 
 def transforms(train: list[View], test: list[View], shape: CaptureShape) -> dict:

@@ -100,25 +100,6 @@ def holds(facts: Facts, phrases: Sequence[Phrase]) -> Int[Tensor, "B T"]:
     return torch.where(without == with_them, without.long(), torch.full_like(kinds.expand(without.shape), -1))
 
 
-def facts_of(scenes) -> Facts:
-    """Facts of scene.Scene objects, all their objects taken as visible."""
-    count = max([len(s.things) for s in scenes] + [1])
-    table = torch.full((5, len(scenes), count), -2)
-    table[3], table[4] = 0, -1
-    for b, scene in enumerate(scenes):
-        for k, thing in enumerate(scene.things):
-            table[0, b, k] = words.COLOUR_NAMES.index(thing.colour)
-            table[1, b, k] = words.SHAPE_NAMES.index(thing.shape)
-            table[2, b, k] = words.FINISHES.index(thing.finish)
-            table[3, b, k], table[4, b, k] = 1, thing.on_top_of
-    return Facts(*table)
-
-
-def is_true(phrase: Phrase, scene) -> bool:
-    """Whether a phrase is true of a scene.Scene, all of its objects taken as visible."""
-    return bool(holds(facts_of([scene]), [phrase])[0, 0] == 1)
-
-
 # ---------------------------------------------------------------------------------------------------------------- words
 
 _LEADS: Tuple[Tuple[str, float], ...] = (

@@ -119,14 +119,17 @@ def _changed(edit: EditPhrase) -> Optional[EditPhrase]:
 
 
 def near_miss(edit: EditPhrase, rng: np.random.Generator) -> EditPhrase:
-    """The same source, and a target with one word changed; a removal becomes a recolouring."""
+    """The same source, and a target with one word changed, which is not the source again; a removal becomes a recolouring."""
     target = edit.target if edit.target.items else edit.source
     item = target.items[0]
     counts = {"colour": len(words.COLOUR_NAMES), "shape": len(words.PRIMITIVES)}
     named = [name for name in counts if getattr(item, name) != ANY] or ["colour"]
-    name = str(rng.choice(named))
-    changed = replace(item, **{name: _another(getattr(item, name), counts[name], rng)})
-    return EditPhrase(edit.source, replace(target, items=(changed, *target.items[1:])))
+    while True:
+        name = str(rng.choice(named))
+        changed = replace(item, **{name: _another(getattr(item, name), counts[name], rng)})
+        missed = replace(target, items=(changed, *target.items[1:]))
+        if missed != edit.source:  # that nothing happened is no edit
+            return EditPhrase(edit.source, missed)
 
 
 def _another(value: int, count: int, rng: np.random.Generator) -> int:

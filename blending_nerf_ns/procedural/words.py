@@ -107,23 +107,6 @@ def sample_rgb(colour: str, rng: np.random.Generator) -> np.ndarray:
     return np.array(colorsys.hsv_to_rgb(*sample_hsv(ranges[rng.integers(len(ranges))], rng)))
 
 
-def colour_name(rgb) -> str:
-    """The word whose ranges hold this colour, or "" if it lies in a gap between words.
-
-    Args:
-        rgb: three numbers in [0, 1].
-    """
-    hue, saturation, value = colorsys.rgb_to_hsv(*(float(x) for x in rgb))
-    tolerance = 1e-6
-    for name, alternatives in COLOURS.items():
-        for (h0, h1), (s0, s1), (v0, v1) in alternatives:
-            in_hue = any(h0 - tolerance <= hue * 360 + turn <= h1 + tolerance for turn in (-360, 0, 360))
-            in_saturation = s0 - tolerance <= saturation <= s1 + tolerance
-            if in_hue and in_saturation and v0 - tolerance <= value <= v1 + tolerance:
-                return name
-    return ""
-
-
 def split_words(text: str) -> List[str]:
     """Lower-cased words of a text, as the embedded tokenizer sees them (punctuation only separates)."""
     return "".join(c if c.isalnum() else " " for c in text.lower()).split()
