@@ -106,7 +106,7 @@ def by_mouse(photo: Image.Image, name: str) -> List[Outline]:
     return parts
 
 
-def draw_sheet(photos: List[Path], output: Path) -> Image.Image:
+def draw_sheet(photos: List[Path], output: Path, capture: Path) -> Image.Image:
     """The photos that have outlines, with these, side by side."""
     polygons, tiles = read_polygons(output), []
     outlined = [file for file in photos if file.name in polygons]
@@ -117,7 +117,7 @@ def draw_sheet(photos: List[Path], output: Path) -> Image.Image:
     for file in outlined:
         with Image.open(file) as picture:
             photo = ImageOps.contain(picture.convert("RGB"), (TILE, TILE))
-        scale = np.array(photo.size) / full_size(file)
+        scale = np.array(photo.size) / full_size(file, capture)
         for part in polygons[file.name]:
             corners = [tuple(corner) for corner in np.array([*part, part[0]]) * scale]
             ImageDraw.Draw(photo).line(corners, fill=LINE, width=2)
@@ -141,7 +141,7 @@ def main(outlining: Outlining) -> None:
         )
     else:
         outlining.sheet.parent.mkdir(parents=True, exist_ok=True)
-        draw_sheet(photos, outlining.output).save(outlining.sheet)
+        draw_sheet(photos, outlining.output, outlining.data).save(outlining.sheet)
         print(outlining.sheet)
 
 

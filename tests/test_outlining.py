@@ -51,7 +51,7 @@ def test_each_photo_is_asked_for_once_and_kept_at_once(script, photos: list[Path
 
 def test_outlines_are_drawn_where_they_are(script, photos: list[Path], tmp_path: Path) -> None:
     (output := tmp_path / "outlines.json").write_text(json.dumps({photos[0].name: SQUARE}))
-    sheet = np.asarray(script["draw_sheet"](photos, output))
+    sheet = np.asarray(script["draw_sheet"](photos, output, tmp_path))
     scale = script["TILE"] // 24
     assert sheet.shape == (24 * scale, 24 * scale, 3), "only the photo that has one"
     marked = np.argwhere((sheet == script["LINE"]).all(-1)) / scale
@@ -61,7 +61,7 @@ def test_outlines_are_drawn_where_they_are(script, photos: list[Path], tmp_path:
 def test_what_cannot_be_outlined_or_drawn_is_told(script, photos: list[Path], tmp_path: Path) -> None:
     (output := tmp_path / "outlines.json").write_text(json.dumps({"other.png": SQUARE}))
     with pytest.raises(BlendingNerfError, match=f"outlines of other.png, and of none of {photos[0].name}"):
-        script["draw_sheet"](photos, output)
+        script["draw_sheet"](photos, output, tmp_path)
     with pytest.raises(BlendingNerfError, match=f"several are called {photos[0].name}$"):
         script["outline_all"]([*photos, tmp_path / photos[0].name], output, lambda *_: [TRIANGLE])
 

@@ -23,9 +23,10 @@ from blending_nerf_ns.evaluation.preservation import psnr
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 from blending_nerf_ns.reporting import plots
 from blending_nerf_ns.reporting.catalogue import METRICS
-from blending_nerf_ns.reporting.content import finite
+from blending_nerf_ns.reporting.content import finite, layers_content
 from blending_nerf_ns.reporting.eval_score import EditScore, score_by
 from blending_nerf_ns.reporting.judge import (
+    Judge,
     JudgeConfig,
     kinship,
     load_judge,
@@ -36,12 +37,12 @@ from blending_nerf_ns.reporting.judge import (
 from blending_nerf_ns.reporting.layers import at_strength, joined_texts, only, shown_as, shown_layers
 from blending_nerf_ns.reporting.measuring import Figure, mean_figures
 from blending_nerf_ns.reporting.options import ReportOptions
-from blending_nerf_ns.reporting.page import _losses
+from blending_nerf_ns.reporting.page import _facts, _losses
 from blending_nerf_ns.reporting.pictures import own_region, render_pictures, surface_points
 from blending_nerf_ns.reporting.plots import by_layer, loss_plot
 from blending_nerf_ns.reporting.subject import Masks
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
-from blending_nerf_ns.reporting.workbench import every_nth, look_close, read_prompts, told_apart
+from blending_nerf_ns.reporting.workbench import Measured, every_nth, look_close, read_prompts, told_apart
 from blending_nerf_ns.training.loss_record import FILE, inherit, read_losses, record_step, rewind
 
 # -- judge, texts, layers -------------------------------------------------------------------------------------------
@@ -302,6 +303,41 @@ def test_sweep_starts_from_nothing_and_passes_through_what_is_shown() -> None:
     assert curves["add"][1]["mean_added"] > 0 and curves["add"][1]["mean_changed"] == 0.0
     assert curves["remove"][2]["mean_removed"] > curves["remove"][1]["mean_removed"] > 0
     assert as_trained["psnr_outside"] == 99.0, "nothing changes where no ray meets the region"
+
+
+def test_a_sweep_of_what_diverged_can_be_written() -> None:
+    model, cameras = tiny_model(), ring(2, size=16)
+    for parameter in model.edit.field.parameters():
+        parameter.data.fill_(torch.nan)
+    nobody = Judge(JudgeConfig("nobody"), None, "none", ())
+    case = SweepCase(cameras, nobody, None, None, None, 0)
+    curves = sweep_strengths(model, ("change",), (0.0, 1.0), case)
+    assert curves["all"][0]["largest_difference"] == 0.0 and curves["all"][1]["largest_difference"] is None
+    json.dumps(curves, allow_nan=False)
+
+
+def test_each_layers_pool_stands_beside_its_figures() -> None:
+    edit, figures = tiny_model().edit, dict.fromkeys(METRICS, Figure(1.0))
+    layers = layers_content([edit], [Measured(figures, ["a", "b"], [])], False)
+    assert layers is not None and layers["layers"][0]["prompt_pool"] == ["a", "b"]
+
+
+def test_what_the_page_says_of_views_masks_and_limits() -> None:
+    content = {
+        "guide": {"name": "guide"},
+        "judge": {"name": "judge", "available": True},
+        "method": "blending-nerf",
+        "layers": [],
+        "views": {"names": ["a", "b"], "kind": "test", "width": 16, "height": 16},
+        "masks": {"reason": "no mask", "dilation": 5},
+        "highest_psnr": 99.0,
+        "change_threshold": 1e-5,
+        "chamfer_pixels": 3,
+        "prompt_pool": [],
+    }
+    page = _facts(content)
+    assert "2 views of test photos" in page and "above a difference of 1e-05" in page
+    assert "5 pixels, before what lies outside" in page, "our own region is grown, too"
 
 
 # -- losses ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,14 @@ import torch
 from PIL import Image
 from tiny_run import ring
 
+from blending_nerf_ns.demo.capture import demo_capture_scene, object_folder
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.localization.masks import read_mask
-from blending_nerf_ns.reporting.build import read_masks
+from blending_nerf_ns.localization.masks import find_masks, read_mask
+from blending_nerf_ns.reporting.build import bench_of, read_masks
 from blending_nerf_ns.reporting.subject import (
     alpha_masks,
     check_not_empty,
+    full_size,
     image_masks,
     parse_masks,
     polygon_masks,
@@ -75,11 +78,11 @@ def test_polygons_are_drawn_in_pixels_of_the_full_photo(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     view, drawn = photo_view(tmp_path / "photo.png"), tmp_path / "drawn.json"
     drawn.write_text(json.dumps({"photo.png": [[0, 0], [32, 0], [32, 64], [0, 64]]}))
-    (mask,) = polygon_masks(view, read_polygons(drawn))
+    (mask,) = polygon_masks(view, read_polygons(drawn), tmp_path)
     assert mask[:, :8].all() and not mask[:, 9:].any()
     parts = [[[0, 0], [15, 0], [15, 15], [0, 15]], [[48, 48], [63, 48], [63, 63], [48, 63]]]
     drawn.write_text(json.dumps({"photo": parts}))
-    (mask,) = polygon_masks(view, read_polygons(drawn))
+    (mask,) = polygon_masks(view, read_polygons(drawn), tmp_path)
     assert mask[:4, :4].all() and mask[12:, 12:].all() and int(mask.sum()) == 32
 
     # nerfstudio takes large photos from a folder of smaller copies: outlines are those of the photos all the same
@@ -87,13 +90,38 @@ def test_polygons_are_drawn_in_pixels_of_the_full_photo(tmp_path: Path) -> None:
         for folder, size in (("images", 64), ("images_4", 16)):
             (tmp_path / folder / camera).mkdir(exist_ok=True, parents=True)
             Image.new("RGB", (size, size)).save(tmp_path / folder / camera / "photo.png")
-        (again,) = polygon_masks(photo_view(tmp_path / "images_4" / camera / "photo.png"), read_polygons(drawn))
+        (again,) = polygon_masks(
+            photo_view(tmp_path / "images_4" / camera / "photo.png"), read_polygons(drawn), tmp_path
+        )
         assert torch.equal(again, mask)
 
     with pytest.raises(BlendingNerfError, match=r"corner at \(90, 0\), outside its photo of 64 x 64"):
-        polygon_masks(view, {"photo.png": [[(0.0, 0.0), (90.0, 0.0), (3.0, 3.0)]]})
+        polygon_masks(view, {"photo.png": [[(0.0, 0.0), (90.0, 0.0), (3.0, 3.0)]]}, tmp_path)
     with pytest.raises(BlendingNerfError, match="photo has no polygon"):
-        polygon_masks(view, {"another": [[(0.0, 0.0), (9.0, 0.0), (3.0, 3.0)]]})
+        polygon_masks(view, {"another": [[(0.0, 0.0), (9.0, 0.0), (3.0, 3.0)]]}, tmp_path)
+
+
+def test_a_capture_beside_another_is_no_smaller_copy_of_it(tmp_path: Path) -> None:
+    for capture, size in (("fox", 64), ("fox_2", 32)):
+        (tmp_path / capture / "images").mkdir(parents=True)
+        Image.new("RGB", (size, size)).save(tmp_path / capture / "images" / "1.png")
+    photo = tmp_path / "fox_2" / "images" / "1.png"
+    for capture in (tmp_path / "fox_2", tmp_path / "fox_2" / "transforms.json"):
+        assert full_size(photo, capture) == (32, 32)
+
+
+def test_mask_images_are_named_as_for_a_region(tmp_path: Path) -> None:
+    """Dots and accents included."""
+    for name in ("frame.png", "frame.1.png", f"{unicodedata.normalize('NFD', 'blé')}.png"):
+        pixels = np.zeros((16, 16), np.uint8)
+        pixels[:, : 4 * len(name) % 16] = 255
+        Image.fromarray(pixels).save(tmp_path / name)
+    for name in ("frame.jpg", "frame.1.jpg", f"{unicodedata.normalize('NFC', 'blé')}.jpg"):
+        (mask,) = image_masks(photo_view(Path("photos") / name), tmp_path)
+        photo = tmp_path / "photos" / name
+        photo.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16)).save(photo)
+        assert torch.equal(mask, read_mask(find_masks(tmp_path, [photo])[0]) > 0.5)
 
 
 @pytest.mark.parametrize(
@@ -176,3 +204,18 @@ def test_a_cut_out_is_the_same_mask_to_an_evaluation_as_to_a_region(tmp_path: Pa
     (mask,) = image_masks(views, tmp_path)
     there = read_mask(tmp_path / "photo_0.png") > 0.5
     assert torch.equal(mask, there) and int(mask.sum()) == 36
+
+
+def test_a_layer_that_no_view_shows_has_no_mask_and_says_why(tmp_path: Path) -> None:
+    scene = demo_capture_scene()
+    for thing in scene.things:
+        object_folder(tmp_path, thing).mkdir(parents=True)
+    run = SimpleNamespace(capture=tmp_path, placement=(torch.eye(4)[:3], 1.0))
+    views = Views("novel", ["a", "b"], ring(24, 16)[torch.tensor([1, 2])], None)
+    made: dict[str, Any] = {}
+    for name in ("a red ball", "a red cube"):
+        bench: Any = SimpleNamespace(run=run, views=views, of=lambda *told, name=name: made.update({name: told}))
+        bench_of(bench, name, "demo", "none")
+    (mask,), (nothing, why) = made["a red ball"], made["a red cube"]
+    assert mask.subject.any() and nothing is None
+    assert "a red cube: the demo masks are empty" in why

@@ -65,6 +65,14 @@ def test_photo_views_are_spread_and_follow_a_path() -> None:
     assert sorted(path_order(ring(4).camera_to_worlds)) == [0, 1, 2, 3]
 
 
+def test_a_name_with_dots_is_one_without_its_ending_too() -> None:
+    photos = [Path("images/frame.png"), Path("images/frame.1.png"), Path("images/1305.17.png")]
+    for name, wanted in (("frame", 0), ("frame.png", 0), ("frame.1", 1), ("images/frame.1.png", 1), ("1305.17", 2)):
+        assert find_view(name, photos, "test") == wanted
+    with pytest.raises(BlendingNerfError, match="0 of the 3"):
+        find_view("1305", photos, "test")
+
+
 def test_a_view_that_is_not_there_is_refused() -> None:
     with pytest.raises(BlendingNerfError, match=r"0 of the 3 test views are called 'other.png'.*photo_0"):
         find_view("other.png", files(3), "test")

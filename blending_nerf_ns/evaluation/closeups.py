@@ -14,18 +14,15 @@ ROOM = 1.5
 """Side of a close-up over the larger extent of the grown mask: a judge needs some surroundings, an addition needs room."""
 
 
-def close_up_boxes(
-    mask: Bool[Tensor, "views height width"], dilation: int, room: float = ROOM
-) -> list[tuple[int, int, int, int]]:
+def close_up_boxes(mask: Bool[Tensor, "views height width"], dilation: int) -> list[tuple[int, int, int, int]]:
     """Squares around the subject, one for each view that sees it.
 
     Args:
         mask: the subject's pixels.
         dilation: pixels around it that belong to it.
-        room: side of a square over the larger extent of the grown mask; a square is never larger than its picture.
 
     Returns:
-        (view, top, left, side) in pixels; every square lies inside its picture.
+        (view, top, left, side) in pixels; every square lies inside its picture and is no larger.
 
     Example:
         >>> mask = torch.zeros(2, 9, 9, dtype=torch.bool)
@@ -40,7 +37,7 @@ def close_up_boxes(
         if len(rows) == 0:
             continue
         (top, bottom), (left, right) = ((int(line[0]), int(line[-1]) + 1) for line in (rows, columns))
-        side = min(round(room * max(bottom - top, right - left)), height, width)
+        side = min(round(ROOM * max(bottom - top, right - left)), height, width)
         y, x = (top + bottom - side) // 2, (left + right - side) // 2
         boxes.append((view, max(0, min(y, height - side)), max(0, min(x, width - side)), side))
     return boxes

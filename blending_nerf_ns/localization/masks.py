@@ -47,10 +47,10 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
     files = mask_files(folder)
     owners: Dict[str, List[int]] = {}
     for index, path in enumerate(images):
-        owners.setdefault(_name(path), []).append(index)
+        owners.setdefault(name_of(path), []).append(index)
     masks: Dict[int, Path] = {}
     for path in files:
-        fits = owners.get(_name(path), [])
+        fits = owners.get(name_of(path), [])
         if len(fits) > 1:
             raise BlendingNerfError(
                 f"the mask {path} could belong to {images[fits[0]]} or to {images[fits[1]]}: give the images different names"
@@ -76,8 +76,8 @@ def find_masks(folder: Path, images: Sequence[Path]) -> Dict[int, Path]:
     return masks
 
 
-def _name(path: Path) -> str:
-    """Without its ending; whether an accented letter is one sign or two depends on the system that named the file."""
+def name_of(path: Path) -> str:
+    """A file's name without its ending; whether an accented letter is one sign or two depends on the system that named it."""
     return unicodedata.normalize("NFC", path.stem)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS
+from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import Room, with_room
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
 from blending_nerf_ns.guidance.clip import check_names
@@ -40,7 +41,7 @@ from blending_nerf_ns.reporting.subject import (
     two_sided,
 )
 from blending_nerf_ns.reporting.sweep import SweepCase, sweep_strengths
-from blending_nerf_ns.reporting.views import Views, novel_views, photo_views, spread
+from blending_nerf_ns.reporting.views import Views, called, novel_views, photo_views, spread
 from blending_nerf_ns.reporting.workbench import IN_REGION, MOST_POINTS, Bench, Measured, every_nth, read_prompts
 from blending_nerf_ns.training.loss_record import read_losses
 
@@ -101,7 +102,7 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         own = subjects if layers and kind == "demo" and not options.subject else []
         each = []
         if len(layers) > 1:
-            alone = [bench.of(read_masks(kind, found, views, [name], None, options.mask_room)) for name in own]
+            alone = [bench_of(bench, name, kind, options.mask_room) for name in own]
             each = measure_each(alone or [bench] * len(layers), layers)
         region = bench.region(layers) if layers else None
         clock.lap("figures")
@@ -117,7 +118,11 @@ def build_report(run: Path, options: ReportOptions) -> Report:
         "source_text": source,
         "target_text": target,
         "layers": [edit.info.to_dict() for edit in layers],
-        "warnings": list(dict.fromkeys([*judge.warnings, *told_of(views, found), *measured.warnings])),
+        "warnings": list(
+            dict.fromkeys(
+                [*judge.warnings, *told_of(views, found), *(told for one in (measured, *each) for told in one.warnings)]
+            )
+        ),
         **models_content(judge, found),
         "views": {"kind": views.kind, "names": views.names, "height": views.size[0], "width": views.size[1]},
         "masks": {
@@ -168,9 +173,8 @@ def choose_views(found: FinishedRun, options: ReportOptions, polygons: Optional[
     if options.views == "novel":
         return novel_views(found.photos("train")[0], count, longest)
     cameras, files = found.photos(options.views)
-    stems = {file.stem for file in files}
     # those of the other split may be in one file with these; where none fits, their names are said
-    fits = polygons and ([name for name in polygons if Path(name).stem in stems] or polygons)
+    fits = polygons and ([name for name in polygons if called(name, files)] or polygons)
     return photo_views(options.views, cameras, files, count, longest, fits)
 
 
@@ -212,9 +216,17 @@ def read_masks(
     elif kind == "images":
         masks = image_masks(views, told, found.photos(views.kind)[1])
     else:
-        masks = polygon_masks(views, told)
+        masks = polygon_masks(views, told, found.capture)
     check_not_empty(masks, kind)
     return Masks(masks, check_not_empty(with_room(masks, room), kind))
+
+
+def bench_of(bench: Bench, subject: str, kind: str, room: Room) -> Bench:
+    """The bench for a layer of its own subject; without a mask where no view shows that."""
+    try:
+        return bench.of(read_masks(kind, bench.run, bench.views, [subject], None, room))
+    except BlendingNerfError as error:
+        return bench.of(None, f"{subject}: {error}")
 
 
 def measure_each(benches: List[Bench], layers: List[Edit]) -> List[Measured]:

@@ -109,7 +109,7 @@ METRICS: Dict[str, Metric] = {
         "PSNR outside our own region (dB)",
         OWN,
         preservation.psnr_outside,
-        "our own region's silhouette, margin included",
+        "our own region's silhouette, margin included, grown by the stated dilation",
     ),
     "own_region_added_inside": Metric("Mean density added inside our own region", OWN, change.mean_inside_outside),
     "own_region_removed_inside": Metric("Mean density removed inside our own region", OWN, change.mean_inside_outside),

@@ -50,7 +50,7 @@ def layers_content(layers: List[Edit], each: List[Measured], own_masks: bool) ->
     if not each:
         return None
     alone = [
-        {"id": edit.info.id, "name": edit.info.name, "metrics": _short(measured.figures)}
+        {"id": edit.info.id, "name": edit.info.name, "prompt_pool": measured.pool, "metrics": _short(measured.figures)}
         for edit, measured in zip(layers, each, strict=True)
     ]
     return {

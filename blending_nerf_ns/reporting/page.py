@@ -75,13 +75,13 @@ def _facts(content: Content) -> str:
     views, masks, judge = content["views"], content["masks"], content["judge"]
     kinds = {
         "novel": "on a path between the training cameras, which no photo shows",
-        "test": "of held-out photos",
+        "test": "of test photos",
         "train": "of training photos",
     }
     sight = f"{len(views['names'])} views {kinds[views['kind']]}, {views['width']} × {views['height']} pixels"
     mask = masks["reason"] or (
-        f"{masks['kind']}{' ' + masks['file'] if masks['file'] else ''}{ROOMS[masks['room']]}, grown by {masks['dilation']} pixels "
-        f"({100 * masks['share_of_pixels']:.1f} % of the pixels before that)"
+        f"{masks['kind']}{' ' + masks['file'] if masks['file'] else ''}{ROOMS[masks['room']]}, "
+        f"{100 * masks['share_of_pixels']:.1f} % of the pixels"
     )
     rows = {
         "Guide": f"{content['guide']['name']}, in this run's training",
@@ -90,8 +90,9 @@ def _facts(content: Content) -> str:
         "Layers": "; ".join(_layer_text(layer) for layer in content["layers"]) or "none: this method has no layers",
         "Views": sight,
         "Mask": mask,
+        "Grown by": f"{masks['dilation']} pixels, before what lies outside of the mask or of our own region is looked at",
         "Caps": f"PSNR ends at {content['highest_psnr']:g} dB; a pixel has changed above a difference of "
-        f"{content['change_threshold']:.4f}",
+        f"{content['change_threshold']:.4g}",
         "Chamfer": f"of the surface points of {content['chamfer_pixels']} pixels; blending splits intervals, which alone "
         "moves depths by a part of an interval",
     }

@@ -33,10 +33,6 @@ class Pictures(NamedTuple):
     """Of the edited scene, along the ray, in scene units."""
     accumulation: Float[Tensor, "views height width"]
 
-    def some(self, views: List[int]) -> Pictures:
-        """Some of the views."""
-        return Pictures(*(None if values is None else values[views] for values in self))  # type: ignore[arg-type]
-
 
 @torch.no_grad()
 def render_pictures(model: Model, cameras: Cameras, title: str, bar: bool = True) -> Pictures:

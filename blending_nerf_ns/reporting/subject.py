@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ from torch import Tensor
 
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import grow
-from blending_nerf_ns.localization.masks import SUFFIXES, mask_channel, read_mask
-from blending_nerf_ns.reporting.views import Views, find_view
+from blending_nerf_ns.localization.masks import SUFFIXES, mask_channel, name_of, read_mask
+from blending_nerf_ns.reporting.views import Views, called, find_view
 
 KINDS = ("none", "demo", "alpha", "polygons", "images")
 WITH_PATH = {"polygons": "FILE.json", "images": "FOLDER"}
@@ -130,12 +129,12 @@ def image_masks(views: Views, folder: Path, photos: Sequence[Path] | None = None
     """
     masks, files = [], views.files or []
     for file in files:
-        owners = [photo for photo in photos or files if photo.stem == file.stem]
+        owners = [photo for photo in photos or files if name_of(photo) == name_of(file)]
         if len(owners) > 1:
             raise BlendingNerfError(
                 f"a mask {file.stem} could belong to {owners[0]} or to {owners[1]}: give the photos different names"
             )
-        named = sorted(folder.glob(f"{glob.escape(file.stem)}.*"))
+        named = [path for path in sorted(folder.glob("*")) if name_of(path) == name_of(file)]
         found = [path for path in named if path.suffix.lower() in SUFFIXES]
         if len(found) != 1:
             raise BlendingNerfError(f"{len(found)} images in {folder} are called {file.stem}; --masks images wants one")
@@ -167,27 +166,38 @@ def read_polygons(path: Path) -> Dict[str, List[Polygon]]:
         ) from error
 
 
-def polygon_masks(views: Views, polygons: Mapping[str, List[Polygon]]) -> Bool[Tensor, "views height width"]:
+def polygon_masks(
+    views: Views, polygons: Mapping[str, List[Polygon]], capture: Path
+) -> Bool[Tensor, "views height width"]:
     """Masks of views that all have polygons.
+
+    Args:
+        views: of photos.
+        polygons: by the photos' names.
+        capture: whose photos they are.
 
     Raises:
         BlendingNerfError: a polygon that reaches out of its photo: it was drawn on a photo of another size.
     """
     files = views.files or []
-    by_view = {find_view(name, files, views.kind): parts for name, parts in polygons.items() if _is_among(name, files)}
+    by_view = {find_view(name, files, views.kind): parts for name, parts in polygons.items() if called(name, files)}
     masks = []
     for i, file in enumerate(files):
         if i not in by_view:
             raise BlendingNerfError(f"the view {file.stem} has no polygon; there are polygons of {', '.join(polygons)}")
-        masks.append(_fit(_draw(by_view[i], full_size(file), file.name), views.size, f"the polygon of {file.name}"))
+        masks.append(
+            _fit(_draw(by_view[i], full_size(file, capture), file.name), views.size, f"the polygon of {file.name}")
+        )
     return torch.from_numpy(np.stack(masks))
 
 
-def full_size(file: Path) -> tuple[int, int]:
-    """Width and height of a photo; of a smaller copy (nerfstudio takes large photos from `images_4/`) those of the photo itself,
-    where that is there too (`images/`)."""
-    photo = file
+def full_size(file: Path, capture: Path) -> tuple[int, int]:
+    """Width and height of a capture's photo; of a smaller copy (nerfstudio takes large photos from `images_4/`) those of the photo
+    itself, where that is there too (`images/`)."""
+    photo, file, whose = file, file.absolute(), capture.absolute()
     for folder in file.parents:  # a folder for each camera may lie between
+        if folder == whose or folder in whose.parents:  # what is called _2 from here on is another capture
+            break
         copied = re.fullmatch(r"(.+)_\d+", folder.name)
         if copied and (whole := folder.with_name(copied[1]) / file.relative_to(folder)).is_file():
             photo = whole
@@ -257,7 +267,3 @@ def _polygon(corners: Any) -> Polygon:
     if len(polygon) < 3:
         raise ValueError(f"a polygon has {len(polygon)} corners, wanted 3 or more")
     return polygon
-
-
-def _is_among(name: str, files: Sequence[Path]) -> bool:
-    return any(file.stem == Path(name).stem for file in files)

@@ -21,6 +21,7 @@ from blending_nerf_ns.evaluation.directions import clip_direction_similarity
 from blending_nerf_ns.evaluation.preservation import psnr, psnr_outside, ssim, ssim_outside
 from blending_nerf_ns.evaluation.text import clip_similarity
 from blending_nerf_ns.model import AMOUNTS, BlendingModel
+from blending_nerf_ns.reporting.content import finite
 from blending_nerf_ns.reporting.judge import Judge
 from blending_nerf_ns.reporting.layers import at_strength, shown_as
 from blending_nerf_ns.reporting.pictures import Pictures, render_pictures
@@ -110,8 +111,5 @@ def _measure(pictures: Pictures, before: Seen, case: SweepCase) -> Dict[str, Opt
     put("ssim", ssim, original, edited)
     put("psnr_outside", psnr_outside, original, edited, mask, dilation=dilation)
     put("ssim_outside", ssim_outside, original, edited, mask, dilation=dilation)
-    return {
-        **figures,
-        "largest_difference": float((edited - original).abs().max()),
-        **{f"mean_{name}": float(torch.mean(getattr(pictures, name))) for name in AMOUNTS},
-    }
+    amounts = {f"mean_{name}": float(torch.mean(getattr(pictures, name))) for name in AMOUNTS}
+    return finite({**figures, "largest_difference": float((edited - original).abs().max()), **amounts})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import List, NamedTuple, Optional
@@ -17,6 +18,7 @@ from torch.nn import functional
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.cameras import limit_size
 from blending_nerf_ns.guidance.views import spread_views
+from blending_nerf_ns.localization.masks import name_of
 
 FEWEST_ANCHORS = 12
 """With fewer, neighbouring ones lie so far apart that the way between them leads through the scene."""
@@ -133,14 +135,26 @@ def find_view(name: str, files: Sequence[Path], kind: str) -> int:
     Raises:
         BlendingNerfError: none, or several.
     """
-    stem = Path(name).stem
-    found = [i for i, file in enumerate(files) if file.stem == stem]
+    found = called(name, files)
     if len(found) != 1:
         known = ", ".join(file.stem for file in files[:6])
         raise BlendingNerfError(
             f"{len(found)} of the {len(files)} {kind} views are called {name!r}; they are called {known}, ..."
         )
     return found[0]
+
+
+def called(name: str, files: Sequence[Path]) -> List[int]:
+    """Indices of the photos that a name means, with or without its ending and folder.
+
+    Example:
+        >>> photos = [Path("images/frame.png"), Path("images/frame.1.png")]
+        >>> called("frame.1", photos), called("frame.png", photos), called("images/frame.1.png", photos)
+        ([1], [0], [1])
+    """
+    bare = unicodedata.normalize("NFC", Path(name).name)
+    whole, short = ([i for i, file in enumerate(files) if name_of(file) == said] for said in (bare, Path(bare).stem))
+    return whole or short
 
 
 def path_order(poses: Float[Tensor, "views 3 4"]) -> List[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -72,10 +73,10 @@ class Bench:
         self._regions: Dict[str, OwnRegion] = {}
         self._asked = every_nth(plain.depth, MOST_POINTS)
 
-    def of(self, masks: Optional[Masks]) -> Bench:
-        """The same bench for edits that belong elsewhere."""
+    def of(self, masks: Optional[Masks], no_mask: Optional[str] = None) -> Bench:
+        """The same bench for edits that belong elsewhere; or why nobody knows where."""
         other = copy.copy(self)
-        other.masks = masks
+        other.masks, other.yardstick = masks, replace(self.yardstick, no_mask=no_mask)
         other._close_before = other._close_up(self.plain.original)
         return other
 
