@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from color_guide import BLUE, RED, ColorGuide
-from tiny_run import ring, tiny_model
+from tiny_run import clear_field, ring, tiny_model
 
 from blending_nerf_ns.edits.field import ALL_REMOVED
 from blending_nerf_ns.edits.seeds import seeds_beside, seeds_in_place
@@ -27,7 +27,7 @@ from blending_nerf_ns.training.team import Team
 def guiding(operations: tuple[str, ...], target: str = "a blue ball") -> EditTraining:
     model = tiny_model()
     model.edit.info = replace(model.edit.info, operations=operations)
-    model.edit.field.reset()
+    clear_field(model.edit)
     config = GuidanceConfig(image_size=24, views=4, crops=2)
     return EditTraining(config, model, ring(4, 24), load_clip("embedded"), "a red ball", target, 0, Team())
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
-from tiny_run import ring, tiny_model
+from tiny_run import clear_field, ring, tiny_model
 from torch import Tensor, nn
 
 from blending_nerf_ns.bases.base import Base, BaseRender, BaseSamples, Proposal
@@ -165,7 +165,7 @@ def removing(solid: bool, beside: bool = False, shadow: float = SHADOW, plate: f
     model, side = tiny_model(contracted=False), 48
     model.base = CylinderOnFloor(solid, beside, shadow, plate)  # type: ignore[assignment]
     model.edit.info = replace(model.edit.info, operations=("remove",))
-    model.edit.field.reset()
+    clear_field(model.edit)
     line = (torch.arange(side) + 0.5) / side * 1.2 - 0.6
     z, y, x = torch.meshgrid(line, line, line, indexing="ij")
     from_axis = torch.hypot(x, y)
@@ -202,7 +202,7 @@ def test_a_shadow_on_a_floor_that_is_background_goes_with_what_threw_it(shadow: 
     assert model.edit.field.untouched, "nothing was removed yet"
     assert torch.equal(model.edit.field.lower, model.edit.region.bounds()[0]), "the field is where the region is now"
     assert float((removed(editing) - FLOOR).abs().mean()) < 1e-3, "only floor is left"
-    model.edit.field.reset()
+    clear_field(model.edit)
     model.make_room(attached=False)
     assert float((removed(editing) - FLOOR).abs().mean()) > 1e-2, "spared, it is dark around nothing"
 

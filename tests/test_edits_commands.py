@@ -13,7 +13,7 @@ import pytest
 import torch
 from run_on_disk import LOWER, UPPER, commanded, content_of, refused, said, write_run
 from test_layers import two_layers
-from tiny_run import rays_towards_middle, tiny_model
+from tiny_run import clear_field, rays_towards_middle, tiny_model
 
 from blending_nerf_ns.bases.weights import fingerprint
 from blending_nerf_ns.commands import edits
@@ -250,7 +250,7 @@ def test_checkpoints_may_lie_on_another_disk(folder: Path, file: Path) -> None:
 
 
 def test_an_edit_that_has_not_begun_is_not_saved(tmp_path: Path, model: BlendingModel) -> None:
-    model.edit.field.reset()
+    clear_field(model.edit)
     folder = write_run(tmp_path / "run", model)
     message = refused("edits", "save", folder, UPPER, "--output", tmp_path / "e.edit.safetensors")
     assert "still empty" in message and bool(model.edit_ready)

@@ -192,7 +192,9 @@ def test_an_edit_of_another_base_is_refused_with_both_fingerprints(tmp_path: Pat
     assert isinstance(load_edit(path, "2222bbbb", any_base=True), Edit)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "another format", "no file", "a tensor is missing", "a later choice"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "another format", "no file", "a tensor is missing", "a later choice", "no number"]
+)
 def test_a_broken_edit_file_is_refused_with_its_name(tmp_path: Path, damage: str) -> None:
     model, path = tiny_model(), tmp_path / "ball.edit.safetensors"
     save_edit(model.edit, "b", path)
@@ -211,6 +213,8 @@ def test_a_broken_edit_file_is_refused_with_its_name(tmp_path: Path, damage: str
         tensors = load_file(path)
         if damage == "a later choice":
             tensors["region.settings"][RegionShape._fields.index("keep")] = 9.0
+        elif damage == "no number":
+            tensors["region.lower"][0] = torch.nan
         else:
             tensors.pop("field.shape_head.bias")
         save_file(tensors, path, metadata=metadata)

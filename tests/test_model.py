@@ -202,6 +202,20 @@ def test_intervals_far_away_are_no_longer_than_what_is_edited_there(centre: floa
 
 
 @torch.no_grad()
+def test_a_region_smaller_than_the_way_between_two_probes_is_met() -> None:
+    base, centre, origin = (
+        tiny_model(contracted=True).base,
+        torch.tensor([1.0, 0.2, 0.1]),
+        torch.tensor([0.0, 0.9, 0.5]),
+    )
+    region = region_from_box(centre.tolist(), (0.02,) * 3, grid_box=base.grid_box, contracted=True, resolution=32)
+    goals = centre + 0.02 * (torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) - 0.5)
+    origins, far = origin.expand_as(goals), torch.full((4000,), 1000.0)
+    met = intersect_region(region, origins, normalize(goals - origin, dim=-1), base.to_grid, True, 0.05, far, 48)
+    assert region.reaches_far and len(met.rays) >= 3990
+
+
+@torch.no_grad()
 def test_intervals_lie_in_the_region_and_before_the_far_plane() -> None:
     model, rays = tiny_model(contracted=False), rays_towards_middle(100)
     met = intersect_region(

@@ -18,7 +18,6 @@ from blending_nerf_ns.rendering.intervals import merge_intervals, take, take_nea
 
 LN2 = math.log(2.0)  # a density that lets half the light through on an interval of length 1
 RED, GREEN, BLUE, WHITE = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]
-OFF = Strengths(0.0, 0.0, 0.0)
 EDGES, BACKGROUND = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([BLUE])
 BASE = torch.tensor([[LN2, LN2]]), torch.tensor([[RED, GREEN]])
 

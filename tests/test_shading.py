@@ -88,8 +88,6 @@ def test_a_field_keeps_light_once_it_is_told_which() -> None:
     again = EditField(field.config)
     again.load_state_dict(field.state_dict())
     assert again.kept_light is not None and again.kept_light.item() == pytest.approx(0.3)
-    field.reset()
-    assert field.kept_light is None
 
 
 def test_only_what_does_nothing_but_recolour_keeps_light() -> None:

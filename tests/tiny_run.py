@@ -17,6 +17,7 @@ from nerfstudio.data.scene_box import SceneBox
 
 from blending_nerf_ns.bases.nerfacto import NerfactoBaseConfig
 from blending_nerf_ns.demo.capture import CaptureShape, demo_capture_scene, find_subject, write_capture
+from blending_nerf_ns.edits.edit import Edit, build_edit
 from blending_nerf_ns.edits.field import EditFieldConfig
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.solids import oriented_box, region_from_solid
@@ -81,6 +82,13 @@ def train(folder: Path, name: str, *flags: object, check: bool = True) -> subpro
 def run_of(folder: Path, name: str) -> Path:
     """Folder of a run that `train` made."""
     return folder / "out" / "tiny" / "blending-nerf-cpu" / name
+
+
+def clear_field(edit: Edit) -> None:
+    """The field of an edit as it was made, where it is now."""
+    fresh = build_edit(edit.description).field
+    fresh.set_box(edit.field.lower, edit.field.upper)
+    edit.field.load_state_dict(fresh.state_dict())
 
 
 def tiny_model(contracted: bool = True, seed: int = 0, operations: tuple[str, ...] = ("add", "remove", "change")):

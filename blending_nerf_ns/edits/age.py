@@ -44,4 +44,5 @@ def _field_before() -> dict[str, Tensor]:
 
 def _all_settings(stored: Tensor) -> Tensor:
     """Those of later versions are such by default that a region is cut as before."""
+    stored = stored.reshape(-1)
     return torch.cat([stored, to_numbers(DEFAULT_SHAPE)[len(stored) :].to(stored)])

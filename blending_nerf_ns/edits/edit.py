@@ -134,8 +134,9 @@ def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:
         BlendingNerfError: the description is none.
     """
     try:
-        known = {item.name for item in fields(EditFieldConfig)} - {"_target"}
-        sizes = {name: value for name, value in description["field"].items() if name in known}
+        usual = {name: value for name, value in vars(EditFieldConfig()).items() if name != "_target"}
+        said = description["field"]
+        sizes = {name: type(value)(said[name]) for name, value in usual.items() if name in said}
         info, resolution = LayerInfo.from_dict(description["info"]), int(description["resolution"])
         field = EditField(EditFieldConfig(**sizes), use_cuda)
     except BlendingNerfError:
@@ -145,7 +146,9 @@ def build_edit(description: Mapping[str, Any], use_cuda: bool = False) -> Edit:
         TypeError,
         AttributeError,
         ValueError,
+        OverflowError,
+        RuntimeError,
         AssertionError,
-    ) as error:  # nerfstudio asserts of a grid's sizes
+    ) as error:  # torch refuses sizes that are negative or enormous, nerfstudio asserts of a grid's
         raise BlendingNerfError(f"this is no description of an edit: {error!r}") from error
     return Edit(Region(resolution), field, info).requires_grad_(False).eval()

@@ -145,20 +145,13 @@ class EditField(nn.Module):
         self.register_buffer("light", torch.tensor(0.0))
         self._forget()
         self.register_buffer("open_levels", torch.tensor(float(config.num_levels)))
-        self.reset()
-
-    @torch.no_grad()
-    def reset(self) -> None:
-        """Back to "no edit": small ratios, almost no density, no solid to start from."""
-        self.seed.zero_()
-        self.light.zero_()
-        self._forget()
-        self.shape_head.weight.mul_(QUIET)
-        self.shape_head.bias.copy_(torch.tensor(NO_EDIT))
+        with torch.no_grad():  # no edit yet: small ratios, almost no density
+            self.shape_head.weight.mul_(QUIET)
+            self.shape_head.bias.copy_(torch.tensor(NO_EDIT))
 
     @property
     def untouched(self) -> bool:
-        """Whether no training step and no first colour changed it since `reset`."""
+        """Whether no training step, no first colour and no solid changed it since it was made."""
         return is_no_edit(self.shape_head.bias.detach(), self.seed)
 
     @contextmanager

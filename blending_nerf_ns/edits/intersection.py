@@ -84,7 +84,11 @@ def ray_contracted_box(
     behind = FAR_PROBES - inside.flip(-1).float().argmax(dim=-1, keepdim=True)
     enter = distances.gather(-1, before.clamp_min(0)).squeeze(-1)
     leave = distances.gather(-1, behind.clamp_max(FAR_PROBES - 1)).squeeze(-1)
-    return enter, torch.where(inside.any(dim=-1), leave, torch.zeros_like(leave))
+    met = inside.any(dim=-1)
+    # the way through a small box may lie between two probes: that through the box around it stands for it
+    between = ~met & (last > 0.0) & (last - first.clamp_min(0.0) <= 4.0 / (FAR_PROBES - 1))
+    leave = torch.where(met, leave, torch.zeros_like(leave))
+    return torch.where(between, first, enter), torch.where(between, last, leave)
 
 
 def ray_grid_box(
