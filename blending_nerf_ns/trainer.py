@@ -58,8 +58,10 @@ class BlendingTrainer(RunTrainer):
         alone = self.world_size == 1  # a viewer is shown by one of several processes: the others would not hear of it
         pipeline_config.steered = self.config.is_viewer_enabled() and alone
         pipeline_config.interactive = pipeline_config.steered and not self.config.viewer.quit_on_train_completion
-        if checkpoint is not None and look_said_after(checkpoint, checkpoint.parent.parent):
-            pipeline_config.resumed_look = checkpoint.parent.parent  # it counts: this run then has it, too
+        if checkpoint is not None:
+            # its look counts where it was said later: this run then has it, too
+            later = look_said_after(checkpoint, checkpoint.parent.parent)
+            pipeline_config.resumed_look = checkpoint.parent.parent if later else None
 
     def _inherit_from(self, resumed: Path) -> None:
         """With the look where that counts; of one that the checkpoints are younger than, whether it fades: all they do not know."""

@@ -57,6 +57,29 @@ RIM = row(FLOOR, FLOOR, SHADE, FLOOR, FLOOR, SHADE, FLOOR, FLOOR)
 CLEAR = row(*[FLOOR] * 8)
 
 
+def flat(picture: Tensor) -> Tensor:
+    """One depth for all of it."""
+    return torch.ones(picture.shape[:2])
+
+
+def test_what_stands_in_front_says_nothing_of_what_is_behind() -> None:
+    """A red ball before half of a shadow: of the other half the floor says what it should look like."""
+    red = torch.tensor([False, False, False, True, True, False, False, False])[:, None] * torch.tensor(RED)
+    before, left, taken = (
+        torch.where(red > 0, red, picture)
+        for picture in (
+            row(0.9, 0.9, SHADE, SHADE, SHADE, SHADE, SHADE, FLOOR),
+            row(FLOOR, FLOOR, SHADE, SHADE, SHADE, SHADE, SHADE, FLOOR),
+            row(*[FLOOR] * 8),
+        )
+    )
+    depth = torch.ones(1, 8)
+    assert len(strangeness(before, left, taken, depth).spared) == 3
+    depth[:, 3:5] = 0.9
+    found = strangeness(before, left, taken, depth)
+    assert len(found.spared) == 1 and found.clearer
+
+
 @pytest.mark.parametrize(
     ("before", "spared", "taken", "clearer"),
     [
@@ -81,16 +104,16 @@ CLEAR = row(*[FLOOR] * 8)
     ],
 )
 def test_what_is_clearer(before: Tensor, spared: Tensor, taken: Tensor, clearer: bool) -> None:
-    assert strangeness(before, spared, taken).clearer == clearer
+    assert strangeness(before, spared, taken, flat(before)).clearer == clearer
 
 
 def test_distances_from_the_nearest_untouched_pixel_by_hand() -> None:
-    found = strangeness(BEFORE, RIM, row(FLOOR, FLOOR, 0.4, FLOOR, FLOOR, 0.7, FLOOR, FLOOR))
+    found = strangeness(BEFORE, RIM, row(FLOOR, FLOOR, 0.4, FLOOR, FLOOR, 0.7, FLOOR, FLOOR), flat(RIM))
     assert found.spared.tolist() == pytest.approx([0.3, 0.3]) and found.taken.tolist() == pytest.approx([0.1, 0.2])
     assert found.shade.tolist() == pytest.approx([0.0, 0.0], abs=1e-6), "gray, and 0.4 times as bright"
     red = RIM + 0.3 * (RIM == SHADE) * torch.tensor([1.0, 0.0, 0.0])
     # 0.5, 0.2, 0.2 comes closest to gray in 0.3, which is 0.2, 0.1 and 0.1 away
-    assert strangeness(BEFORE, red, CLEAR).shade.tolist() == pytest.approx([0.4 / 3] * 2)
+    assert strangeness(BEFORE, red, CLEAR, flat(red)).shade.tolist() == pytest.approx([0.4 / 3] * 2)
 
 
 def test_half_as_far_and_few_pixels_spoilt() -> None:
@@ -105,7 +128,7 @@ def test_half_as_far_and_few_pixels_spoilt() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0, 1))
 def test_nothing_is_clearer_than_itself(grays: list[float], object_gray: float) -> None:
     after, before = row(*grays), row(object_gray, *grays[1:])
-    found = strangeness(before, after, after)
+    found = strangeness(before, after, after, flat(after))
     assert len(found.spared) == 0 and not found.clearer
 
 
@@ -153,7 +176,9 @@ class CylinderOnFloor(nn.Module):
         weights = render_weights(samples.density, samples.edges.diff(dim=-1))
         accumulation = weights.sum(-1, keepdim=True)
         rgb = (weights[..., None] * samples.rgb).sum(1) + (1 - accumulation) * samples.background
-        outputs = {"rgb": rgb, "depth": accumulation, "accumulation": accumulation}
+        middles = 0.5 * (samples.edges[:, 1:] + samples.edges[:, :-1])
+        depth = (weights * middles).sum(-1, keepdim=True) / accumulation.clamp_min(1e-6)
+        outputs = {"rgb": rgb, "depth": depth, "accumulation": accumulation}
         return BaseRender(samples, outputs, Proposal(samples.edges, samples.density, samples.background))
 
     def resample(self, rays: RayBundle, proposal: Proposal, kept: Callable[[Tensor], Tensor]) -> BaseSamples:

@@ -15,8 +15,7 @@ from tiny_table import BASELINE, EDIT, OURS, REPORT, SCENE, result_of, workplace
 
 from blending_nerf_ns.comparing import results, running
 from blending_nerf_ns.comparing.asking import edit_flags
-from blending_nerf_ns.comparing.cases import DRAWN, Cell, Method, Workplace
-from blending_nerf_ns.comparing.methods import choose_methods
+from blending_nerf_ns.comparing.cases import Cell, Method, Workplace
 from blending_nerf_ns.comparing.results import (
     capture_fingerprint,
     code_version,
@@ -189,21 +188,6 @@ def test_a_judge_with_other_weights_is_another(place, monkeypatch) -> None:
     assert "judge" not in settings(cell, tagged)["contents"], "of a tag, the flags tell all there is to tell"
     monkeypatch.setattr(judge, "MINI_JUDGE_NAME", "mini_clip")
     assert settings(cell, place) != before and training_fingerprint(cell, place) == trained, "measured otherwise"
-
-
-def test_a_run_by_other_small_models_is_another_and_one_that_does_not_say_is_taken(place, monkeypatch) -> None:
-    cell, drawn = (Cell(SCENE, EDIT, method, 0) for method in (OURS, choose_methods([DRAWN])[0]))
-    before, trained, other = settings(cell, place), training_fingerprint(cell, place), settings(drawn, place)
-    place.results.mkdir()
-    path = place.results / f"{cell.key}.json"
-    path.write_text(json.dumps(result_of(cell, place)))
-    monkeypatch.setattr(results, "MINI_CLIP_NAME", MINI_JUDGE_NAME)
-    assert training_fingerprint(cell, place) != trained and settings(drawn, place) == other
-    with pytest.raises(BlendingNerfError, match="contents was"):
-        read_result(cell, place)
-    del before["contents"]["guides"]  # as until 2026-12-01
-    path.write_text(json.dumps({**result_of(cell, place), "settings": before}))
-    assert read_result(cell, place)
 
 
 def test_files_that_changed_under_their_name_are_other_settings(place, tmp_path) -> None:

@@ -16,6 +16,7 @@ from blending_nerf_ns.comparing.places import ANYWHERE, fill_flags
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.reporting.subject import parse_masks, read_polygons
+from blending_nerf_ns.reporting.views import called
 from blending_nerf_ns.reporting.workbench import read_prompts
 
 
@@ -50,10 +51,10 @@ def _check_outlined(scene: SceneCase, path: Path, views: str) -> None:
     try:
         content = json.loads(listed.read_text())
         split = content.get(f"{views}_filenames") or [frame["file_path"] for frame in content["frames"]]
-        photos = {Path(name).stem for name in split}
-    except (OSError, ValueError, KeyError, TypeError):
+        photos = [Path(name) for name in split]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return  # ns-train says what is wrong with it
-    if outlined and photos and not photos & {Path(name).stem for name in outlined}:
+    if outlined and photos and not any(called(name, photos) for name in outlined):
         raise BlendingNerfError(
             f"{path} outlines {', '.join(outlined)}, and {scene.name} has no {views} photo of these names"
         )

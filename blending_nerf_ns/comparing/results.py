@@ -18,7 +18,6 @@ from blending_nerf_ns.comparing.brush import BRUSH
 from blending_nerf_ns.comparing.cases import DRAWN, REGION_PLACES, RETOUCHED, Cell, Workplace
 from blending_nerf_ns.comparing.scoring import parse_options
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.embedded import EMBEDDED_DIR, MINI_CLIP_NAME, mini_clipseg_path
 from blending_nerf_ns.runs.atomic import replacing
 
 FORMAT = "blending-nerf table 1"
@@ -44,11 +43,10 @@ def read_result(cell: Cell, place: Workplace) -> Optional[Result]:
     except (ValueError, KeyError, TypeError) as error:
         raise BlendingNerfError(f"{path} is no result, or not all of one ({error!r}); move it away") from error
     wanted = settings(cell, place)
-    if "contents" not in was:  # results of before they were kept, and of before photos and guides were among them
+    if "contents" not in was:  # results of before they were kept, and of before the photos were among them
         del wanted["contents"]
-    else:
-        for name in {"capture", "guides"} - set(was["contents"]):
-            wanted["contents"].pop(name, None)
+    elif "capture" not in was["contents"]:
+        wanted["contents"].pop("capture", None)
     other = sorted(name for name, value in wanted.items() if was.get(name) != value)
     if other:
         told = "; ".join(f"{name} was {was.get(name)}, is {wanted[name]}" for name in other)
@@ -79,15 +77,12 @@ def settings(cell: Cell, place: Workplace) -> Dict[str, Any]:
 
 
 def contents(cell: Cell, place: Workplace) -> Dict[str, str]:
-    """What is in the files that a cell is measured and guided by, and in the scene that is drawn for it: a name alone does not tell."""
+    """What is in the files that a cell is measured by, and in the scene that is drawn for it: a name alone does not tell."""
     options = parse_options(place.evaluate_flags)
     files = {"masks": cell.scene.masks_path, "prompts": options.prompts_file, "judge": options.judge.weights}
     found = {name: hash_of(path) for name, path in files.items() if path is not None and path.exists()}
     if cell.scene.capture is not None:
         found["capture"] = capture_fingerprint(cell.scene.capture)
-    if cell.method.trained:  # by the small models that ship, unless its flags, which are compared, say otherwise
-        weights = EMBEDDED_DIR / f"{MINI_CLIP_NAME}.safetensors", mini_clipseg_path()
-        found["guides"] = fingerprint([hash_of(place) for place in weights])
     return found if cell.scene.drawing is None else {**found, "drawing": cell.scene.drawing.fingerprint()}
 
 
@@ -149,7 +144,7 @@ def training_fingerprint(cell: Cell, place: Workplace) -> str:
     measured = ("masks", "development", "evaluate_flags", "contents")
     edit = {name: value for name, value in said["edit"].items() if name not in ("room", "subject")}
     trained = {name: value for name, value in said.items() if name not in measured}
-    seen = {name: said["contents"].get(name) for name in ("drawing", "capture", "guides")}
+    seen = {name: said["contents"].get(name) for name in ("drawing", "capture")}
     return fingerprint(trained | {"edit": edit} | seen)
 
 
@@ -191,7 +186,7 @@ def write_result(
 @functools.cache
 def code_version() -> str:
     """Of this package: the commit where it lies in a clone ("+" where files were changed since), else the installed version. It is told
-    and not compared: most commits change no figure."""
+    and not compared, the small models that guide included: most commits change no figure."""
     clone, git = Path(__file__).resolve().parents[2], shutil.which("git")
     if git is None or not (clone / ".git").exists():
         return version("blending_nerf_ns")

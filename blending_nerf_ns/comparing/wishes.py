@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal, NamedTuple, Optional
 
-from blending_nerf_ns.procedural.words import COLOUR_NAMES, FINISHES, PRIMITIVES, VOCABULARY, without_synonyms
+from blending_nerf_ns.procedural.words import COLOUR_NAMES, FINISHES, GENERIC, PRIMITIVES, VOCABULARY, without_synonyms
+
+THINGS = (*PRIMITIVES, *GENERIC, "floor", "table", "ground", "room", "background", "surface")
+"""What a colour may be said of."""
 
 
 class Wish(NamedTuple):
@@ -24,7 +26,7 @@ def wish_of(source: str, target: str, operations: Sequence[str], room: str) -> O
 
     Args:
         source, target: its texts. Words count that the target has and the source has not: one colour and one shape at most, and none
-            that are unknown or say a finish.
+            that are unknown or say a finish. A colour is that of the next thing behind it, which may be a table.
         operations: what it may do: recolour alone, add alone, remove alone, or something else in the object's place.
         room: what it was asked to use: what is added wants "above", for nothing else says where it stands, and what takes the object's
             place "around".
@@ -47,16 +49,24 @@ def wish_of(source: str, target: str, operations: Sequence[str], room: str) -> O
     )
     if finishes or len(colours) > 1 or len(shapes) > 1 or not set(new) <= set(VOCABULARY):
         return None
-    said_of = set(pairwise(words))  # a colour is said of the word behind it, which may be a table
     if allowed == {"change"}:
-        its = colours and (not there or any((colours[0], thing) in said_of for thing in there))
-        return Wish("recolour", colours[0]) if its and not shapes else None
+        first = next((word for word in without_synonyms(source) if word in THINGS), "")
+        other = colours and _thing_behind(words, colours[0]) not in (first, "", *GENERIC)
+        return Wish("recolour", colours[0]) if colours and not shapes and not (first and other) else None
     if not shapes:
         return None
-    colour = next((word for word in COLOUR_NAMES if (word, shapes[0]) in said_of), "")
+    colour = next((word for word in COLOUR_NAMES if _thing_behind(words, word) == shapes[0]), "")
     if allowed == {"add"} and room == "above":
         return Wish("add", colour, shapes[0]) if colour in new else None
     # "a red cube" for "a red ball" has no new colour; in "a red ball and a cube" the ball is still there
     gone = not there & set(words) & set(PRIMITIVES)
     instead = allowed >= {"add", "remove"} and room == "around"
     return Wish("replace", colour, shapes[0]) if instead and gone and colour else None
+
+
+def _thing_behind(words: Sequence[str], word: str) -> str:
+    """What a word is said of: the next thing behind where it stands last; "" where there is none."""
+    if word not in words:
+        return ""
+    behind = words[len(words) - list(reversed(words)).index(word) :]
+    return next((one for one in behind if one in THINGS), "")

@@ -143,8 +143,8 @@ def _with_tensors(edit: Edit, tensors: Mapping[str, Tensor], what: str) -> Edit:
     wrong = sorted(own.keys() ^ tensors.keys()) or [name for name in own if own[name].shape != tensors[name].shape]
     if wrong:
         raise BlendingNerfError(f"{what} does not hold what it describes: {', '.join(wrong[:6])}")
-    if unknown := [name for name in own if name.startswith(EXACT) and bool(tensors[name].isnan().any())]:
-        raise BlendingNerfError(f"{what} is damaged: there are NaN in {', '.join(unknown[:6])}")
+    if unknown := [name for name in own if name.startswith(EXACT) and not bool(tensors[name].isfinite().all())]:
+        raise BlendingNerfError(f"{what} is damaged: there are NaN or infinities in {', '.join(unknown[:6])}")
     edit.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own}, strict=False)
     if bool((edit.region.state > 0).any()):
         try:

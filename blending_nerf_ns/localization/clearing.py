@@ -51,8 +51,11 @@ SPOILT = 0.1
 SHADE = 0.35
 """A pixel of a shadow is at most this share as far from a darker shade of its surroundings as it is from them; of a red thing on a gray
 floor it is 0.85, of a dark blue one 0.44..."""
-OTHER = 0.1
+OTHER = 0.06
 """...and at most this share of the pixels are of something else."""
+IN_FRONT = 0.05
+"""Share of a pixel's depth by which its nearest untouched one may be nearer to the camera. One of what stands before it says nothing: with
+a ball in front of the shadow, its floor was red."""
 
 
 class Strangeness(NamedTuple):
@@ -81,6 +84,7 @@ def strangeness(
     original: Float[Tensor, "height width 3"],
     spared: Float[Tensor, "height width 3"],
     taken: Float[Tensor, "height width 3"],
+    depth: Float[Tensor, "height width"],
 ) -> Strangeness:
     """Of the pixels in which two removals differ, how far each is from its surroundings in either.
 
@@ -88,12 +92,16 @@ def strangeness(
         original: a view before any removal, in [0, 1].
         spared: the same without the object, other surfaces left.
         taken: the same with surfaces around it taken along.
+        depth: where these are left; infinite in the background.
+
+    Returns:
+        Of those of the pixels that are beside their surroundings, and not behind them.
 
     Example:
         >>> floor = torch.full((1, 5, 3), 0.5)
         >>> shadow = floor.clone()
         >>> shadow[:, 2:4] = 0.25
-        >>> strangeness(shadow, shadow, floor)
+        >>> strangeness(shadow, shadow, floor, torch.ones(1, 5))
         Strangeness(spared=tensor([0.2500, 0.2500]), taken=tensor([0., 0.]), shade=tensor([0., 0.]))
     """
     other = (spared - taken).abs().amax(-1) > DIFFERS
@@ -102,6 +110,7 @@ def strangeness(
         return Strangeness(*(spared.new_zeros(0) for _ in Strangeness._fields))
     found = ndimage.distance_transform_edt(~alone.cpu().numpy(), return_distances=False, return_indices=True)
     rows, columns = torch.from_numpy(np.asarray(found)).long().to(original.device)
+    other &= depth[rows, columns] >= (1.0 - IN_FRONT) * depth
     near, left, gone = original[rows, columns][other], spared[other], taken[other]
     darkness = (left * near).sum(-1, keepdim=True) / near.square().sum(-1, keepdim=True).clamp_min(1e-6)
     pairs = (left, near), (gone, near), (left, darkness.clamp(0.0, 1.0) * near)
@@ -165,8 +174,8 @@ def _removal(edit: Edit, attached: bool) -> Edit:
 
 def _look(
     base: Base, removals: Sequence[Edit], cameras: Cameras, index: int, num_intervals: int, chunk: int
-) -> Tuple[Float[Tensor, "height width 3"], ...]:
-    """One view of the base, and of each removal from it."""
+) -> Tuple[Float[Tensor, "height width *channels"], ...]:
+    """One view of the base, and of each removal from it; and its depth after the first of them."""
     rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
     height, width = rays.origins.shape[:2]
     parts = []
@@ -174,15 +183,23 @@ def _look(
         part = rays.get_row_major_sliced_ray_bundle(start, start + chunk)
         render = base.render(part)
         without = [_without(base, one, part, render, num_intervals) for one in removals]
-        parts.append([render.outputs["rgb"], *without])
-    return tuple(torch.cat(pictures).view(height, width, 3) for pictures in zip(*parts, strict=True))
+        parts.append([render.outputs["rgb"], *(rgb for rgb, _ in without), without[0][1]])
+    *pictures, depth = (torch.cat(part).view(height, width, -1) for part in zip(*parts, strict=True))
+    return *pictures, depth[..., 0]
 
 
 def _without(
     base: Base, removal: Edit, rays: RayBundle, render: BaseRender, num_intervals: int
-) -> Float[Tensor, "rays 3"]:
+) -> Tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 1"]]:
+    rgb, depth = render.outputs["rgb"], _of_surfaces(render.outputs["depth"], render.outputs["accumulation"])
     met, hits = meet_edits([(removal, REMOVED)], base, rays, num_intervals)
     if not len(hits):
-        return render.outputs["rgb"]
+        return rgb, depth
     pixels = pixels_of(fold_met(base, rays, render, met, hits)[0])
-    return render.outputs["rgb"].index_copy(0, hits, pixels.rgb.clamp(0.0, 1.0))
+    left = _of_surfaces(pixels.depth, pixels.accumulation)[:, None]
+    return rgb.index_copy(0, hits, pixels.rgb.clamp(0.0, 1.0)), depth.index_copy(0, hits, left)
+
+
+def _of_surfaces(depth: Float[Tensor, "*rays"], accumulation: Float[Tensor, "*rays"]) -> Float[Tensor, "*rays"]:
+    """Infinity where there is more of the background than of anything."""
+    return torch.where(accumulation > 0.5, depth, torch.inf)

@@ -134,7 +134,11 @@ def image_masks(views: Views, folder: Path, photos: Sequence[Path] | None = None
             raise BlendingNerfError(
                 f"a mask {file.stem} could belong to {owners[0]} or to {owners[1]}: give the photos different names"
             )
-        named = [path for path in sorted(folder.glob("*")) if name_of(path) == name_of(file)]
+        named = [
+            path
+            for path in sorted(folder.glob("*"))
+            if path.name == f"{file.name}.png" or name_of(path) == name_of(file)
+        ]
         found = [path for path in named if path.suffix.lower() in SUFFIXES]
         if len(found) != 1:
             raise BlendingNerfError(f"{len(found)} images in {folder} are called {file.stem}; --masks images wants one")
