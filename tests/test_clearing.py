@@ -121,8 +121,9 @@ def test_half_as_far_and_few_pixels_spoilt() -> None:
     assert tenth.clearer
     assert not tenth._replace(taken=torch.tensor([0.0] * 8 + [0.3] * 2)).clearer, "a fifth of them is spoilt"
     assert not tenth._replace(taken=torch.full((10,), 0.11)).clearer, "more than half as far"
-    assert tenth._replace(shade=torch.tensor([0.0] * 9 + [0.2])).clearer
-    assert not tenth._replace(shade=torch.tensor([0.0] * 8 + [0.08] * 2)).clearer, "a fifth of it is no shadow"
+    assert not tenth._replace(shade=torch.tensor([0.0] * 9 + [0.08])).clearer, "a tenth of it is no shadow"
+    twentieth = Strangeness(torch.full((20,), 0.2), torch.full((20,), 0.05), torch.tensor([0.0] * 19 + [0.2]))
+    assert twentieth.clearer
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0, 1))
