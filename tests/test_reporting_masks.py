@@ -116,6 +116,9 @@ def test_mask_images_are_named_as_for_a_region(tmp_path: Path) -> None:
         pixels = np.zeros((16, 16), np.uint8)
         pixels[:, : 4 * len(name) % 16] = 255
         Image.fromarray(pixels).save(tmp_path / name)
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(tmp_path / f"{unicodedata.normalize('NFD', 'été')}.jpg.png")
+    (mask,) = image_masks(photo_view(Path("photos") / f"{unicodedata.normalize('NFC', 'été')}.jpg"), tmp_path)
+    assert int(mask.sum()) == 16, "COLMAP's way"
     for name in ("frame.jpg", "frame.1.jpg", f"{unicodedata.normalize('NFC', 'blé')}.jpg"):
         (mask,) = image_masks(photo_view(Path("photos") / name), tmp_path)
         photo = tmp_path / "photos" / name

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Optional
 from blending_nerf_ns.procedural.words import COLOUR_NAMES, FINISHES, GENERIC, PRIMITIVES, VOCABULARY, without_synonyms
 
 THINGS = (*PRIMITIVES, *GENERIC, "floor", "table", "ground", "room", "background", "surface")
-"""What a colour may be said of."""
+"""Words of what a colour may be said of."""
 
 
 class Wish(NamedTuple):
@@ -50,7 +50,7 @@ def wish_of(source: str, target: str, operations: Sequence[str], room: str) -> O
     if finishes or len(colours) > 1 or len(shapes) > 1 or not set(new) <= set(VOCABULARY):
         return None
     if allowed == {"change"}:
-        first = next((word for word in without_synonyms(source) if word in THINGS), "")
+        first = next((word for word in without_synonyms(source) if _is_thing(word)), "")
         other = colours and _thing_behind(words, colours[0]) not in (first, "", *GENERIC)
         return Wish("recolour", colours[0]) if colours and not shapes and not (first and other) else None
     if not shapes:
@@ -69,4 +69,9 @@ def _thing_behind(words: Sequence[str], word: str) -> str:
     if word not in words:
         return ""
     behind = words[len(words) - list(reversed(words)).index(word) :]
-    return next((one for one in behind if one in THINGS), "")
+    return next((one for one in behind if _is_thing(one)), "")
+
+
+def _is_thing(word: str) -> bool:
+    """Whether a colour may be said of it: what is not known may be anything."""
+    return word in THINGS or word not in VOCABULARY

@@ -56,7 +56,7 @@ def share_removed(raw: Float[Tensor, " points"], stretch: Float[Tensor, ""]) -> 
 
 
 def is_no_edit(biases: Float[Tensor, "3"], seed: Float[Tensor, "7"]) -> bool:
-    """Whether a field is as `EditField.reset` leaves it.
+    """Whether a field is as `EditField` is made.
 
     Args:
         biases: of its `shape_head`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
@@ -116,7 +117,8 @@ def alpha_masks(views: Views) -> Bool[Tensor, "views height width"]:
 
 
 def image_masks(views: Views, folder: Path, photos: Sequence[Path] | None = None) -> Bool[Tensor, "views height width"]:
-    """Pictures that are white where the subject is (or opaque, as `mask_channel` reads them), named as the photos.
+    """Pictures that are white where the subject is (or opaque, as `mask_channel` reads them), named as the photos, with their ending or
+    without.
 
     Args:
         views: of photos.
@@ -134,11 +136,8 @@ def image_masks(views: Views, folder: Path, photos: Sequence[Path] | None = None
             raise BlendingNerfError(
                 f"a mask {file.stem} could belong to {owners[0]} or to {owners[1]}: give the photos different names"
             )
-        named = [
-            path
-            for path in sorted(folder.glob("*"))
-            if path.name == f"{file.name}.png" or name_of(path) == name_of(file)
-        ]
+        names = name_of(file), unicodedata.normalize("NFC", file.name)  # COLMAP's frame.jpg.png is of frame.jpg
+        named = [path for path in sorted(folder.glob("*")) if name_of(path) in names]
         found = [path for path in named if path.suffix.lower() in SUFFIXES]
         if len(found) != 1:
             raise BlendingNerfError(f"{len(found)} images in {folder} are called {file.stem}; --masks images wants one")
