@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
-from nerfstudio.configs.method_configs import method_configs
+from nerfstudio.configs.method_configs import all_methods, method_configs
 from nerfstudio.engine.trainer import TrainerConfig
 
 from method_configs.baselines import clip_nerf_finetune
@@ -59,3 +59,12 @@ def test_a_flag_that_is_none_is_found_out() -> None:
     assert has_flag(blending_nerf.config.pipeline, "model.edit-field.seed-reach")
     assert not has_flag(blending_nerf.config.pipeline, "model.edit-field.seed-rich")
     assert not has_flag(blending_nerf.config.pipeline, "region.grow.up")
+
+
+def test_the_methods_that_score_by_the_small_judge_are_those_that_the_page_names() -> None:
+    """docs/measuring.md: those for a CPU."""
+    assert "methods whose name ends with `-cpu` name `embedded-judge`" in (ROOT / "docs" / "measuring.md").read_text()
+    pipelines: dict[str, Any] = {name: getattr(config, "pipeline", None) for name, config in all_methods.items()}
+    judges = {name: one.judge_model for name, one in pipelines.items() if hasattr(one, "judge_model")}
+    assert len(judges) >= 6
+    assert judges == {name: "embedded-judge" if name.endswith("-cpu") else "" for name in judges}
