@@ -19,7 +19,7 @@ from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.frames import share_of_frames
 from blending_nerf_ns.guidance.losses import solidity_loss
 from blending_nerf_ns.training import beginning
-from blending_nerf_ns.training.beginning import Place, beginnings, choose_start, preferred, shown_by_photos
+from blending_nerf_ns.training.beginning import Place, beginnings, choose_start, preferred, rivals, shown_by_photos
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.team import Team
 
@@ -98,7 +98,7 @@ def test_balls_are_tried_where_something_may_be_added() -> None:
 
 def test_a_ball_is_compared_on_as_many_views_as_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few tell the balls apart: a loss of other views is another number."""
-    monkeypatch.setattr(beginning, "seeds_beside", lambda region, shown: seeds_beside(region)[:1])
+    monkeypatch.setattr(beginning, "seeds_beside", lambda region, *_: seeds_beside(region)[:1])
     losses = []
     for few in (1, 4):
         monkeypatch.setattr(beginning, "BALL_VIEWS", few)
@@ -194,11 +194,38 @@ def test_of_two_balls_in_the_objects_place_that_are_liked_alike_the_smaller_one_
         return Place("", Seed(torch.zeros(3), torch.full((3,), radius), power), instead)
 
     large, small, box, beside = place(0.5), place(0.3), place(0.2, power=8.0), place(0.1, instead=False)
-    assert preferred([(1.10, large), (1.14, small), (1.12, box), (1.11, beside)], 2.0) is small
-    assert preferred([(1.10, large), (1.16, small), (1.12, box)], 2.0) is large, "clearly better"
+    assert rivals(large, [small, large, box, beside]) == [small, large]
+    assert rivals(box, [small, large, box, beside]) == [box], "another shape is no smaller one of it"
+    assert rivals(beside, [small, large, box, beside]) == [beside]
+    assert preferred([(1.10, large), (1.14, small)], 2.0) is small
+    assert preferred([(1.10, large), (1.16, small)], 2.0) is large, "clearly better"
     assert preferred([(1.14, large), (1.10, small)], 2.0) is small
-    assert preferred([(1.14, large), (1.12, small), (1.10, box)], 2.0) is box, "another shape is no smaller one of it"
-    assert preferred([(1.14, large), (1.12, small), (1.10, beside)], 2.0) is beside
+    assert preferred([(1.10, beside)], 2.0) is beside
     assert preferred([(1.96, large), (1.98, small)], 2.0) is small, "it has half of what there is to gain"
     assert preferred([(1.96, large), (1.99, small)], 2.0) is large, "of which the small one has next to nothing"
     assert preferred([(2.01, large), (2.02, small)], 2.0) is large
+
+
+def test_two_balls_in_the_objects_place_are_compared_on_all_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few views were seen to like the larger one clearly better, and more of them neither."""
+    editing = guiding(("add", "remove"))
+    region = editing.model.edit.region
+    box = seeds_in_place(region)[1]
+    large, small = (Seed(box.center, share * box.radii) for share in (1.0, 0.6))
+    monkeypatch.setattr(beginning, "BALL_VIEWS", 2)
+    monkeypatch.setattr(beginning, "seeds_beside", lambda *_: [])
+    monkeypatch.setattr(beginning, "seeds_in_place", lambda _: [large, small, box])
+    known = {(2, large): 0.4, (2, small): 0.5, (2, box): 0.6, (4, large): 0.46, (4, small): 0.48, (4, box): 0.1}
+
+    def best_color(self, *_: object) -> tuple[torch.Tensor, float]:
+        now = editing.model.edit.field.seed
+        (seed,) = (one for one in (large, small, box) if torch.equal(now[3:6], one.radii) and float(now[6]) == one.power)
+        return torch.tensor([0.9, 0.1, 0.1]), known[len(self.views), seed]
+
+    monkeypatch.setattr(beginning._Views, "best_color", best_color)
+    monkeypatch.setattr(beginning._Views, "loss", lambda *_: 1.0)
+    with torch.no_grad():
+        *_, ball = beginnings(editing)
+    assert ball.loss == 0.48 and ball.words.startswith("a ball in its place")
+    ball.begin()
+    assert torch.equal(editing.model.edit.field.seed[3:6], small.radii)

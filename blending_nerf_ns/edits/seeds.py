@@ -43,12 +43,17 @@ ASIDE = 1e-3
 """What a ball's way from the middle weighs beside its radius: of equals there is one."""
 
 
-def seeds_beside(region: Region, shown: Optional[Float[Tensor, "z y x"]] = None) -> List[Seed]:
+def seeds_beside(
+    region: Region,
+    shown: Optional[Float[Tensor, "z y x"]] = None,
+    air: Optional[Bool[Tensor, "z y x"]] = None,
+) -> List[Seed]:
     """Balls that fit into the free part of a region and touch its object, or come as near as the room allows.
 
     Args:
         region: any; without free room there is none.
         shown: share of the photos in whose frame each voxel lies; all of them if not given.
+        air: room that the region itself takes for its object, see `training/placed.py`.
 
     Returns:
         balls in grid coordinates; the first of each size is high above the object's middle: on a head, not on an ear. Of a
@@ -56,9 +61,14 @@ def seeds_beside(region: Region, shown: Optional[Float[Tensor, "z y x"]] = None)
     """
     spacing = region.voxel_size.flip(0).cpu().tolist()
     core, room = _core(region), _room(region)
-    if not room.any() or not core.any():
+    if not core.any():
         return []
     middle, half = (corner.cpu() for corner in _box(region, core))
+    if air is not None:
+        breath = air.cpu().numpy() & core
+        core, room = core & ~breath, room | breath
+    if not room.any() or not core.any():
+        return []
     side = 2.0 * float(half.mean())
     deep = np.asarray(ndimage.distance_transform_edt(room, spacing))
     if shown is not None:
