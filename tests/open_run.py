@@ -50,7 +50,7 @@ def done_pipeline(capture: Path) -> BlendingPipeline:
     pipeline.work.find_region()
     with torch.no_grad():
         pipeline.model.edit.field.shape_head.bias.fill_(1.0)
-    pipeline.work.settling.watch = Watch(settled=20)
+    pipeline.work.settling.watch = Watch(settled=20, of=STEPS)
     pipeline.progress[1] = pipeline.work.end
     assert pipeline.work.is_done and int(pipeline.progress[1]) < STEPS
     return pipeline

@@ -219,7 +219,9 @@ def test_two_balls_in_the_objects_place_are_compared_on_all_views(monkeypatch: p
 
     def best_color(self, *_: object) -> tuple[torch.Tensor, float]:
         now = editing.model.edit.field.seed
-        (seed,) = (one for one in (large, small, box) if torch.equal(now[3:6], one.radii) and float(now[6]) == one.power)
+        (seed,) = (
+            one for one in (large, small, box) if torch.equal(now[3:6], one.radii) and float(now[6]) == one.power
+        )
         return torch.tensor([0.9, 0.1, 0.1]), known[len(self.views), seed]
 
     monkeypatch.setattr(beginning._Views, "best_color", best_color)

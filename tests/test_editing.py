@@ -38,6 +38,14 @@ def test_light_and_shade_count_where_an_edit_may_only_recolour() -> None:
     assert float(twice.step(0, 1.0)[0]["shading"]) == pytest.approx(2 * flat, rel=1e-4)
 
 
+def test_a_blank_source_is_none() -> None:
+    editing = training(("change",))
+    editing.set_texts("", "a blue ball")
+    unsaid = editing.source
+    editing.set_texts(" ", "a blue ball")
+    assert torch.equal(editing.source, unsaid)
+
+
 class Counting:
     """A guide that also tells how many pictures it was shown at a time."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -186,6 +188,21 @@ def test_apply_and_remove_keep_the_look_in_step(folder: Path, model: BlendingMod
     commanded("edits", "remove", folder, "a golden ball")
     look = read_look(folder)
     assert look is not None and look.fade and [info.name for info in look.layers] == [UPPER, LOWER]
+
+
+@pytest.mark.parametrize("command", ["apply", "remove"])
+@pytest.mark.parametrize("later", [True, False])
+def test_a_look_says_nothing_new_when_a_layer_comes_or_goes(
+    folder: Path, model: BlendingModel, file: Path, command: str, later: bool
+) -> None:
+    """What was moved in the viewer after it was saved is in the checkpoint, which a resume shows."""
+    write_look(look_of(model.layers), folder)
+    ago = time.time() + (60 if later else -60)
+    os.utime(folder / "look.json", (ago, ago))
+    commanded("edits", command, folder, file if command == "apply" else LOWER)
+    look = read_look(folder)
+    assert look is not None and len(look.layers) == (3 if command == "apply" else 1)
+    assert look_said_after(edits.open_run(folder).checkpoint, folder) is later
 
 
 def test_apply_keeps_a_look_that_knows_the_layer(folder: Path, model: BlendingModel, file: Path) -> None:

@@ -41,6 +41,30 @@ def test_a_file_that_holds_another_edit_is_not_written_over(done: BlendingPipeli
     assert "mine.edit.safetensors in place of what was there" in grant(done), "the same edit, as it is now"
 
 
+def test_what_is_made_by_other_words_after_a_reset_is_another_edit(done: BlendingPipeline, tmp_path: Path) -> None:
+    """It is the same layer, of the same id and the same name if it was given one."""
+    done.config.run_dir, mine, layers = tmp_path, tmp_path / "mine.edit.safetensors", done.session.layers
+    layers.change(layers.in_work.info.id, name="my edit")
+    for path in (mine, None):
+        layers.save_uppermost(path)
+        assert "Saved" in grant(done)
+    there = mine.read_bytes()
+    for target in ("a green cube", "a yellow cone"):
+        done.session.reset()
+        done.session.set_texts("a red ball", target)
+        grant(done)
+        with torch.no_grad():
+            done.model.edit.field.shape_head.bias.fill_(0.5)
+        layers.save_uppermost(mine)
+        assert "holds another edit" in grant(done) and mine.read_bytes() == there
+        layers.save_uppermost()
+        assert "in place of" not in grant(done)
+        layers.save_uppermost()
+        assert "in place of" in grant(done), "the same edit, as it is now"
+    files = [load_edit(file, "", any_base=True).info for file in sorted((tmp_path / "edits").iterdir())]
+    assert [info.target_text for info in files] == ["a blue ball", "a green cube", "a yellow cone"]
+
+
 def test_an_edit_that_has_not_begun_is_saved_over_none_and_is_no_layer(done: BlendingPipeline, tmp_path: Path) -> None:
     done.config.run_dir = tmp_path
     done.session.layers.save_uppermost()

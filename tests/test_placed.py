@@ -43,7 +43,9 @@ def seen_in(region: Region) -> torch.Tensor:
     return look_into(region, base, views)
 
 
-@pytest.mark.parametrize("solid", [oriented_box([0.1, 0.0, 0.0], [0.5, 0.4, 0.6], [20.0, 0.0, 30.0]), sphere([0.0, 0.1, 0.0], 0.3)])
+@pytest.mark.parametrize(
+    "solid", [oriented_box([0.1, 0.0, 0.0], [0.5, 0.4, 0.6], [20.0, 0.0, 30.0]), sphere([0.0, 0.1, 0.0], 0.3)]
+)
 def test_a_solid_that_was_placed_is_told_from_what_views_found(solid) -> None:
     region = region_from_solid(solid, (torch.full((3,), -1.0), torch.ones(3)), contracted=False, resolution=48)
     placed, core = placed_solids(region), region.probability == 1.0
@@ -90,7 +92,9 @@ def test_what_may_only_add_fills_a_box_in_the_air(operations: tuple[str, ...]) -
     guided = GuidanceConfig(image_size=24, views=4, crops=2)
 
     def training() -> EditTraining:
-        return EditTraining(guided, model, ring(4, 24), load_clip("embedded"), "an empty floor", "a red ball", 0, Team())
+        return EditTraining(
+            guided, model, ring(4, 24), load_clip("embedded"), "an empty floor", "a red ball", 0, Team()
+        )
 
     with torch.no_grad():
         fog = {place.where for place in solids_to_try(training())}

@@ -125,10 +125,21 @@ def test_all_steps_are_taken_once_that_is_said(done: BlendingPipeline, capture: 
     )
 
 
+def test_more_steps_alone_let_no_settled_edit_go_on(
+    done: BlendingPipeline, capture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resumed = open_pipeline(capture, resumed=True)
+    resumed.config.edit_steps = 10 * STEPS
+    resumed.load_state_dict(done.state_dict())
+    assert resumed.work.is_done and resumed.work.share == 1.0 and resumed.work.done == done.work.done < STEPS
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"after {done.work.done} of {STEPS} steps" in said and f"takes all {10 * STEPS} that" in said
+
+
 def test_a_text_that_wants_other_shades_gets_them(done: BlendingPipeline, capture: Path) -> None:
     done.model.edit.field.keep_light(0.4)
     for weight, kept in ((0.0, False), (1.0, True)):
-        resumed = open_pipeline(capture, "a zebra")
+        resumed = open_pipeline(capture, "a green cube")
         resumed.config.guidance.weight_shading = weight
         resumed.load_state_dict(done.state_dict())
         resumed.work.prepare()

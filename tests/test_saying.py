@@ -20,6 +20,7 @@ from run_on_disk import LOWER, UPPER, commanded, refused, said, write_run
 from test_layers import two_layers
 from tiny_run import tiny_model, write_tiny_capture
 
+from blending_nerf_ns.baselines.finetune_pipeline import FinetunePipelineConfig
 from blending_nerf_ns.edits.file import save_edit
 from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning, NothingFound, in_one_line, plainly
 from blending_nerf_ns.guidance.embedded import check_says_something, meant_words
@@ -30,7 +31,7 @@ from blending_nerf_ns.runs.atomic import writable
 from blending_nerf_ns.runs.config_file import check_capture, check_capture_of, check_checkpoint, leaving_nothing
 from blending_nerf_ns.runs.layers import moved_hint
 from blending_nerf_ns.runs.look import read_look
-from blending_nerf_ns.training.checking import check_edit
+from blending_nerf_ns.training.checking import check_edit, check_finetuning
 from method_configs.blending_nerf import blending_nerf_cpu
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -49,6 +50,10 @@ def test_a_text_of_which_nothing_is_known_is_refused(text: str) -> None:
     with pytest.raises(BlendingNerfError, match="know no word of"):
         check_edit(BlendingPipelineConfig(source_text=text, target_text="a blue ball"))
     check_edit(BlendingPipelineConfig(source_text=text, target_text="a blue ball", region=RegionConfig(source="box")))
+    for check, config in ((check_edit, BlendingPipelineConfig), (check_finetuning, FinetunePipelineConfig)):
+        with pytest.raises(BlendingNerfError, match="know no word of"):
+            check(config(source_text="a red ball", target_text=text))
+        check(config(source_text="a red ball", target_text=f"a blue {text}"))
 
 
 @pytest.mark.parametrize("text", ["a red zebra", "the floor", "a purpel toy", "it", ""])

@@ -136,7 +136,10 @@ def test_where_there_is_nothing_to_train_a_gradient_scaler_is_not_asked(done: Bl
         trainer.grad_scaler.update()
 
 
-def test_what_a_user_starts_in_vain_ends_no_run(done: BlendingPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("start", [True, False])
+def test_what_a_user_starts_in_vain_ends_no_run(
+    start: bool, done: BlendingPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where the run ends with its edit (--viewer.quit-on-train-completion True), in which it can be paused and started."""
 
     def nothing_there() -> None:
@@ -153,7 +156,7 @@ def test_what_a_user_starts_in_vain_ends_no_run(done: BlendingPipeline, monkeypa
     monkeypatch.setattr(done.work, "find_region", nothing_there)
     with pytest.raises(NothingFound):
         done.stages.before_step(12)  # what the command line asked for
-    session.set_texts("a rde ball", "a blue ball", new_region=True, start=True)
+    session.set_texts("a rde ball", "a blue ball", new_region=True, start=start)
     done.stages.before_step(13)
     assert "nothing reaches" in session.status.message and done.stage == "done" and not done.work.is_done
     done.stages.after_step(13)

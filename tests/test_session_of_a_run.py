@@ -230,6 +230,20 @@ def test_while_a_region_is_looked_for_the_panel_says_so(done: BlendingPipeline) 
     assert done.session.status.message == "nothing was found"
 
 
+def test_a_start_that_follows_a_search_counts(done: BlendingPipeline) -> None:
+    """Both were asked for before a picture was made."""
+    session = done.session
+    session.running = True
+    session.region.find()
+    grant(done)
+    assert not session.running and done.stage == "done", "a search alone is for the eye"
+    session.region.find()
+    session.start()
+    grant(done)
+    session.errands.run()
+    assert session.running and done.stage == "edit" and bool(done.model.edit_ready) and done.work.done == 0
+
+
 def test_words_that_the_guide_does_not_know_are_told_in_the_panel(capture: Path) -> None:
     pipeline = open_pipeline(capture)
     pipeline.config.target_text = "a blue zzyzx"

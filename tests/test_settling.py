@@ -60,12 +60,12 @@ def test_noise_neither_stops_an_edit_that_improves_nor_keeps_one_that_does_not()
 
 def test_where_there_is_nothing_to_learn_only_the_schedule_is_run_through() -> None:
     settling = Settling(GuidanceConfig())
-    assert settling.settle(0) and settling.end(400) == 40
-    assert not settling.settle(7) and settling.end(400) == 40, "it says so once"
+    assert settling.settle(0, 400) and settling.end(400) == 40
+    assert not settling.settle(7, 400) and settling.end(400) == 40, "it says so once"
     settling.restart()
     assert settling.end(400) == 400
     patient = Settling(GuidanceConfig(stop_when_settled=False))
-    assert not patient.settle(0) and patient.end(400) == 400
+    assert not patient.settle(0, 400) and patient.end(400) == 400
 
 
 def test_what_it_knows_travels_with_a_checkpoint() -> None:
@@ -81,3 +81,16 @@ def test_what_it_knows_travels_with_a_checkpoint() -> None:
     assert older["weight"] == 1 and torch.equal(older["settling._extra_state"], again.get_extra_state())
     kept = settling.state_dict(prefix="x.")
     assert again.made_up_for(kept, "x.")["x._extra_state"] is kept["x._extra_state"]
+
+
+def test_what_has_settled_stays_done_when_it_may_have_more_steps() -> None:
+    settling, resumed = Settling(GuidanceConfig()), Settling(GuidanceConfig())
+    assert settling.settle(242, 400) and settling.end(400) == 282
+    resumed.set_extra_state(settling.get_extra_state())
+    assert resumed.end(2000) == 282 and resumed.share(282, 2000) == 1.0
+    assert resumed.share(262, 2000) == settling.share(262, 400), "its schedule goes on as it was"
+    assert resumed.end(270) == 270, "fewer are what was asked for"
+    resumed.watch = resumed.watch._replace(of=0)
+    assert resumed.end(2000) == 442, "of an older checkpoint nobody knows"
+    resumed.restart()
+    assert resumed.end(2000) == 2000

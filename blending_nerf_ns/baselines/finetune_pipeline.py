@@ -158,10 +158,10 @@ class FinetunePipeline(VanillaPipeline):
         """nerfstudio's, with what a judge says where one is configured and there is an edit."""
         config = self.config
         if config.judge_model and int(self.progress[1]) > 0:
-            from blending_nerf_ns.guidance.templates import NO_SOURCE
+            from blending_nerf_ns.guidance.templates import said_source
             from blending_nerf_ns.reporting.eval_score import score_by
 
-            texts = config.source_text or NO_SOURCE, config.target_text
+            texts = said_source(config.source_text), config.target_text
             self.model.score = score_by(config, texts, self.model.device)
         return super().get_average_eval_image_metrics(step, output_path, get_std)
 

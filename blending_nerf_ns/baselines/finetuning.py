@@ -22,7 +22,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.guidance.cameras import UP, square_cameras
 from blending_nerf_ns.guidance.crops import crop, sample_boxes
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
-from blending_nerf_ns.guidance.templates import NO_SOURCE
+from blending_nerf_ns.guidance.templates import said_source
 from blending_nerf_ns.guidance.views import region_views
 from blending_nerf_ns.training.backprop import deferred_backward
 
@@ -89,7 +89,7 @@ class FinetuneTraining:
         from blending_nerf_ns.guidance.clip import check_prompts_differ
 
         self.config, self.model, self.guide, self.seed = config, model, guide, seed
-        self.source = guide.encode_prompt(source_text or NO_SOURCE)
+        self.source = guide.encode_prompt(said_source(source_text))
         self.target = guide.encode_prompt(target_text)
         check_prompts_differ(source_text, target_text, self.source, self.target)
         center, radius = aim(cameras, config)

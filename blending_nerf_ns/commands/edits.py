@@ -29,7 +29,7 @@ from blending_nerf_ns.runs.layers import (
     run_folder,
     strengths_text,
 )
-from blending_nerf_ns.runs.look import Look, write_look
+from blending_nerf_ns.runs.look import Look, rewrite_look
 
 Run = Annotated[Path, tyro.conf.Positional]
 
@@ -122,7 +122,7 @@ def _apply(run: Path, file: Path, any_base: bool) -> str:
     if found.look is not None and all(info.id != id for info in found.look.layers):
         shown = list(found.shown)
         shown.insert([info.id for info in shown].index(found.in_work), edit.info)
-        write_look(Look(tuple(shown), found.fades), found.folder)
+        rewrite_look(Look(tuple(shown), found.fades), found.folder)
     twice = f" It was already: what is on acts twice, until {shlex.join(['blending-nerf', 'edits', 'remove', str(run), id])}."
     return f"{_called(edit.info)} is on it now.{twice if own in taken else ''}"
 
@@ -149,7 +149,7 @@ def _remove(run: Path, name: str) -> str:
         raise BlendingNerfError(f"{name!r} is in work and cannot be removed; hide it: {hide}")
     drop_layer(found, info.id)
     if found.look is not None:
-        write_look(Look(tuple(other for other in found.shown if other.id != info.id), found.fades), found.folder)
+        rewrite_look(Look(tuple(other for other in found.shown if other.id != info.id), found.fades), found.folder)
     return f"{_called(info)} is gone."
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from blending_nerf_ns.comparing.cases import EditCase
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import with_room
-from blending_nerf_ns.guidance.templates import NO_SOURCE
+from blending_nerf_ns.guidance.templates import said_source
 from blending_nerf_ns.reporting.content import figures_content
 from blending_nerf_ns.reporting.judge import JudgeConfig, load_judge
 from blending_nerf_ns.reporting.lpips import find_lpips
@@ -68,7 +68,7 @@ def score_pictures(
     mask = check_not_empty(subject, options.masks[0])
     judge = load_judge(options.judge, NOBODY, torch.device("cpu"))
     prompts = read_prompts(options.prompts_file)
-    pool, features, warned = read_pool(judge, edit.source_text or NO_SOURCE, edit.target_text, prompts)
+    pool, features, warned = read_pool(judge, said_source(edit.source_text), edit.target_text, prompts)
     nothing = torch.zeros(mask.shape)
     case = Case(
         pictures=Pictures(before, after, None, None, None, nothing, nothing),

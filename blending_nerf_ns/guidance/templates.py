@@ -27,6 +27,16 @@ LOCALIZER: Tuple[str, ...] = ("{}", "a photo of {}")
 """For CLIPSeg, whose prompts were short; each template costs one pass of its small decoder."""
 
 
+def said_source(text: str) -> str:
+    """A source text, or what stands for it where nothing is said.
+
+    Example:
+        >>> said_source("a chair"), said_source(" ")
+        ('a chair', 'an object')
+    """
+    return text if text.strip() else NO_SOURCE
+
+
 def fill_templates(text: str, templates: Sequence[str]) -> List[str]:
     """The prompt put into each template.
 

@@ -19,7 +19,7 @@ from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.evaluation.masks import Room, with_room
 from blending_nerf_ns.evaluation.preservation import HIGHEST_PSNR
 from blending_nerf_ns.guidance.clip import check_names
-from blending_nerf_ns.guidance.templates import NO_SOURCE
+from blending_nerf_ns.guidance.templates import said_source
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.reporting.content import figures_content, finite, layers_content, models_content
 from blending_nerf_ns.reporting.judge import load_judge
@@ -237,7 +237,7 @@ def measure_each(benches: List[Bench], layers: List[Edit]) -> List[Measured]:
         with shown_as(model, only(edit.info)):
             pictures = render_pictures(model, bench.views.cameras, f"Layer {edit.info.name}")
         info = edit.info
-        measured.append(bench.measure([edit], pictures, info.source_text or NO_SOURCE, info.target_text))
+        measured.append(bench.measure([edit], pictures, said_source(info.source_text), info.target_text))
     return measured
 
 

@@ -11,7 +11,7 @@ from blending_nerf_ns.baselines.finetuned_model import FinetunedModel
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.edits.layer import OPERATIONS, STRONGEST, LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.templates import NO_SOURCE
+from blending_nerf_ns.guidance.templates import said_source
 from blending_nerf_ns.model import BlendingModel
 
 
@@ -94,7 +94,7 @@ def joined_texts(layers: Sequence[LayerInfo], source: str = "", target: str = ""
     left = [text for place, text in enumerate(after) if not _among(text, before[place + 1 :])]
     if _joined(there) == _joined(left):  # back to where it was: the way there and back
         there, left = before, after
-    return source or _joined(there) or NO_SOURCE, target or _joined(left)
+    return said_source(source or _joined(there)), target or _joined(left)
 
 
 def original_texts(layers: Sequence[LayerInfo]) -> dict[str, str]:

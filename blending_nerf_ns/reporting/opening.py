@@ -19,7 +19,7 @@ from blending_nerf_ns.bases.placement import check_still_its_capture
 from blending_nerf_ns.compat import allow_nerfstudio_checkpoints
 from blending_nerf_ns.edits.edit import Edit
 from blending_nerf_ns.errors import BlendingNerfError
-from blending_nerf_ns.guidance.templates import NO_SOURCE
+from blending_nerf_ns.guidance.templates import said_source
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.pipeline import BlendingPipeline
 from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
@@ -81,7 +81,7 @@ class FinishedRun:
         if isinstance(self.model, BlendingModel):
             return joined_texts([edit.info for edit in self.layers], source, target)
         config = self.pipeline.config
-        return source or config.source_text or NO_SOURCE, target or config.target_text
+        return said_source(source or config.source_text), target or config.target_text
 
     @property
     def guide(self) -> JudgeConfig:

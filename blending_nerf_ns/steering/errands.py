@@ -29,17 +29,8 @@ class Errands:
         self.searches = False
         """Whether a region is being looked for that was asked for alone."""
 
-    def send(self, name: str, errand: Callable[[], None]) -> None:
-        """Have the training loop do something.
-
-        Args:
-            name: the last one of a name counts.
-            errand: it.
-        """
-        self._session.ask(name, lambda: self.hand_over(errand))
-
     def hand_over(self, errand: Callable[[], None]) -> None:
-        """The same where a wish is being granted."""
+        """Have the training loop do something; call it where a wish is being granted. The last one counts."""
         self._errand, self.searches = errand, True
         self.wake()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
@@ -15,7 +15,7 @@ from blending_nerf_ns.edits.file import SUFFIX, check_name, load_edit, read_edit
 from blending_nerf_ns.edits.layer import LayerInfo
 from blending_nerf_ns.errors import BlendingNerfError
 from blending_nerf_ns.rendering.blending import AS_TRAINED
-from blending_nerf_ns.runs.look import look_of, look_stamp, read_look, write_look
+from blending_nerf_ns.runs.look import look_of, look_stamp, read_look, rewrite_look, write_look
 
 if TYPE_CHECKING:
     from blending_nerf_ns.pipeline import BlendingPipeline
@@ -128,7 +128,7 @@ class SessionLayers:
         file = path or self._own_file(edit.info)
         check_name(file)
         replaced = _edit_in(file)
-        if replaced is not None and replaced.id != edit.info.id:
+        if replaced is not None and not _is_of(replaced, edit.info):
             raise BlendingNerfError(f"{file} holds another edit, {replaced.name!r}: name another file, or none")
         save_edit(edit, self._base, file)
         instead = " in place of what was there" if replaced is not None else ""
@@ -168,10 +168,7 @@ class SessionLayers:
         look = read_look(folder)
         if folder is None or look is None or all(info.id != id for info in look.layers):
             return
-        said = look_stamp(folder)
-        path = write_look(replace(look, layers=tuple(info for info in look.layers if info.id != id)), folder)
-        if said is not None:
-            os.utime(path, ns=(said, said))  # nothing new is said by it
+        rewrite_look(replace(look, layers=tuple(info for info in look.layers if info.id != id)), folder)
 
     @property
     def _uppermost(self) -> Edit:
@@ -186,11 +183,11 @@ class SessionLayers:
         return filled[-1]
 
     def _own_file(self, info: LayerInfo) -> Path:
-        """A file in the run's folder by the layer's name; by its id as well where another layer has taken that."""
+        """A file in the run's folder by the layer's name; by its id, and a number, as well where another edit has taken that."""
         name = re.sub(r"[^\w.,()+-]+", "_", info.name)[:LONGEST_NAME].strip("._") or info.id
-        file = self._folder / "edits" / f"{name}{SUFFIX}"
-        there = _edit_in(file)
-        return file if there is None or there.id == info.id else file.with_name(f"{name}_{info.id}{SUFFIX}")
+        names = chain([name, f"{name}_{info.id}"], (f"{name}_{info.id}_{number}" for number in count(2)))
+        files = (self._folder / "edits" / f"{one}{SUFFIX}" for one in names)
+        return next(file for file in files if (there := _edit_in(file)) is None or _is_of(there, info))
 
     @property
     def _folder(self) -> Path:
@@ -202,6 +199,11 @@ class SessionLayers:
     @property
     def _base(self) -> str:
         return fingerprint(self._model.base.state_dict())
+
+
+def _is_of(there: LayerInfo, info: LayerInfo) -> bool:
+    """Whether a file's edit is a layer's of before: one that was reset and has other words since has its id and is another."""
+    return (there.id, there.source_text, there.target_text) == (info.id, info.source_text, info.target_text)
 
 
 def _edit_in(file: Path) -> Optional[LayerInfo]:

@@ -54,11 +54,15 @@ class SessionRegion:
 
         Where nothing is found the edit stays as it is.
         """
-        self._session.errands.send("find the region", self.search)
+
+        def do() -> None:
+            self._session.running = False  # now: a Start that is pressed before the search is done counts
+            self._session.errands.hand_over(self.search)
+
+        self._session.ask("find the region", do)
 
     def search(self) -> None:
         """The same at once, which takes long: an errand of the training loop's."""
-        self._session.running = False
         before = self._session.snapshot("region") if self.is_found else None
         self._pipeline.work.find_region()
         if before is not None:

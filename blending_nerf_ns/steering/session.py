@@ -39,8 +39,8 @@ class Session:
         """Whether the run waits for its user where there is nothing to train, instead of ending."""
         self.steered = False
         """Whether its user can pause it, also where it ends with its edit."""
-        self.was_started = False
-        """Whether a user pressed Start here: what goes wrong in preparing the edit is then said to them, and ends nothing."""
+        self.was_asked = False
+        """Whether a user gave words or pressed Start here: what goes wrong in preparing the edit is then said to them, and ends nothing."""
         self.region = SessionRegion(self, pipeline)
         self.layers = SessionLayers(self, pipeline)
         self.errands = Errands(self, pipeline)
@@ -116,7 +116,8 @@ class Session:
 
     def _begin(self) -> None:
         self._check_steps()
-        self.running, self.was_started = True, self.steered
+        self.running = True
+        self.was_asked |= self.steered
         if self._work.is_done:
             self.remember("another round")
             self._pipeline.restart_edit()
@@ -169,6 +170,7 @@ class Session:
             before = None if same else self.snapshot("prompts")
             with overhearing(self.say):
                 self._pipeline.take_texts(source, target)
+            self.was_asked |= self.steered
             if before is not None:
                 self.history.remember(before)
             if anew:

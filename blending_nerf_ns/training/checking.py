@@ -95,11 +95,15 @@ def check_clips(config: Union[BlendingPipelineConfig, FinetunePipelineConfig]) -
     """Say which guide or judge there cannot be, as far as names tell.
 
     Raises:
-        BlendingNerfError: one that open_clip does not know, or weights that are neither a file nor a tag of it.
+        BlendingNerfError: one that open_clip does not know, weights that are neither a file nor a tag of it, or a target of which the
+            guide would read nothing.
     """
     from blending_nerf_ns.guidance.clip import check_names
+    from blending_nerf_ns.guidance.embedded import EMBEDDED, check_says_something
 
     check_names(config.guidance.model, config.guidance.pretrained)
+    if config.guidance.model == EMBEDDED and config.target_text.strip():
+        check_says_something(config.target_text)
     if config.judge_model:
         try:
             check_names(config.judge_model, config.judge_pretrained)

@@ -12,7 +12,7 @@ from blending_nerf_ns.guidance.config import GuidanceConfig, budgets
 from blending_nerf_ns.guidance.crops import as_image, composite, crop, random_backgrounds
 from blending_nerf_ns.guidance.losses import budget_loss, directional_loss, global_loss, shading_loss, solidity_loss
 from blending_nerf_ns.guidance.precision import precision_errors
-from blending_nerf_ns.guidance.templates import NO_SOURCE
+from blending_nerf_ns.guidance.templates import said_source
 from blending_nerf_ns.model import BlendingModel
 from blending_nerf_ns.training.backprop import deferred_backward
 from blending_nerf_ns.training.chunks import bytes_per_ray, free_memory, rays_of_chunk
@@ -73,7 +73,7 @@ class EditTraining:
         """
         from blending_nerf_ns.guidance.clip import check_prompts_differ
 
-        source, target = self.guide.encode_prompt(source_text or NO_SOURCE), self.guide.encode_prompt(target_text)
+        source, target = self.guide.encode_prompt(said_source(source_text)), self.guide.encode_prompt(target_text)
         check_prompts_differ(source_text, target_text, source, target)
         self.source, self.target = source, target
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from blending_nerf_ns.model import BlendingModel
     from blending_nerf_ns.pipeline_config import BlendingPipelineConfig
 
+SETTLED = (
+    "The edit had settled, and is done after {} of {} steps: `--pipeline.guidance.stop-when-settled False` takes all {} that it may "
+    "have now."
+)
+
 
 class EditInWork:
     """Prepares, trains and restarts the uppermost layer of a model.
@@ -115,6 +120,8 @@ class EditInWork:
         if self.standing.goes_on(words_of(self._model.edit.info), waits):
             if not self.is_done:
                 self.describe()
+            elif self.done < self._config.edit_steps and self.settling.settled_of not in (0, self._config.edit_steps):
+                self._team.say(SETTLED.format(self.done, self.settling.settled_of, self._config.edit_steps))
             return False
         self.describe()
         if not bool(self._model.edit_ready):
@@ -189,5 +196,5 @@ class EditInWork:
         self.settling.restart()
 
     def _settle_where_nothing_is_left(self) -> None:
-        if self._model.nothing_to_learn and self.settling.settle(self.done):
+        if self._model.nothing_to_learn and self.settling.settle(self.done, self._config.edit_steps):
             self._team.say(f"All is removed, which is all that this edit may do: it ends after {self.end} steps.")

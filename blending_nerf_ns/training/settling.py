@@ -37,6 +37,8 @@ class Watch(NamedTuple):
     """Steps since then."""
     settled: int = NEVER
     """Steps of the stage that were done when it settled; `NEVER` as long as it has not."""
+    of: int = 0
+    """Steps of the whole stage when it settled: a resume may be told others. 0 where a checkpoint is from before this was kept."""
 
 
 def watch_step(watch: Watch, gain: float, patience: int) -> Watch:
@@ -104,9 +106,9 @@ class Settling(nn.Module):
         open_from = self._config.coarse_to_fine * steps
         if self.watch.since < patience or done < open_from or done + self._cooldown(steps) >= steps:
             return False
-        return self.settle(done)
+        return self.settle(done, steps)
 
-    def settle(self, done: int) -> bool:
+    def settle(self, done: int, steps: int) -> bool:
         """Take it as settled after so many steps: there is nothing to learn.
 
         Returns:
@@ -114,16 +116,24 @@ class Settling(nn.Module):
         """
         if not self._config.stop_when_settled or self.watch.settled != NEVER:
             return False
-        self.watch = self.watch._replace(settled=done)
+        self.watch = self.watch._replace(settled=done, of=steps)
         return True
 
     def share(self, done: int, steps: int) -> float:
         """How much of the schedule is behind, in [0, 1]; see `schedule_share`."""
+        steps = self.settled_of or steps
         return schedule_share(done, steps, self._settled, self._cooldown(steps))
 
     def end(self, steps: int) -> int:
         """The number of steps after which the stage is done."""
-        return steps if self._settled == NEVER else min(steps, self._settled + self._cooldown(steps))
+        if self._settled == NEVER:
+            return steps
+        return min(steps, self._settled + self._cooldown(self.settled_of or steps))
+
+    @property
+    def settled_of(self) -> int:
+        """The steps of the whole stage in which it settled, 0 where it has not: its schedule is run through as it was begun."""
+        return self.watch.of if self._settled != NEVER else 0
 
     @property
     def _settled(self) -> int:

@@ -94,7 +94,7 @@ class Stages:
         pipeline, work, optimizers = self._pipeline, self._pipeline.work, self._pipeline.trainer.optimizers.optimizers
         if work.training is None:
             with self._telling_of_the_base():
-                if not pipeline.session.errands.attempt(work.prepare, asked=pipeline.session.was_started):
+                if not pipeline.session.errands.attempt(work.prepare, asked=pipeline.session.was_asked):
                     return
             pipeline.trainer.save_checkpoint(max(step - 1, 0))
         pipeline.clock.begin("edit", "Edit", work.end, work.done)
