@@ -58,6 +58,7 @@ class SecondEdit:
 
 def train(edit: SecondEdit, name: str, env: dict[str, str], *flags: str) -> None:
     """A run on the demo's base, with the demo's edit as its lowest layer."""
+    shutil.rmtree(edit.run_folder(name), ignore_errors=True)  # of before; ns-train trains over none
     run(
         [
             *(program("ns-train"), edit.method, "--data", str(edit.demo / "capture")),

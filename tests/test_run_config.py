@@ -39,6 +39,48 @@ def test_a_resume_without_its_capture_lies_beside_what_it_goes_on_from(tmp_path:
     assert base_dir() == Path("unnamed/blending-nerf-cpu/second")
 
 
+@pytest.mark.parametrize("method", [blending_nerf_cpu, clip_nerf_finetune], ids=["ours", "fine-tuned"])
+def test_no_run_is_trained_over(method: Any, tmp_path: Path) -> None:
+    """As --load-config or the same --timestamp would: the layers of a run are in its checkpoints alone."""
+
+    def config_of(**flags: Any) -> Any:
+        config: Any = deepcopy(method.config)
+        config.data = config.pipeline.datamanager.data = tmp_path / "chair"
+        config.output_dir = tmp_path / "out"
+        for name, value in flags.items():
+            setattr(config, name, value)
+        return config
+
+    first = config_of(timestamp="first")
+    models = first.get_base_dir() / "nerfstudio_models"
+    first.set_timestamp()
+    models.mkdir(parents=True)
+    first.set_timestamp()  # one that ended before it saved anything
+    torch.save({}, models / "step-000000017.ckpt")
+    loaded = yaml.load(yaml.dump(first), Loader=yaml.Loader)
+    elsewhere = models.parent.with_name("third") / models.name
+    for again in (loaded, config_of(timestamp="first"), config_of(timestamp="first", load_dir=elsewhere)):
+        with pytest.raises(
+            SystemExit, match=r"is a run already, .* go on from it by --load-dir .*first/nerfstudio_models"
+        ):
+            again.set_timestamp()
+    for fine in (config_of(), config_of(timestamp="second"), config_of(timestamp="first", load_dir=models)):
+        fine.set_timestamp()
+    config_of(timestamp="first", load_checkpoint=models / "step-000000017.ckpt").set_timestamp()
+
+
+def test_a_run_is_resumed_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = tmp_path / "run" / "nerfstudio_models"
+    models.mkdir(parents=True)
+    torch.save({}, models / "step-000000001.ckpt")
+    monkeypatch.chdir(models)
+    for flags in ({"load_dir": Path(".")}, {"load_checkpoint": Path("step-000000001.ckpt")}):
+        config: Any = deepcopy(blending_nerf_cpu.config)
+        for name, value in flags.items():
+            setattr(config, name, value)
+        assert config.resumes.parent == models.parent and config.find_checkpoint().parent.parent == models.parent
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, which can be used")
 @pytest.mark.parametrize("method", [blending_nerf, clip_nerf_finetune], ids=["ours", "fine-tuned"])
 def test_without_a_gpu_its_methods_say_so_before_they_fetch_anything(method: Any, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from blending_nerf_ns.bases.checkpoint import is_whole
 from blending_nerf_ns.bases.devices import check_device
-from blending_nerf_ns.errors import BlendingNerfError
+from blending_nerf_ns.errors import BlendingNerfError, in_one_line
 from blending_nerf_ns.runs.atomic import replacing
-from blending_nerf_ns.runs.checkpoints import newest_whole_step
+from blending_nerf_ns.runs.checkpoints import newest_whole_step, steps_in
 
 
 def check_capture(config: TrainerConfig) -> None:
@@ -77,6 +77,20 @@ def check_checkpoint(path: Path) -> None:
         raise BlendingNerfError(f"cannot resume: {path} is truncated; leave its name out to take the newest whole one")
 
 
+def check_not_trained_over(config: RunConfig) -> None:
+    """Say that a run would be trained anew over one that is there: its layers are in its checkpoints, and nowhere else.
+
+    Raises:
+        BlendingNerfError: its folder has checkpoints, and it does not go on from them.
+    """
+    models, resumed = config.get_base_dir() / config.relative_model_dir, config.resumes
+    if steps_in(models) and (resumed is None or resumed.resolve() != models.resolve()):
+        raise BlendingNerfError(
+            f"{models.parent} is a run already, which would be trained over: go on from it by --load-dir {models}, or give another "
+            "--timestamp (--load-config repeats the one that it was trained by, and reads no other flag)"
+        )
+
+
 @contextmanager
 def leaving_nothing(folder: Path) -> Iterator[None]:
     """A run that is refused before it has begun leaves no folder beside those that were trained.
@@ -114,10 +128,17 @@ class RunConfig(TrainerConfig):
                 self.experiment_name = run.parents[1].name
         super().set_experiment_name()
 
+    @in_one_line()
+    def set_timestamp(self) -> None:
+        """nerfstudio calls this before all else in ns-train, and nowhere else: the last place to see what config.yml would replace."""
+        super().set_timestamp()
+        check_not_trained_over(self)
+
     @property
     def resumes(self) -> Optional[Path]:
         """The folder of checkpoints that this run goes on from."""
-        return self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
+        folder = self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
+        return folder and folder.absolute()  # "." has no parent; and what may be a link keeps its own
 
     def find_checkpoint(self) -> Optional[Path]:
         """The file that this run goes on from; of a folder the newest whole one, unless a step is named.
@@ -132,7 +153,7 @@ class RunConfig(TrainerConfig):
             checkpoint = self.load_dir / f"step-{self.load_step:09d}.ckpt"
         if checkpoint is not None:
             check_checkpoint(checkpoint)
-        return checkpoint
+        return checkpoint and checkpoint.absolute()
 
     def save_config(self) -> None:
         """nerfstudio's, whole or not at all, and not before a resume has read what it goes on from: with the same `--timestamp` it
