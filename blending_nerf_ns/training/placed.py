@@ -18,7 +18,7 @@ from blending_nerf_ns.bases.base import Base
 from blending_nerf_ns.edits.region import Region
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN
 from blending_nerf_ns.localization.evidence import gather_evidence, join_evidence
-from blending_nerf_ns.localization.fusion import fill_grid
+from blending_nerf_ns.localization.fusion import FINE_RAYS, fill_grid
 from blending_nerf_ns.rendering.compositing import render_weights
 from blending_nerf_ns.training.view_pool import GuidanceView
 
@@ -63,7 +63,8 @@ def look_into(region: Region, base: Base, views: Iterable[GuidanceView]) -> UInt
     if not parts:
         return torch.full_like(region.state, HIDDEN)
     box = region.lower, region.upper
-    return fill_grid(join_evidence(parts), box, base.to_grid, base.contracted, region.resolution).state
+    joined = join_evidence(parts)
+    return fill_grid(joined, box, base.to_grid, base.contracted, region.resolution, most_rays=FINE_RAYS).state
 
 
 def is_empty(solid: Bool[Tensor, "z y x"], seen: UInt8[Tensor, "z y x"]) -> bool:
