@@ -7,6 +7,7 @@ handful of colours tried outright costs a few forward passes and starts the edit
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Optional
 
 import torch
@@ -34,31 +35,66 @@ STRENGTH = 0.85
 """Share of the original colour that a trial replaces: some shading stays."""
 
 
+Painter = Callable[[Float[Tensor, "3"]], Float[Tensor, "crops 3 size size"]]
+"""What crops look like in a colour, with channels in [0, 1]."""
+
+
 def palette() -> Float[Tensor, "colors 3"]:
     """Colours to try: twelve hues, vivid, dark and pale, and four grays; in [0, 1]."""
     colors = [colorsys.hsv_to_rgb(hue / HUES, s, v) for s, v in TONES for hue in range(HUES)]
     return torch.tensor([*colors, *[(gray, gray, gray) for gray in GRAYS]])
 
 
-def best_color(
-    guide: ClipGuide,
+def painted_over(
     crops: Float[Tensor, "crops 3 size size"],
     coverage: Float[Tensor, "crops 1 size size"],
+    shade: Optional[Float[Tensor, "crops size size"]] = None,
+) -> Painter:
+    """A region's surface in other colours.
+
+    Args:
+        crops: of pictures in [0, 1].
+        coverage: share of each pixel that the region makes up, in [0, 1].
+        shade: how bright each pixel of the region stays beside the others (see `shading`); the same everywhere if not given.
+    """
+
+    def paint(color: Float[Tensor, "3"]) -> Float[Tensor, "crops 3 size size"]:
+        plain = color.view(1, 3, 1, 1) if shade is None else shaded(color, shade).permute(0, 3, 1, 2)
+        return crops + STRENGTH * coverage * (plain - crops)
+
+    return paint
+
+
+def painted_between(
+    dark: Float[Tensor, "crops 3 size size"], bright: Float[Tensor, "crops 3 size size"], grays: tuple[float, float]
+) -> Painter:
+    """What is in a plain colour already, in light and shade, in other colours.
+
+    Args:
+        dark, bright: crops of pictures where it is gray.
+        grays: the one that it has in each, in [0, 1].
+    """
+    low, high = grays
+    light = (bright - dark) / (high - low)
+    behind = dark - low * light
+    return lambda color: behind + light * color.view(1, 3, 1, 1)
+
+
+def best_color(
+    guide: ClipGuide,
+    paint: Painter,
+    before: Float[Tensor, "crops dim"],
     colors: Float[Tensor, "colors 3"],
     source: Float[Tensor, " dim"],
     target: Float[Tensor, " dim"],
-    before: Optional[Float[Tensor, "crops dim"]] = None,
-    shade: Optional[Float[Tensor, "crops size size"]] = None,
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, ""]]:
     """The colour that is best, or a brighter one of its hue that is as good (`AS_GOOD`), and the lowest loss.
 
     See `score_colors`, which takes twice the time for all of them.
     """
-    before = guide.encode_images(crops) if before is None else before
-    few = [None if one is None else one[::FEW] for one in (before, shade)]
-    first = score_colors(guide, crops[::FEW], coverage[::FEW], colors, source, target, *few)
+    first = score_colors(guide, lambda color: paint(color)[::FEW], before[::FEW], colors, source, target)
     finalists = colors[first.topk(min(FINALISTS, len(colors)), largest=False).indices.to(colors.device)]
-    losses = score_colors(guide, crops, coverage, finalists, source, target, before, shade)
+    losses = score_colors(guide, paint, before, finalists, source, target)
     unchanged = global_loss(before, target) + directional_loss(before, before, source, target)
     return finalists[brightest_of_hue(finalists, losses, AS_GOOD * float(unchanged - losses.min()))], losses.min()
 
@@ -83,32 +119,24 @@ def brightest_of_hue(colors: Float[Tensor, "colors 3"], losses: Float[Tensor, " 
 @torch.no_grad()
 def score_colors(
     guide: ClipGuide,
-    crops: Float[Tensor, "crops 3 size size"],
-    coverage: Float[Tensor, "crops 1 size size"],
+    paint: Painter,
+    before: Float[Tensor, "crops dim"],
     colors: Float[Tensor, "colors 3"],
     source: Float[Tensor, " dim"],
     target: Float[Tensor, " dim"],
-    before: Optional[Float[Tensor, "crops dim"]] = None,
-    shade: Optional[Float[Tensor, "crops size size"]] = None,
 ) -> Float[Tensor, " colors"]:
-    """Guidance loss of painting the region with each colour: global plus directional, lower is better.
+    """Guidance loss of crops in each colour: global plus directional, lower is better.
 
     Args:
         guide: the frozen CLIP.
-        crops: of pictures in [0, 1].
-        coverage: share of each pixel that the region makes up, in [0, 1].
+        paint: what the crops look like in a colour.
+        before: features of the original's crops.
         colors: in [0, 1].
         source: feature of the source text.
         target: feature of the target text.
-        before: features of the originals, where the crops are edited already.
-        shade: how bright each pixel of the region stays beside the others (see `shading`); the same everywhere if not given.
     """
-    before = guide.encode_images(crops) if before is None else before
     losses = []
-    for color in colors.to(crops):
-        paint = color.view(1, 3, 1, 1)
-        paint = paint if shade is None else shaded(color, shade).permute(0, 3, 1, 2)
-        painted = crops + STRENGTH * coverage * (paint - crops)
-        after = guide.encode_images(painted)
+    for color in colors.to(before):
+        after = guide.encode_images(paint(color))
         losses.append(global_loss(after, target) + directional_loss(before, after, source, target))
     return torch.stack(losses)

@@ -16,14 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from blending_nerf_ns.edits.field import EditField
+from blending_nerf_ns.edits.field import FIRST_COLORS, EditField
 from blending_nerf_ns.edits.seeds import Seed, seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE
 from blending_nerf_ns.edits.solids import voxel_positions
 from blending_nerf_ns.guidance.crops import as_image, crop
 from blending_nerf_ns.guidance.frames import share_of_frames
 from blending_nerf_ns.guidance.losses import directional_loss, global_loss
-from blending_nerf_ns.guidance.palette import STRENGTH, best_color, palette
+from blending_nerf_ns.guidance.palette import STRENGTH, Painter, best_color, painted_between, painted_over, palette
 from blending_nerf_ns.rendering.shading import mean_light, shading
 from blending_nerf_ns.training.crop_sets import place_crops
 from blending_nerf_ns.training.editing import EditTraining
@@ -105,7 +105,7 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
     views = _Views(editing, START_VIEWS)
     yield Beginning(views.loss(views.before), "the original", lambda: None)
     if "change" in operations:
-        color, loss = views.best_color([view.coverage for view in views.views], light=field.kept_light)
+        color, loss = views.best_color(views.recoloured(field.kept_light))
         yield Beginning(loss, f"one colour, {_said(color)}", partial(field.start_from_color, color, STRENGTH))
     if "remove" in operations:
         with field.left_as_it_is():
@@ -117,10 +117,12 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
 
         def tried(seen: _Views, place: Place) -> tuple[float, Float[Tensor, "3"]]:
             """The guide's loss of a solid in its best colour, and that colour."""
+            grays = []
             with field.left_as_it_is():
-                _start_from_solid(field, place, operations, place.seed.center.new_full((3,), 0.5))
-                pictures, added = zip(*map(editing.picture_and_added, seen.views))
-                color, loss = seen.best_color(added, pictures)
+                for gray in FIRST_COLORS:
+                    _start_from_solid(field, place, operations, place.seed.center.new_full((3,), gray))
+                    grays.append(seen.crops(map(editing.picture, seen.views)))
+            color, loss = seen.best_color(painted_between(*grays, FIRST_COLORS))
             return loss, color
 
         if not places:
@@ -143,8 +145,11 @@ def solids_to_try(editing: EditTraining) -> list[Place]:
         views = (pool[index] for index in range(min(START_VIEWS, len(pool))))
         seen = look_into(region, editing.model.unedited, views)
         air, empty = solid & (seen == FREE), is_empty(solid, seen)
+    removes = "remove" in editing.model.edit.info.operations
+    # what may remove has the object's place, and a box that was placed around an object is full of air beside it
+    air = None if removes else air
     places = [Place("beside the object", seed, False) for seed in seeds_beside(region, shown_by_photos(editing), air)]
-    if empty or "remove" in editing.model.edit.info.operations:
+    if empty or removes:
         where = "where nothing is" if empty else "in its place"
         places += [Place(where, seed, True) for seed in seeds_in_place(region)]
     return places
@@ -196,19 +201,14 @@ class _Views:
         source, target = self._editing.source, self._editing.target
         return float(global_loss(after, target) + directional_loss(self.before, after, source, target))
 
-    def best_color(
-        self,
-        painted: Iterable[Float[Tensor, "height width"]],
-        pictures: Optional[Iterable[Float[Tensor, "height width 3"]]] = None,
-        light: Optional[Float[Tensor, ""]] = None,
-    ) -> tuple[Float[Tensor, "3"], float]:
-        """The colour that is best where pictures (the originals, if none are given) are painted by these shares, and its loss.
+    def recoloured(self, light: Optional[Float[Tensor, ""]]) -> Painter:
+        """What is edited in other colours; beside a luminance it keeps its light and shade."""
+        covered = self.crops(view.coverage[..., None] for view in self.views)
+        shade = None if light is None else shading(self._originals.permute(0, 2, 3, 1), light)
+        return painted_over(self._originals, covered, shade)
 
-        Beside a luminance, what is painted keeps its light and shade.
-        """
-        seen = self._originals if pictures is None else self.crops(pictures)
-        covered = self.crops(share[..., None] for share in painted)
-        guide, texts = self._editing.guide, (self._editing.source, self._editing.target)
-        shade = None if light is None else shading(seen.permute(0, 2, 3, 1), light)
-        color, loss = best_color(guide, seen, covered, palette(), *texts, before=self.before, shade=shade)
-        return color.to(self._editing.model.device), float(loss)
+    def best_color(self, paint: Painter) -> tuple[Float[Tensor, "3"], float]:
+        """The colour in which the crops are best, and the guide's loss."""
+        editing = self._editing
+        color, loss = best_color(editing.guide, paint, self.before, palette(), editing.source, editing.target)
+        return color.to(editing.model.device), float(loss)

@@ -82,15 +82,6 @@ class EditTraining:
         """What a view shows of the edit as it is."""
         return _put_pixels(view.original, view.intervals.rays, self._pixels(view)[:, :3])
 
-    @torch.no_grad()
-    def picture_and_added(
-        self, view: GuidanceView
-    ) -> Tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
-        """The same, and the accumulated opacity of what the edit adds."""
-        pixels, rays = self._pixels(view), view.intervals.rays
-        nothing = torch.zeros_like(view.coverage)[..., None]
-        return _put_pixels(view.original, rays, pixels[:, :3]), _put_pixels(nothing, rays, pixels[:, 7:8])[..., 0]
-
     def _pixels(self, view: GuidanceView) -> Float[Tensor, "rays 10"]:
         starts = range(0, view.num_rays, self.config.rays_per_chunk)
         parts = [self._render(view, slice(start, start + self.config.rays_per_chunk)) for start in starts]
