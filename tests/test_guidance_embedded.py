@@ -14,7 +14,7 @@ from blending_nerf_ns.errors import BlendingNerfError, GuidanceWarning
 from blending_nerf_ns.guidance import embedded, templates
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.losses import global_loss
-from blending_nerf_ns.guidance.palette import palette, score_colors
+from blending_nerf_ns.guidance.palette import painted_over, palette, score_colors
 from blending_nerf_ns.localization.clipseg import load_clipseg
 
 COLOURS = {
@@ -59,7 +59,8 @@ def test_an_edit_that_starts_from_the_colour_that_was_tried_ends_in_the_target(n
     picture, inside = paint_ball(floor(), (0.5, 0.5, 0.5), 0.5, 0.5, 0.3)
     light = paint_ball(floor(), (1.0, 1.0, 1.0), 0.5, 0.5, 0.3)[0]
     coverage, colors = inside[None, None].float(), palette()
-    tried = score_colors(guide, picture[None], coverage, colors, source, target)
+    before = guide.encode_images(picture[None])
+    tried = score_colors(guide, painted_over(picture[None], coverage), before, colors, source, target)
     paint = torch.logit(colors[int(tried.argmin())].clamp(0.05, 0.95)).view(3, 1, 1).requires_grad_()
     optimizer = torch.optim.Adam([paint], lr=0.2)
     original = float(global_loss(guide.encode_images(picture[None]), target))

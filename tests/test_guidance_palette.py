@@ -7,7 +7,14 @@ import torch
 
 from blending_nerf_ns.demo.measure import hsv
 from blending_nerf_ns.guidance.clip import load_clip
-from blending_nerf_ns.guidance.palette import best_color, brightest_of_hue, palette, score_colors
+from blending_nerf_ns.guidance.palette import (
+    best_color,
+    brightest_of_hue,
+    painted_between,
+    painted_over,
+    palette,
+    score_colors,
+)
 
 
 def test_palette_covers_hues_and_grays() -> None:
@@ -22,8 +29,27 @@ def test_a_color_that_paints_nothing_scores_like_the_original() -> None:
     guide = load_clip("embedded")
     crops, nothing = torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 64, 64)
     source, target = guide.encode_prompt("a red ball"), guide.encode_prompt("a blue ball")
-    losses = score_colors(guide, crops, nothing, palette()[:3], source, target)
+    before = guide.encode_images(crops)
+    losses = score_colors(guide, painted_over(crops, nothing), before, palette()[:3], source, target)
     assert float(losses.max() - losses.min()) < 1e-6
+
+
+def test_a_surface_takes_most_of_a_colour_and_keeps_its_shades() -> None:
+    crops, half = torch.full((1, 3, 1, 2), 0.4), torch.tensor([[[[1.0, 0.0]]]])
+    plain = painted_over(crops, half)(torch.tensor([1.0, 0.0, 0.0]))
+    assert plain[0, :, 0, 0].tolist() == pytest.approx([0.85 + 0.06, 0.06, 0.06]), "85 % of the colour, 15 % of 0.4"
+    assert plain[0, :, 0, 1].tolist() == pytest.approx([0.4] * 3), "where the region is not"
+    shade = painted_over(crops, half, torch.tensor([[[0.5, 1.0]]]))(torch.tensor([1.0, 0.0, 0.0]))
+    assert shade[0, :, 0, 0].tolist() == pytest.approx([0.425 + 0.06, 0.06, 0.06])
+
+
+def test_two_grays_tell_every_colour() -> None:
+    """A ball that covers three quarters of a pixel, in shade: 0.3 behind it."""
+    light, behind = 0.75 * torch.tensor([1.0, 0.4]).view(1, 1, 1, 2), 0.25 * 0.3
+    dark, bright = (behind + light * gray * torch.ones(1, 3, 1, 2) for gray in (0.1, 0.9))
+    painted = painted_between(dark, bright, (0.1, 0.9))(torch.tensor([1.0, 0.5, 0.0]))
+    assert painted[0, :, 0, 0].tolist() == pytest.approx([0.825, 0.45, 0.075])
+    assert painted[0, :, 0, 1].tolist() == pytest.approx([0.375, 0.225, 0.075])
 
 
 def ball() -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,11 +64,11 @@ def ball() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_named_color_wins_on_a_plain_disc() -> None:
     guide, (crops, disc) = load_clip("embedded"), ball()
-    source = guide.encode_prompt("a red ball")
+    source, before, paint = guide.encode_prompt("a red ball"), guide.encode_images(crops), painted_over(crops, disc)
     for word, low, high in (("blue", 195, 260), ("green", 85, 165), ("yellow", 40, 70), ("brown", 15, 45)):
         target = guide.encode_prompt(f"a {word} ball")
-        losses = score_colors(guide, crops, disc, palette(), source, target)
-        color, loss = best_color(guide, crops, disc, palette(), source, target)
+        losses = score_colors(guide, paint, before, palette(), source, target)
+        color, loss = best_color(guide, paint, before, palette(), source, target)
         assert float(loss) == pytest.approx(float(losses.min()), abs=1e-6), "what it is compared by is the best one's"
         hue, saturation, value = hsv(color.numpy())
         assert low <= hue <= high and saturation > 0.2, (word, hue, saturation)

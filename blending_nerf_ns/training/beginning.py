@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from blending_nerf_ns.edits.field import FIRST_COLORS, EditField
+from blending_nerf_ns.edits.field import EditField
 from blending_nerf_ns.edits.seeds import Seed, seeds_beside, seeds_in_place
 from blending_nerf_ns.edits.shape import FREE
 from blending_nerf_ns.edits.solids import voxel_positions
@@ -40,6 +40,8 @@ object's place that it likes equally the smaller one leaves more of what is arou
 OF_ITS_GAIN = 0.5
 """Share of what the best gains over the original that such a difference may be at most: where that is little, the smaller one may have
 none of it."""
+GRAYS = (0.3, 0.7)
+"""In which a solid is rendered: what it looks like in any colour follows. Near black and white a field's colours do not follow so straight."""
 FRAME_CELLS = 24
 """Places along each side of a region's grid that are looked for in the photos' frames."""
 
@@ -119,10 +121,10 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
             """The guide's loss of a solid in its best colour, and that colour."""
             grays = []
             with field.left_as_it_is():
-                for gray in FIRST_COLORS:
+                for gray in GRAYS:
                     _start_from_solid(field, place, operations, place.seed.center.new_full((3,), gray))
                     grays.append(seen.crops(map(editing.picture, seen.views)))
-            color, loss = seen.best_color(painted_between(*grays, FIRST_COLORS))
+                color, loss = seen.best_color(painted_between(*grays, GRAYS))
             return loss, color
 
         if not places:
@@ -145,10 +147,12 @@ def solids_to_try(editing: EditTraining) -> list[Place]:
         views = (pool[index] for index in range(min(START_VIEWS, len(pool))))
         seen = look_into(region, editing.model.unedited, views)
         air, empty = solid & (seen == FREE), is_empty(solid, seen)
-    removes = "remove" in editing.model.edit.info.operations
-    # what may remove has the object's place, and a box that was placed around an object is full of air beside it
-    air = None if removes else air
-    places = [Place("beside the object", seed, False) for seed in seeds_beside(region, shown_by_photos(editing), air)]
+    removes, places = "remove" in editing.model.edit.info.operations, []
+    if not empty:
+        # what may remove has the object's place: in a box that was placed around one, air is beside it
+        room = None if removes else air
+        seeds = seeds_beside(region, shown_by_photos(editing), room)
+        places = [Place("beside the object", seed, False) for seed in seeds]
     if empty or removes:
         where = "where nothing is" if empty else "in its place"
         places += [Place(where, seed, True) for seed in seeds_in_place(region)]
