@@ -209,7 +209,8 @@ def test_of_two_balls_in_the_objects_place_that_are_liked_alike_the_smaller_one_
     large, small, box, beside = place(0.5), place(0.3), place(0.2, power=8.0), place(0.1, instead=False)
     assert rivals(large, [small, large, box, beside]) == [small, large]
     assert rivals(box, [small, large, box, beside]) == [box], "another shape is no smaller one of it"
-    assert rivals(beside, [small, large, box, beside]) == [beside]
+    assert rivals(beside, [small, large, box, beside]) == [beside, small, large, box]
+    assert rivals(beside, [beside, place(0.2, instead=False)]) == [beside], "what may only add"
     assert preferred([(1.10, large), (1.14, small)], 2.0) is small
     assert preferred([(1.10, large), (1.16, small)], 2.0) is large, "clearly better"
     assert preferred([(1.14, large), (1.10, small)], 2.0) is small
@@ -217,6 +218,18 @@ def test_of_two_balls_in_the_objects_place_that_are_liked_alike_the_smaller_one_
     assert preferred([(1.96, large), (1.98, small)], 2.0) is small, "it has half of what there is to gain"
     assert preferred([(1.96, large), (1.99, small)], 2.0) is large, "of which the small one has next to nothing"
     assert preferred([(2.01, large), (2.02, small)], 2.0) is large
+
+
+def test_what_is_asked_for_instead_is_not_put_beside() -> None:
+    """A guide that was shown a ball beside a microphone was as glad of it, on three views."""
+
+    def place(power: float, instead: bool) -> Place:
+        return Place("", Seed(torch.zeros(3), torch.ones(3) / power, power), instead)
+
+    beside, ball, box = place(2.0, False), place(2.0, True), place(8.0, True)
+    assert preferred([(1.00, beside), (1.04, ball), (1.045, box)], 2.0) is ball, "of its shape, not smaller"
+    assert preferred([(1.00, beside), (1.20, ball), (1.04, box)], 2.0) is box
+    assert preferred([(1.00, beside), (1.20, ball), (1.30, box)], 2.0) is beside, "an object with something beside it"
 
 
 def test_two_balls_in_the_objects_place_are_compared_on_all_views(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,14 +68,19 @@ class Place(NamedTuple):
 
 
 def rivals(best: Place, places: Sequence[Place]) -> list[Place]:
-    """Which of some solids are looked at once more beside the best, on all views: those among which size decides, see `preferred`."""
-    if not best.instead:
-        return [best]
-    return [place for place in places if place.instead and place.seed.power == best.seed.power]
+    """Which of some solids are looked at once more beside the best, on all views: those that are preferred where they are as good.
+
+    They are in the object's place, too, and of its shape; beside one that is not, all that are.
+    """
+    alike = [one for one in places if one.instead and (one.seed.power == best.seed.power or not best.instead)]
+    return alike if best.instead else [best, *alike]
 
 
 def preferred(tries: Sequence[tuple[float, Place]], before: float) -> Place:
-    """Of rivals the best, or a smaller one where that is as good, see `AS_GLAD`.
+    """Of rivals the best, or one that is as good (`AS_GLAD`) and leaves less of what was to go, or more of the rest.
+
+    An edit that may remove is asked for something instead, and a guide that sees a ball beside an object may be as glad of it. Of
+    one shape in the object's place the smaller one is taken.
 
     Args:
         tries: the guide's loss of each, and it.
@@ -83,8 +88,12 @@ def preferred(tries: Sequence[tuple[float, Place]], before: float) -> Place:
     """
     lowest = min(loss for loss, _ in tries)
     most = lowest + min(AS_GLAD, max(0.0, OF_ITS_GAIN * (before - lowest)))
-    near = [place for loss, place in tries if loss <= most]
-    return min(near, key=lambda place: float(place.seed.radii.prod()))
+    near = [one for one in tries if one[0] <= most]
+    near = [one for one in near if one[1].instead] or near
+    shape = min(near, key=lambda one: one[0])[1].seed.power
+    return min(
+        (place for _, place in near if place.seed.power == shape), key=lambda place: float(place.seed.radii.prod())
+    )
 
 
 @torch.no_grad()
