@@ -128,12 +128,12 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
 
         def tried(seen: _Views, place: Place) -> tuple[float, Float[Tensor, "3"]]:
             """The guide's loss of a solid in its best colour, and that colour."""
-            grays = []
             with field.left_as_it_is():
+                shown = []
                 for gray in GRAYS:
                     _start_from_solid(field, place, operations, place.seed.center.new_full((3,), gray))
-                    grays.append(seen.crops(map(editing.picture, seen.views)))
-                color, loss = seen.best_color(painted_between(*grays, GRAYS))
+                    shown.append(seen.crops(map(editing.picture, seen.views)))
+                color, loss = seen.best_color(painted_between(shown[0], shown[1], GRAYS))
             return loss, color
 
         if not places:
