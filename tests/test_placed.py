@@ -17,6 +17,7 @@ from blending_nerf_ns.edits.solids import oriented_box, region_from_solid, spher
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.procedural.base import ProceduralBase
+from blending_nerf_ns.training import beginning
 from blending_nerf_ns.training.beginning import choose_start, solids_to_try
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.placed import is_empty, look_into, placed_solids
@@ -107,3 +108,49 @@ def test_what_may_only_add_fills_a_box_in_the_air(operations: tuple[str, ...]) -
     words = choose_start(training())
     assert "where nothing is" in words and model.edit.field.has_seed
     assert model.edit.field.starts_removed is ("remove" in operations)
+
+
+# -- a box around, on, and over an object ---------------------------------------------------------------------------
+
+
+def asked(region: Region, seen: torch.Tensor, operations: tuple[str, ...], monkeypatch) -> tuple[set[str], object]:
+    """Where solids are tried, and the air that the ones beside the object are told of."""
+    told: list[object] = []
+
+    def beside(region: Region, shown: object, air: object) -> list[object]:
+        told.append(air)
+        return seeds_beside(region, None, air)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(beginning, "look_into", lambda *_: seen)
+    monkeypatch.setattr(beginning, "seeds_beside", beside)
+    monkeypatch.setattr(beginning, "shown_by_photos", lambda *_: None)
+    edit = SimpleNamespace(region=region, info=SimpleNamespace(operations=operations))
+    editing = SimpleNamespace(model=SimpleNamespace(edit=edit, unedited=None), pool=[])
+    return {place.where for place in solids_to_try(editing)}, told[0] if told else "never"  # type: ignore[arg-type]
+
+
+def test_in_a_box_around_an_object_only_what_may_add_alone_has_the_air_beside_it(monkeypatch) -> None:
+    region = region_of_box(0.0)
+    solid, seen = placed_solids(region), torch.full_like(region.state, FREE)
+    seen[: seen.shape[0] // 2] = SEEN
+    where, air = asked(region, seen, ("add",), monkeypatch)
+    assert where == {"beside the object"} and torch.equal(air, solid & (seen == FREE))
+    assert bool(air.any())
+    where, air = asked(region, seen, ("add", "remove"), monkeypatch)
+    assert "in its place" in where and air is None
+
+
+@pytest.mark.parametrize("operations", [("add",), ("add", "remove")])
+def test_a_box_in_the_air_over_an_object_that_was_found_is_room_and_no_object(monkeypatch, operations) -> None:
+    """`text | box`: a hat on a head. The whole of it was taken for nothing, and a solid for head and box tried in their place."""
+    probability, state = torch.zeros(40, 40, 40), torch.full((40, 40, 40), FREE, dtype=torch.uint8)
+    seen = state.clone()
+    for part in (state, seen):
+        part[4:20, 10:30, 10:30], part[6:18, 12:28, 12:28] = SEEN, HIDDEN
+    state[22:36, 10:30, 10:30] = SEEN
+    probability[(state == SEEN)] = 1.0
+    region = region_from_probability(probability, state, -torch.ones(3), torch.ones(3), RegionShape())
+    where, air = asked(region, seen, operations, monkeypatch)
+    assert "where nothing is" not in where and "beside the object" in where
+    (ball, *_) = seeds_beside(region, None, air)  # type: ignore[arg-type]
+    assert float(ball.center[2]) > 0.0 and float(ball.radii[0]) > 0.2, "in the box"

@@ -27,7 +27,7 @@ from blending_nerf_ns.guidance.palette import STRENGTH, Painter, best_color, pai
 from blending_nerf_ns.rendering.shading import mean_light, shading
 from blending_nerf_ns.training.crop_sets import place_crops
 from blending_nerf_ns.training.editing import EditTraining
-from blending_nerf_ns.training.placed import is_empty, look_into, placed_solids
+from blending_nerf_ns.training.placed import claimed, is_empty, look_into, placed_solids
 
 START_VIEWS = 6
 """Views on which a colour and a removal are tried."""
@@ -36,11 +36,12 @@ BALL_VIEWS = 3
 were seen to like the larger of two balls better by 0.07 in two seeds, and twelve either of them by 0.01."""
 AS_GLAD = 0.05
 """Difference of two losses that says nothing: the guide's of one solid differs by as much between three views and six. Of two balls in an
-object's place that it likes equally the smaller one leaves more of what is around as it was."""
+object's place that it likes equally the smaller one leaves more of what is around as it was; one in its place is what was asked for
+rather than one beside it, see `preferred`."""
 OF_ITS_GAIN = 0.5
 """Share of what the best gains over the original that such a difference may be at most: where that is little, the smaller one may have
 none of it."""
-GRAYS = (0.3, 0.7)
+TRIAL_GRAYS = (0.3, 0.7)
 """In which a solid is rendered: what it looks like in any colour follows. Near black and white a field's colours do not follow so straight."""
 FRAME_CELLS = 24
 """Places along each side of a region's grid that are looked for in the photos' frames."""
@@ -130,10 +131,10 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
             """The guide's loss of a solid in its best colour, and that colour."""
             with field.left_as_it_is():
                 shown = []
-                for gray in GRAYS:
+                for gray in TRIAL_GRAYS:
                     _start_from_solid(field, place, operations, place.seed.center.new_full((3,), gray))
                     shown.append(seen.crops(map(editing.picture, seen.views)))
-                color, loss = seen.best_color(painted_between(shown[0], shown[1], GRAYS))
+                color, loss = seen.best_color(painted_between(shown[0], shown[1], TRIAL_GRAYS))
             return loss, color
 
         if not places:
@@ -151,16 +152,17 @@ def beginnings(editing: EditTraining) -> Iterator[Beginning]:
 def solids_to_try(editing: EditTraining) -> list[Place]:
     """What may be added at first: balls beside the object; in its place, where it may be removed or was never there, a ball or a box."""
     region, pool = editing.model.edit.region, editing.pool
-    solid, air, empty = placed_solids(region), None, False
+    removes, solid = "remove" in editing.model.edit.info.operations, placed_solids(region)
+    air, empty = None, False
     if bool(solid.any()):
         views = (pool[index] for index in range(min(START_VIEWS, len(pool))))
         seen = look_into(region, editing.model.unedited, views)
-        air, empty = solid & (seen == FREE), is_empty(solid, seen)
-    removes, places = "remove" in editing.model.edit.info.operations, []
-    if not empty:
         # what may remove has the object's place: in a box that was placed around one, air is beside it
-        room = None if removes else air
-        seeds = seeds_beside(region, shown_by_photos(editing), room)
+        air = None if removes and not is_empty(solid, seen) else solid & (seen == FREE)
+        empty = is_empty(claimed(region), seen)
+    places = []
+    if not empty:
+        seeds = seeds_beside(region, shown_by_photos(editing), air)
         places = [Place("beside the object", seed, False) for seed in seeds]
     if empty or removes:
         where = "where nothing is" if empty else "in its place"

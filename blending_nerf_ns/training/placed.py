@@ -28,13 +28,18 @@ NOTHING = 0.02
 """Share of a solid that surfaces in it may fill where it counts as empty: haze of the base."""
 
 
+def claimed(region: Region) -> Bool[Tensor, "z y x"]:
+    """The voxels that a region takes for its object, be they found or placed."""
+    return (region.state == SEEN) & (region.probability >= region.shape.threshold)
+
+
 def placed_solids(region: Region) -> Bool[Tensor, "z y x"]:
     """The voxels of solids that the user placed: those that are SEEN all through.
 
     Args:
         region: any; of one that views found there is none.
     """
-    seen = ((region.state == SEEN) & (region.probability >= region.shape.threshold)).cpu().numpy()
+    seen = claimed(region).cpu().numpy()
     deep = ndimage.binary_erosion(seen, iterations=THIN)
     around = ndimage.binary_dilation(deep, np.ones((3, 3, 3)), iterations=THIN) & seen
     return torch.from_numpy(around).to(region.state.device)
@@ -68,10 +73,10 @@ def look_into(region: Region, base: Base, views: Iterable[GuidanceView]) -> UInt
 
 
 def is_empty(solid: Bool[Tensor, "z y x"], seen: UInt8[Tensor, "z y x"]) -> bool:
-    """Whether a solid was placed where light passes and next to no surface is.
+    """Whether some voxels lie where light passes and next to no surface is.
 
     Args:
-        solid: its voxels.
+        solid: the voxels.
         seen: from `look_into`.
     """
     inside = seen[solid]
