@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Optional
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from blending_nerf_ns.demo.capture import demo_capture_scene
 from blending_nerf_ns.edits.region import Region, region_from_probability
 from blending_nerf_ns.edits.seeds import seeds_beside
 from blending_nerf_ns.edits.shape import FREE, HIDDEN, SEEN, RegionShape
+from blending_nerf_ns.edits.soft_solid import Seed
 from blending_nerf_ns.edits.solids import oriented_box, region_from_solid, sphere
 from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
@@ -113,20 +115,24 @@ def test_what_may_only_add_fills_a_box_in_the_air(operations: tuple[str, ...]) -
 # -- a box around, on, and over an object ---------------------------------------------------------------------------
 
 
-def asked(region: Region, seen: torch.Tensor, operations: tuple[str, ...], monkeypatch) -> tuple[set[str], object]:
+def asked(
+    region: Region, seen: torch.Tensor, operations: tuple[str, ...], monkeypatch
+) -> tuple[set[str], Optional[torch.Tensor]]:
     """Where solids are tried, and the air that the ones beside the object are told of."""
-    told: list[object] = []
+    told: list[Optional[torch.Tensor]] = []
 
-    def beside(region: Region, shown: object, air: object) -> list[object]:
+    def beside(region: Region, shown: object, air: Optional[torch.Tensor]) -> list[Seed]:
         told.append(air)
-        return seeds_beside(region, None, air)  # type: ignore[arg-type]
+        return seeds_beside(region, None, air)
 
     monkeypatch.setattr(beginning, "look_into", lambda *_: seen)
     monkeypatch.setattr(beginning, "seeds_beside", beside)
     monkeypatch.setattr(beginning, "shown_by_photos", lambda *_: None)
     edit = SimpleNamespace(region=region, info=SimpleNamespace(operations=operations))
     editing = SimpleNamespace(model=SimpleNamespace(edit=edit, unedited=None), pool=[])
-    return {place.where for place in solids_to_try(editing)}, told[0] if told else "never"  # type: ignore[arg-type]
+    where = {place.where for place in solids_to_try(editing)}  # type: ignore[arg-type]
+    (air,) = told
+    return where, air
 
 
 def test_in_a_box_around_an_object_only_what_may_add_alone_has_the_air_beside_it(monkeypatch) -> None:
@@ -134,8 +140,8 @@ def test_in_a_box_around_an_object_only_what_may_add_alone_has_the_air_beside_it
     solid, seen = placed_solids(region), torch.full_like(region.state, FREE)
     seen[: seen.shape[0] // 2] = SEEN
     where, air = asked(region, seen, ("add",), monkeypatch)
-    assert where == {"beside the object"} and torch.equal(air, solid & (seen == FREE))
-    assert bool(air.any())
+    assert where == {"beside the object"} and air is not None
+    assert bool(air.any()) and torch.equal(air, solid & (seen == FREE))
     where, air = asked(region, seen, ("add", "remove"), monkeypatch)
     assert "in its place" in where and air is None
 
@@ -152,5 +158,5 @@ def test_a_box_in_the_air_over_an_object_that_was_found_is_room_and_no_object(mo
     region = region_from_probability(probability, state, -torch.ones(3), torch.ones(3), RegionShape())
     where, air = asked(region, seen, operations, monkeypatch)
     assert "where nothing is" not in where and "beside the object" in where
-    (ball, *_) = seeds_beside(region, None, air)  # type: ignore[arg-type]
+    ball, *_ = seeds_beside(region, None, air)
     assert float(ball.center[2]) > 0.0 and float(ball.radii[0]) > 0.2, "in the box"
