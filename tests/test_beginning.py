@@ -140,7 +140,7 @@ def test_of_solids_in_the_objects_place_the_best_is_taken_and_the_object_taken_a
     ball, box = seeds_in_place(region)[:2]
     known = {ball.power: (0.7, torch.tensor([0.9, 0.1, 0.1])), box.power: (0.2, torch.tensor([0.1, 0.2, 0.8]))}
     monkeypatch.setattr(beginning, "seeds_beside", lambda *_: [])
-    monkeypatch.setattr(beginning, "seeds_in_place", lambda _: [ball, box])
+    monkeypatch.setattr(beginning, "seeds_in_place", lambda *_: [ball, box])
     monkeypatch.setattr(beginning._Views, "loss", lambda *_: 0.5)
     removed = []
 
@@ -240,7 +240,7 @@ def test_two_balls_in_the_objects_place_are_compared_on_all_views(monkeypatch: p
     large, small = (Seed(box.center, share * box.radii) for share in (1.0, 0.6))
     monkeypatch.setattr(beginning, "BALL_VIEWS", 2)
     monkeypatch.setattr(beginning, "seeds_beside", lambda *_: [])
-    monkeypatch.setattr(beginning, "seeds_in_place", lambda _: [large, small, box])
+    monkeypatch.setattr(beginning, "seeds_in_place", lambda *_: [large, small, box])
     known = {(2, large): 0.4, (2, small): 0.5, (2, box): 0.6, (4, large): 0.46, (4, small): 0.48, (4, box): 0.1}
 
     def best_color(self, *_: object) -> tuple[torch.Tensor, float]:

@@ -20,7 +20,7 @@ from blending_nerf_ns.guidance.clip import load_clip
 from blending_nerf_ns.guidance.config import GuidanceConfig
 from blending_nerf_ns.procedural.base import ProceduralBase
 from blending_nerf_ns.training import beginning
-from blending_nerf_ns.training.beginning import choose_start, solids_to_try
+from blending_nerf_ns.training.beginning import Place, choose_start, solids_to_try
 from blending_nerf_ns.training.editing import EditTraining
 from blending_nerf_ns.training.placed import is_empty, look_into, placed_solids
 from blending_nerf_ns.training.team import Team
@@ -117,8 +117,8 @@ def test_what_may_only_add_fills_a_box_in_the_air(operations: tuple[str, ...]) -
 
 def asked(
     region: Region, seen: torch.Tensor, operations: tuple[str, ...], monkeypatch
-) -> tuple[set[str], Optional[torch.Tensor]]:
-    """Where solids are tried, and the air that the ones beside the object are told of."""
+) -> tuple[set[str], Optional[torch.Tensor], list[Place]]:
+    """Where solids are tried, the air that the ones beside the object are told of, and the solids."""
     told: list[Optional[torch.Tensor]] = []
 
     def beside(region: Region, shown: object, air: Optional[torch.Tensor]) -> list[Seed]:
@@ -130,25 +130,26 @@ def asked(
     monkeypatch.setattr(beginning, "shown_by_photos", lambda *_: None)
     edit = SimpleNamespace(region=region, info=SimpleNamespace(operations=operations))
     editing = SimpleNamespace(model=SimpleNamespace(edit=edit, unedited=None), pool=[])
-    where = {place.where for place in solids_to_try(editing)}  # type: ignore[arg-type]
+    places = solids_to_try(editing)  # type: ignore[arg-type]
     (air,) = told
-    return where, air
+    return {place.where for place in places}, air, places
 
 
 def test_in_a_box_around_an_object_only_what_may_add_alone_has_the_air_beside_it(monkeypatch) -> None:
     region = region_of_box(0.0)
     solid, seen = placed_solids(region), torch.full_like(region.state, FREE)
     seen[: seen.shape[0] // 2] = SEEN
-    where, air = asked(region, seen, ("add",), monkeypatch)
+    where, air, _ = asked(region, seen, ("add",), monkeypatch)
     assert where == {"beside the object"} and air is not None
     assert bool(air.any()) and torch.equal(air, solid & (seen == FREE))
-    where, air = asked(region, seen, ("add", "remove"), monkeypatch)
+    where, air, _ = asked(region, seen, ("add", "remove"), monkeypatch)
     assert "in its place" in where and air is None
 
 
 @pytest.mark.parametrize("operations", [("add",), ("add", "remove")])
 def test_a_box_in_the_air_over_an_object_that_was_found_is_room_and_no_object(monkeypatch, operations) -> None:
-    """`text | box`: a hat on a head. The whole of it was taken for nothing, and a solid for head and box tried in their place."""
+    """`text | box`: a hat on a head. The whole of it was taken for nothing, and a solid for head and box tried in their place; what is in
+    the head's place is no larger than the head."""
     probability, state = torch.zeros(40, 40, 40), torch.full((40, 40, 40), FREE, dtype=torch.uint8)
     seen = state.clone()
     for part in (state, seen):
@@ -156,7 +157,11 @@ def test_a_box_in_the_air_over_an_object_that_was_found_is_room_and_no_object(mo
     state[22:36, 10:30, 10:30] = SEEN
     probability[(state == SEEN)] = 1.0
     region = region_from_probability(probability, state, -torch.ones(3), torch.ones(3), RegionShape())
-    where, air = asked(region, seen, operations, monkeypatch)
-    assert "where nothing is" not in where and "beside the object" in where
+    where, air, places = asked(region, seen, operations, monkeypatch)
+    assert where == {"beside the object"} | ({"in its place"} if "remove" in operations else set())
+    head = -0.8, 0.0  # z of its bottom and top: voxels 4 to 20 of 40 in [-1, 1]
+    for seed in (place.seed for place in places if place.instead):
+        low, high = float(seed.center[2] - seed.radii[2]), float(seed.center[2] + seed.radii[2])
+        assert head[0] - 0.01 < low and high < head[1] + 0.01, (low, high)
     ball, *_ = seeds_beside(region, None, air)
     assert float(ball.center[2]) > 0.0 and float(ball.radii[0]) > 0.2, "in the box"

@@ -120,14 +120,17 @@ def _touching(
     return found
 
 
-def seeds_in_place(region: Region) -> List[Seed]:
+def seeds_in_place(region: Region, air: Optional[Bool[Tensor, "z y x"]] = None) -> List[Seed]:
     """A ball and a box of the volume of a region's object, standing where it stands (+z is up), and the largest ball that it holds, where
     that is another. None is wider than the object's bounding box, so of a box the ball has half the volume. Its volume is that of its convex hull: of a microphone on its stand the bounding box is mostly empty.
 
     Args:
         region: any; of an empty one there is none.
+        air: what of the object is none, see `seeds_beside`.
     """
     core = _core(region)
+    if air is not None:
+        core = core & ~air.cpu().numpy()
     if not core.any():
         return []
     center, half = _box(region, core)

@@ -166,7 +166,7 @@ def solids_to_try(editing: EditTraining) -> list[Place]:
         places = [Place("beside the object", seed, False) for seed in seeds]
     if empty or removes:
         where = "where nothing is" if empty else "in its place"
-        places += [Place(where, seed, True) for seed in seeds_in_place(region)]
+        places += [Place(where, seed, True) for seed in seeds_in_place(region, None if empty else air)]
     return places
 
 
